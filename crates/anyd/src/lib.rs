@@ -1,0 +1,1 @@
+//! IPC framework for privileged Unix daemons.

@@ -1,0 +1,1 @@
+//! The contract between vpnm, its daemon and its engine.

@@ -1,0 +1,1 @@
+//! The control plane of vpnm: tunnel state machine, journal, supervisor.

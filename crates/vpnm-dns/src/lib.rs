@@ -1,0 +1,1 @@
+//! Resolver core without any IO: cache, coalescing, upstream choice, rules.

@@ -1,0 +1,1 @@
+//! The data plane of vpnm: device, dispatcher, relay, resolver transport, sandbox.

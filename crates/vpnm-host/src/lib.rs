@@ -1,0 +1,1 @@
+//! Kernel and host state: links, routes, rules, packet filter, resolver settings.

@@ -1,0 +1,1 @@
+//! The lab: leak scenarios, observer and real peers in network namespaces.

@@ -1,0 +1,1 @@
+//! User-space termination of IP, TCP, UDP and ICMP without any IO.

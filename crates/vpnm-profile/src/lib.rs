@@ -1,0 +1,1 @@
+//! What to connect to: share links, subscriptions and their configurations.

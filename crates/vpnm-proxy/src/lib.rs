@@ -1,0 +1,1 @@
+//! Proxy protocols and their transports.

@@ -1,0 +1,3 @@
+//! The vpnm binary.
+
+fn main() {}
