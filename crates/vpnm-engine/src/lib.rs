@@ -1,1 +1,6 @@
-//! The data plane of vpnm: device, dispatcher, relay, resolver transport, sandbox.
+//! The data plane of vpnm: one unprivileged, sandboxed process per tunnel.
+//!
+//! Everything that came from the network is handled here and nowhere else:
+//! packets of the tunnel device, answers of the proxy server, DNS messages. The
+//! process holds no privilege, changes no kernel state, and dies with the daemon
+//! that started it.
