@@ -1,0 +1,4 @@
+//! The system calls that need `unsafe`: ioctls and socket options that no safe
+//! wrapper offers.
+
+pub(crate) mod tun;

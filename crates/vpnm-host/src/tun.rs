@@ -1,0 +1,79 @@
+//! The tunnel device.
+
+use std::os::fd::OwnedFd;
+
+use crate::sys;
+
+/// Packets the device's queue holds before it drops; a queue entry may be a
+/// 64 KiB super-packet.
+pub const QUEUE_LENGTH: u32 = 4096;
+/// The MTU programs see.
+pub const MTU: u32 = 1500;
+
+/// How to open the device.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The uid that may attach to the device besides root; the engine's.
+    pub owner: u32,
+    /// Whether further queues can be attached ([`attach_queue`]).
+    pub multi_queue: bool,
+}
+
+/// Why the tunnel device could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum TunError {
+    /// /dev/net/tun does not exist.
+    #[error(
+        "/dev/net/tun does not exist: load the kernel module tun, or give the container this device"
+    )]
+    NoDevice,
+    /// The process may not open it or may not create links.
+    #[error("no permission to create the link vpnm0: this needs root (CAP_NET_ADMIN)")]
+    NotPermitted,
+    /// Another process has vpnm0 open: a second daemon, or an engine about to exit.
+    #[error("another process has vpnm0 open")]
+    Busy,
+    /// A link of that name exists and is no tunnel device of ours.
+    #[error("a network interface named vpnm0 exists that vpnm did not create")]
+    Foreign,
+    /// The kernel refused.
+    #[error("cannot {action} the tunnel device")]
+    Refused {
+        /// What was being done.
+        action: &'static str,
+        /// The error number.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The opened device. The link lives as long as one duplicate of `fd` does.
+#[derive(Debug)]
+pub struct Device {
+    /// Reads and writes one packet each, preceded by a `virtio_net_hdr` of 10
+    /// bytes; non-blocking, closed on exec.
+    pub fd: OwnedFd,
+    /// Whether UDP segmentation offload is on (kernel 6.2 and later); checksum
+    /// and TCP segmentation offload always are.
+    pub udp_segmentation: bool,
+}
+
+/// Creates the link vpnm0 and returns its first queue.
+///
+/// The link is down and bare; [`Host::apply`](crate::Host::apply) configures it.
+///
+/// # Errors
+/// [`TunError`]; [`TunError::Busy`] right after the death of an engine passes
+/// within milliseconds and is worth another try.
+pub fn open(options: Options) -> Result<Device, TunError> {
+    sys::tun::open(options)
+}
+
+/// Attaches a further queue to the link, which must have been opened with
+/// [`Options::multi_queue`].
+///
+/// # Errors
+/// [`TunError`].
+pub fn attach_queue(options: Options) -> Result<Device, TunError> {
+    sys::tun::open(options)
+}
