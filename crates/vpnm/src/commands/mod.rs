@@ -1,0 +1,90 @@
+//! The commands: for each its definition and what it does.
+
+mod completions;
+pub(crate) mod help;
+mod man;
+pub(crate) mod version;
+
+use crate::cli::parse::Matches;
+use crate::cli::spec::{Command, Program};
+use crate::exit::Exit;
+use crate::output::{Failure, Output};
+
+/// What a command works with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
+    /// The program, for the commands that describe it.
+    pub(crate) program: &'static Program,
+    /// Where a command speaks.
+    pub(crate) output: Output,
+}
+
+/// What a command does.
+type Run = fn(&Context, &Matches) -> Result<Exit, Failure>;
+
+/// Every command, in the order of the help text.
+const ENTRIES: &[(&Command, Run)] = &[
+    (&completions::COMMAND, completions::run),
+    (&man::COMMAND, man::run),
+    (&help::COMMAND, help::run),
+];
+
+const COUNT: usize = ENTRIES.len();
+
+/// The definitions of [`ENTRIES`].
+static COMMANDS: [&Command; COUNT] = {
+    let mut commands = [&help::COMMAND; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        #[expect(clippy::indexing_slicing, reason = "both arrays have this length")]
+        {
+            commands[index] = ENTRIES[index].0;
+        }
+        index += 1;
+    }
+    commands
+};
+
+/// The program.
+pub(crate) static PROGRAM: Program = Program {
+    name: "vpnm",
+    summary: "all of a machine's traffic through one encrypted proxy server",
+    about: "\
+One command sends every packet and every DNS query of this machine through a server of your \
+own. Traffic that cannot go there goes nowhere: the machine is blocked before anything else \
+is done, and stays blocked when the server, the daemon or the engine fails, until you say \
+\"vpnm disconnect\".
+
+A daemon (\"vpnm daemon\", as root) does the work; the other commands ask it. Members of the \
+group vpnm and root may connect and disconnect; everybody may ask for the status.",
+    commands: &COMMANDS,
+    exit_codes: &Exit::TABLE,
+    files: &[
+        ("/run/vpnm/vpnmd.sock", "The daemon's socket."),
+        (
+            "/var/lib/vpnm",
+            "What the daemon remembers: whether the machine is to be secured, and by which server.",
+        ),
+        ("/etc/vpnm", "Settings."),
+    ],
+    environment: &[
+        ("NO_COLOR", "No colour, whatever the terminal can do."),
+        (
+            "SSL_CERT_FILE, SSL_CERT_DIR",
+            "Where the daemon's engine finds the certificates it trusts, instead of the system's place.",
+        ),
+    ],
+};
+
+/// Runs `command`, which is one of [`PROGRAM`]'s.
+pub(crate) fn run(
+    command: &'static Command,
+    context: &Context,
+    matches: &Matches,
+) -> Result<Exit, Failure> {
+    let (_, run) = ENTRIES
+        .iter()
+        .find(|(known, _)| known.name == command.name)
+        .expect("invariant: the parser only knows the commands of this table");
+    run(context, matches)
+}
