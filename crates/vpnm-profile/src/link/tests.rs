@@ -1,0 +1,1 @@
+//! Links of both forms, well and badly written.
