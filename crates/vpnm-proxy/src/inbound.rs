@@ -1,0 +1,1 @@
+//! The other end: servers that flows come out of.
