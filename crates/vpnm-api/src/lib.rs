@@ -1,1 +1,35 @@
 //! The contract between vpnm, its daemon and its engine.
+//!
+//! Two interfaces: [`tunnel`] is what a program on this machine may ask of the
+//! daemon, [`engine`] is what the daemon asks of the data plane it started. Every
+//! parameter is valid by construction: a value that reaches a handler has passed
+//! its `TryFrom`. Names in the serialised form are stable; [`SCHEMA`] grows when
+//! one changes its meaning.
+//!
+//! Nothing here performs IO or reads a clock.
+
+#![forbid(unsafe_code)]
+
+pub mod engine;
+mod failure;
+mod note;
+mod server;
+mod share_link;
+mod state;
+mod status;
+pub mod tunnel;
+mod upstream;
+
+pub use failure::{Code, Failure};
+pub use note::Note;
+pub use server::Server;
+pub use share_link::ShareLink;
+pub use state::{Connected, State, Step};
+pub use status::{Goal, Repairs, Status, Traffic, Verified};
+pub use upstream::{Upstream, UpstreamError, UpstreamPath};
+
+pub use vpnm_profile::{LinkError, Profile};
+pub use vpnm_wire::{Domain, Host, Target};
+
+/// Version of everything that is serialised here; part of every [`Status`].
+pub const SCHEMA: u32 = 1;

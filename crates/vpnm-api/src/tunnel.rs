@@ -1,0 +1,1 @@
+//! What a program on this machine may ask of the daemon.
