@@ -1,0 +1,76 @@
+//! One host of the world.
+
+use std::ffi::OsStr;
+use std::io;
+use std::sync::Arc;
+
+use crate::namespace::Namespace;
+use crate::process::{Command, Keeper};
+
+/// A host: its own network, its own `/etc`, `/run` and `/var/lib`.
+///
+/// Cheap to clone; the namespaces live as long as any clone, thread or process
+/// of it does.
+#[derive(Debug, Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: &'static str,
+    namespace: Namespace,
+    keeper: Arc<Keeper>,
+}
+
+impl Host {
+    pub(crate) fn new(name: &'static str, namespace: Namespace, keeper: Arc<Keeper>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                name,
+                namespace,
+                keeper,
+            }),
+        }
+    }
+
+    /// `client`, `router`, `internet` or `node`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.inner.name
+    }
+
+    /// A command to run inside. `/proc/self/exe` is the calling program.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        Command::new(self.clone(), program.as_ref())
+    }
+
+    /// Runs `work` on a thread inside this host and waits for it. Sockets
+    /// opened and files read there are the host's.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, or the reason the host could not be entered.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        self.inner.namespace.run(work)
+    }
+
+    /// Moves the calling thread into this host, for good. Meant for threads
+    /// that serve or probe; see [`Host::run`] for a single action.
+    ///
+    /// # Errors
+    ///
+    /// Those of `unshare(2)` and `setns(2)`.
+    pub fn enter(&self) -> io::Result<()> {
+        self.inner.namespace.enter()
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.inner.namespace
+    }
+
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.inner.keeper
+    }
+}

@@ -1,0 +1,5 @@
+//! The embedded internet.
+
+mod authority;
+
+pub use authority::{Authority, Identity};

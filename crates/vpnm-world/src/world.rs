@@ -1,0 +1,239 @@
+//! Building the world: four hosts, three cables, addresses and routes.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::addresses::{
+    CLIENT, CLIENT_LINK, CLIENT_MAC, GATEWAY, GATEWAY_LINK_LOCAL, GATEWAY_MAC, INTERNET, LAN_LINK,
+    NEIGHBOUR, NODE, NODE_GATEWAY, NODE_LINK, NODE_SECOND, PLAIN_RESOLVER, PREFIX_V4, PREFIX_V6,
+    Pair, RESOLVERS, SITE, WAN, WAN_LINK,
+};
+use crate::files::Files;
+use crate::host::Host;
+use crate::internet::Authority;
+use crate::links::{self, End, Route};
+use crate::namespace::Namespace;
+use crate::process::Keeper;
+
+/// Why a world could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// Namespaces or private mounts were refused.
+    #[error("the kernel refused the namespaces of the {host}")]
+    Namespace {
+        /// Which host.
+        host: &'static str,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A link, address or route was refused.
+    #[error("the kernel refused the network of the {host}")]
+    Network {
+        /// Which host.
+        host: &'static str,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread of the world could not be started.
+    #[error("a thread of the world could not be started")]
+    Thread(#[source] io::Error),
+    /// The world's certificates could not be made.
+    #[error("the certificates of the world could not be made")]
+    Certificates(#[from] rcgen::Error),
+}
+
+/// A small world: client, router, internet and node (see [`crate::addresses`]).
+///
+/// Nothing outside its namespaces is touched, and nothing has a name outside:
+/// dropping it, or the death of this process in any way, removes everything.
+#[derive(Debug)]
+pub struct World {
+    client: Host,
+    router: Host,
+    internet: Host,
+    node: Host,
+    authority: Arc<Authority>,
+}
+
+impl World {
+    /// Builds the world. Needs root, or to be inside a user namespace entered
+    /// with [`crate::privilege::ensure`].
+    ///
+    /// # Errors
+    ///
+    /// [`WorldError`] names the step the kernel refused.
+    pub fn build() -> Result<Self, WorldError> {
+        let authority = Arc::new(Authority::new()?);
+        let keeper = Keeper::start().map_err(WorldError::Thread)?;
+        let host = |name, resolver: Pair| {
+            let files = Files {
+                resolv_conf: format!("nameserver {}\nnameserver {}\n", resolver.v4, resolver.v6),
+                hostname: format!("{name}\n"),
+                authorities: authority.pem().to_owned(),
+            };
+            Namespace::create(&files)
+                .map(|namespace| Host::new(name, namespace, Arc::clone(&keeper)))
+                .map_err(|source| WorldError::Namespace { host: name, source })
+        };
+        let world = Self {
+            client: host("client", GATEWAY)?,
+            router: host("router", PLAIN_RESOLVER)?,
+            internet: host("internet", PLAIN_RESOLVER)?,
+            node: host("node", PLAIN_RESOLVER)?,
+            authority: Arc::clone(&authority),
+        };
+        world.connect()?;
+        Ok(world)
+    }
+
+    /// The machine under test.
+    #[must_use]
+    pub fn client(&self) -> &Host {
+        &self.client
+    }
+
+    /// The client's router.
+    #[must_use]
+    pub fn router(&self) -> &Host {
+        &self.router
+    }
+
+    /// Where the site and the resolvers live.
+    #[must_use]
+    pub fn internet(&self) -> &Host {
+        &self.internet
+    }
+
+    /// Where the proxy server lives.
+    #[must_use]
+    pub fn node(&self) -> &Host {
+        &self.node
+    }
+
+    /// The only certificate authority the world trusts.
+    #[must_use]
+    pub fn authority(&self) -> &Arc<Authority> {
+        &self.authority
+    }
+
+    fn connect(&self) -> Result<(), WorldError> {
+        for (host, setup) in [
+            (&self.client, prepare_client as fn() -> io::Result<()>),
+            (&self.router, prepare_router),
+            (&self.internet, quiet),
+            (&self.node, quiet),
+        ] {
+            on(host, setup)?;
+        }
+        on(&self.router, || {
+            let lan = End {
+                name: LAN_LINK,
+                mac: Some(GATEWAY_MAC),
+            };
+            let client = End {
+                name: CLIENT_LINK,
+                mac: Some(CLIENT_MAC),
+            };
+            links::add_cable(lan, client, self.client.namespace().net())?;
+            let wan = End {
+                name: WAN_LINK,
+                mac: None,
+            };
+            links::add_cable(wan, ETHERNET, self.internet.namespace().net())?;
+            let node = End {
+                name: NODE_LINK,
+                mac: None,
+            };
+            links::add_cable(node, ETHERNET, self.node.namespace().net())
+        })?;
+        on(&self.router, address_router)?;
+        on(&self.client, || {
+            address(CLIENT_LINK, &[CLIENT])?;
+            defaults(GATEWAY)
+        })?;
+        on(&self.internet, || {
+            address(CLIENT_LINK, &[INTERNET, SITE])?;
+            for resolver in RESOLVERS {
+                links::add_address("lo", resolver.v4.into(), 32)?;
+                links::add_address("lo", resolver.v6.into(), 128)?;
+            }
+            defaults(WAN)
+        })?;
+        on(&self.node, || {
+            address(CLIENT_LINK, &[NODE, NODE_SECOND])?;
+            defaults(NODE_GATEWAY)
+        })
+    }
+}
+
+const ETHERNET: End<'static> = End {
+    name: "eth0",
+    mac: None,
+};
+
+fn on(host: &Host, work: impl FnOnce() -> io::Result<()> + Send) -> Result<(), WorldError> {
+    host.run(work).map_err(|source| WorldError::Network {
+        host: host.name(),
+        source,
+    })
+}
+
+/// No duplicate address detection: addresses are ours and are usable at once.
+fn quiet() -> io::Result<()> {
+    sysctl("net/ipv6/conf/default/accept_dad", "0")?;
+    sysctl("net/ipv6/conf/default/dad_transmits", "0")
+}
+
+fn prepare_client() -> io::Result<()> {
+    quiet()?;
+    // As distributions set it: every user may ping.
+    sysctl("net/ipv4/ping_group_range", "0 65535")
+}
+
+fn prepare_router() -> io::Result<()> {
+    quiet()?;
+    sysctl("net/ipv4/ip_forward", "1")?;
+    sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    sysctl("net/ipv6/conf/default/forwarding", "1")
+}
+
+fn address_router() -> io::Result<()> {
+    address(LAN_LINK, &[GATEWAY, NEIGHBOUR])?;
+    links::add_address(LAN_LINK, IpAddr::V6(GATEWAY_LINK_LOCAL), PREFIX_V6)?;
+    address(WAN_LINK, &[WAN])?;
+    address(NODE_LINK, &[NODE_GATEWAY])?;
+    defaults(INTERNET)
+}
+
+fn address(link: &str, pairs: &[Pair]) -> io::Result<()> {
+    for pair in pairs {
+        links::add_address(link, pair.v4.into(), PREFIX_V4)?;
+        links::add_address(link, pair.v6.into(), PREFIX_V6)?;
+    }
+    links::set_up(link, true)
+}
+
+fn defaults(gateway: Pair) -> io::Result<()> {
+    let [v4, v6]: [(IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::UNSPECIFIED.into(), gateway.v4.into()),
+        (Ipv6Addr::UNSPECIFIED.into(), gateway.v6.into()),
+    ];
+    for (any, gateway) in [v4, v6] {
+        links::add_route(Route {
+            destination: (any, 0),
+            gateway: Some(gateway),
+            link: None,
+            metric: None,
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes a setting of the calling thread's network namespace.
+fn sysctl(name: &str, value: &str) -> io::Result<()> {
+    fs::write(format!("/proc/sys/{name}"), value)
+}
