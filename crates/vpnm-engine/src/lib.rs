@@ -4,3 +4,7 @@
 //! packets of the tunnel device, answers of the proxy server, DNS messages. The
 //! process holds no privilege, changes no kernel state, and dies with the daemon
 //! that started it.
+
+pub mod device;
+pub mod netshell;
+pub mod sandbox;

@@ -5,6 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
+mod datagrams;
 mod target;
+mod vnet;
 
+pub use buffer::{Buffer, BufferPool, Chunk, LARGE, SMALL};
+pub use datagrams::Datagrams;
 pub use target::{Domain, Host, HostError, Target, TargetError};
+pub use vnet::{ChecksumState, LENGTH as VNET_LENGTH, Segmentation, VnetHeader};

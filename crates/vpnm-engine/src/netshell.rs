@@ -1,0 +1,100 @@
+//! Drives a [`vpnm_netstack::Stack`] on a TUN descriptor and hands its flows to a [`Handler`].
+//!
+//! Everything of one queue lives on one thread, inside a tokio `LocalSet`: flow
+//! objects are `!Send`, bytes are handed over as pooled buffers, and a write by a
+//! flow's task goes to the device at once, without a channel or another task.
+//!
+//! The driver reads a batch, hands it to the stack, wakes the flows concerned, lets
+//! them run, and only then lets acknowledgements out: one per flow and batch, and
+//! none where data carried it. Without traffic nothing wakes up.
+//!
+//! System calls beyond tokio's own: `readv`, `writev` on the descriptor, and once,
+//! when it is taken over, `ioctl` (`TUNGETIFF`, `TUNGETVNETHDRSZ`).
+
+mod counters;
+mod driver;
+mod icmp;
+mod net;
+mod relay;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use counters::{Counters, Totals};
+pub use icmp::EchoRequest;
+pub use relay::{Ended, relay};
+pub use tcp::{FillError, TcpFlow, TcpIncoming};
+pub use udp::{DnsQuery, UdpFlow, UdpIncoming, UdpSender};
+pub use vpnm_netstack::Refusal;
+pub use vpnm_wire::Datagrams;
+
+use crate::device::Device;
+
+/// Decides what becomes of each flow. Methods are called on the queue's thread,
+/// inside its `LocalSet`; they return at once and spawn what takes time.
+pub trait Handler: 'static {
+    /// A SYN arrived; the application waits until the flow is accepted or refused.
+    /// Dropping `flow` refuses it with a reset.
+    fn tcp(self: &Rc<Self>, flow: TcpIncoming);
+
+    /// The first datagram between two addresses arrived; dropping `flow` loses it silently.
+    fn udp(self: &Rc<Self>, flow: UdpIncoming);
+
+    /// A UDP datagram to port 53, whatever its destination. Stateless: dropping
+    /// `query` leaves it unanswered, and the handler bounds how many it keeps.
+    fn dns(self: &Rc<Self>, query: DnsQuery);
+
+    /// A ping, which no proxy can carry. Unanswered unless the handler answers, so
+    /// that a host nobody can reach does not seem alive.
+    fn echo(self: &Rc<Self>, request: EchoRequest) {
+        drop(request);
+    }
+}
+
+/// What a shell is run with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The stack's limits; its `mtu` must be the device's.
+    pub stack: vpnm_netstack::Config,
+    /// Where traffic is counted; one object may serve several queues.
+    pub counters: Arc<Counters>,
+}
+
+impl Config {
+    /// The defaults for a device of this MTU in bytes, with fresh secrets from the
+    /// system's random generator.
+    ///
+    /// # Errors
+    /// The system's, if it gives no randomness.
+    pub fn new(mtu: u16) -> io::Result<Self> {
+        let mut secret = [0_u8; 32];
+        let flags = rustix::rand::GetRandomFlags::empty();
+        let filled = rustix::rand::getrandom(&mut secret, flags)?;
+        if filled < secret.len() {
+            return Err(io::Error::other("the system gave too little randomness"));
+        }
+        Ok(Self {
+            stack: vpnm_netstack::Config::new(mtu, secret),
+            counters: Arc::default(),
+        })
+    }
+}
+
+/// Serves the device until it goes away; dropping the future stops it and every flow with it.
+///
+/// Must run inside a `LocalSet` of a current-thread runtime with IO and time enabled.
+/// `tun` is a TUN queue without packet information (`IFF_NO_PI`), with or without
+/// `IFF_VNET_HDR`, blocking or not.
+///
+/// # Errors
+/// The device's, when it cannot be taken over or no longer exists.
+pub async fn run<H: Handler>(tun: OwnedFd, config: Config, handler: Rc<H>) -> io::Result<()> {
+    let device = Device::attach(tun)?;
+    let mut config = config;
+    config.stack.offload = device.has_offload();
+    driver::Driver::new(device, config, handler).await
+}

@@ -1,0 +1,217 @@
+//! The loop of one queue: device, stack, handler, timer.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::Sleep;
+use vpnm_netstack::{Event, Stack};
+
+use super::icmp::EchoRequest;
+use super::net::Net;
+use super::tcp::TcpIncoming;
+use super::udp::{DnsQuery, UdpIncoming};
+use super::{Config, Handler};
+use crate::device::{Device, Read};
+
+/// Packets read before flows and acknowledgements get their turn. Measured: one
+/// acknowledgement per 32 super-packets is enough for full speed, one each is not.
+const BATCH: usize = 32;
+
+/// Runs until the device is gone.
+pub(super) struct Driver<H> {
+    net: Rc<Net>,
+    handler: Rc<H>,
+    timer: Pin<Box<Sleep>>,
+    /// Whether `timer` is set at all.
+    armed: bool,
+    events: Vec<Event>,
+}
+
+impl<H: Handler> Driver<H> {
+    pub(super) fn new(device: Device, config: Config, handler: Rc<H>) -> Self {
+        let stack = Stack::new(config.stack);
+        Self {
+            net: Net::new(stack, device, config.counters),
+            handler,
+            timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
+            armed: false,
+            events: Vec::new(),
+        }
+    }
+
+    /// The flows ran: what they did not acknowledge with data is acknowledged now.
+    fn end_batch(&mut self) {
+        self.net.with(|core| {
+            if core.in_batch {
+                core.in_batch = false;
+                core.stack.release_acks();
+                core.send(Instant::now());
+            }
+        });
+    }
+
+    /// Goes on with what the device would not take earlier.
+    fn resume_sending(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.net.with(|core| {
+            if core.device.is_stalled() && core.device.poll_resume(cx)?.is_ready() {
+                core.send(Instant::now());
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads a batch; whether anything arrived.
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = self.net.with(|core| {
+            let now = Instant::now();
+            let mut count = 0;
+            while count < BATCH {
+                match core.device.poll_read(cx, core.stack.pool()) {
+                    Poll::Ready(Ok(Read::Packet(packet))) => {
+                        core.counters.add_up(packet.len());
+                        core.stack.handle_packet(packet, now);
+                    }
+                    Poll::Ready(Ok(Read::Nothing)) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
+                }
+                count += 1;
+            }
+            if count == 0 {
+                return Poll::Pending;
+            }
+            core.in_batch = true;
+            core.send(now);
+            Poll::Ready(Ok(()))
+        });
+        self.dispatch();
+        result
+    }
+
+    /// Hands the stack's events out, without holding it.
+    fn dispatch(&mut self) {
+        loop {
+            self.net.with(|core| {
+                while let Some(event) = core.stack.poll_event() {
+                    match event {
+                        Event::TcpReadable(id) => core.readers.wake(id),
+                        Event::TcpWritable(id) => core.writers.wake(id),
+                        Event::TcpGone(id, _) => {
+                            core.readers.wake(id);
+                            core.writers.wake(id);
+                        }
+                        Event::UdpReadable(id) | Event::UdpGone(id, _) => core.receivers.wake(id),
+                        Event::TcpIncoming { .. }
+                        | Event::UdpIncoming { .. }
+                        | Event::DnsQuery { .. }
+                        | Event::EchoRequest(_) => self.events.push(event),
+                    }
+                }
+                core.count_flows();
+            });
+            if self.events.is_empty() {
+                return;
+            }
+            let mut events = std::mem::take(&mut self.events);
+            for event in events.drain(..) {
+                self.hand_over(event);
+            }
+            self.events = events;
+        }
+    }
+
+    fn hand_over(&self, event: Event) {
+        let net = &self.net;
+        match event {
+            Event::TcpIncoming {
+                id,
+                source,
+                destination,
+            } => self.handler.tcp(TcpIncoming {
+                source,
+                destination,
+                net: Rc::clone(net),
+                id,
+                decided: false,
+            }),
+            Event::UdpIncoming {
+                id,
+                source,
+                destination,
+            } => self
+                .handler
+                .udp(UdpIncoming::new(net, id, source, destination)),
+            Event::DnsQuery {
+                source,
+                destination,
+                payload,
+            } => self
+                .handler
+                .dns(DnsQuery::new(net, source, destination, payload)),
+            Event::EchoRequest(echo) => self.handler.echo(EchoRequest::new(net, echo)),
+            Event::TcpReadable(_)
+            | Event::TcpWritable(_)
+            | Event::TcpGone(..)
+            | Event::UdpReadable(_)
+            | Event::UdpGone(..) => {}
+        }
+    }
+
+    /// Lets the stack's timers run that are due; sets the clock for the next.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let Some((due, _)) = self.net.with(|core| core.stack.poll_timeout()) else {
+                self.armed = false;
+                return;
+            };
+            // A timer that was put off is not worth the work of resetting the clock:
+            // the clock then fires early, finds nothing due and is set again.
+            let set_for = self.timer.deadline().into_std();
+            if !self.armed || set_for > due || set_for < Instant::now() {
+                self.timer.as_mut().reset(due.into());
+                self.armed = true;
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.armed = false;
+            self.net.with(|core| {
+                let now = Instant::now();
+                core.stack.handle_timeout(now);
+                core.send(now);
+            });
+            self.dispatch();
+        }
+    }
+}
+
+impl<H: Handler> Future for Driver<H> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.net.with(|core| match &core.driver {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => core.driver = Some(cx.waker().clone()),
+        });
+        this.end_batch();
+        this.resume_sending(cx)?;
+        let outcome = match this.poll_batch(cx) {
+            // Again, but after the flows that were woken.
+            Poll::Ready(Ok(())) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if outcome.is_pending() {
+            this.poll_timers(cx);
+        }
+        outcome
+    }
+}

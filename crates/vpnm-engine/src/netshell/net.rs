@@ -1,0 +1,139 @@
+//! What the driver and the flows of one queue share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use vpnm_netstack::{FlowId, Stack};
+
+use super::counters::Counters;
+use crate::device::Device;
+
+/// One queue: the stack, its device and who waits for what. Never borrowed across a
+/// call into a handler or a flow's user.
+#[derive(Debug)]
+pub(super) struct Net(RefCell<Core>);
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) stack: Stack,
+    pub(super) device: Device,
+    pub(super) readers: Waiting,
+    pub(super) writers: Waiting,
+    pub(super) receivers: Waiting,
+    pub(super) driver: Option<Waker>,
+    /// The driver handed packets over and will send acknowledgements when the flows ran.
+    pub(super) in_batch: bool,
+    pub(super) counters: Arc<Counters>,
+    flows: (usize, usize),
+}
+
+/// Wakers by a flow's slot.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Vec<Option<Waker>>);
+
+impl Net {
+    pub(super) fn new(stack: Stack, device: Device, counters: Arc<Counters>) -> Rc<Self> {
+        Rc::new(Self(RefCell::new(Core {
+            stack,
+            device,
+            readers: Waiting::default(),
+            writers: Waiting::default(),
+            receivers: Waiting::default(),
+            driver: None,
+            in_batch: false,
+            counters,
+            flows: (0, 0),
+        })))
+    }
+
+    /// Works on the queue's state.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
+        work(&mut self.0.borrow_mut())
+    }
+
+    /// Works on the queue's state on behalf of a flow, then sends what became due.
+    pub(super) fn act<T>(&self, work: impl FnOnce(&mut Stack, Instant) -> T) -> T {
+        self.with(|core| {
+            let now = Instant::now();
+            let result = work(&mut core.stack, now);
+            if !core.in_batch {
+                core.stack.release_acks();
+            }
+            core.send(now);
+            core.wake_driver_for_timer();
+            result
+        })
+    }
+}
+
+impl Core {
+    /// Writes what the stack wants to send, until the device takes no more.
+    pub(super) fn send(&mut self, now: Instant) {
+        while !self.device.is_stalled() {
+            let Some(packet) = self.stack.poll_transmit(now) else {
+                return;
+            };
+            self.counters.add_down(packet.len());
+            self.device.send(&packet);
+        }
+        if let Some(driver) = &self.driver {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// A flow's own call may have set a timer earlier than the one the driver sleeps for.
+    fn wake_driver_for_timer(&mut self) {
+        if self.stack.timer_moved()
+            && let Some(driver) = &self.driver
+        {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Publishes how many flows there are.
+    pub(super) fn count_flows(&mut self) {
+        let now = (self.stack.tcp_flows(), self.stack.udp_flows());
+        if now != self.flows {
+            self.counters.set_flows(self.flows, now);
+            self.flows = now;
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.counters.set_flows(self.flows, (0, 0));
+    }
+}
+
+impl Waiting {
+    /// Remembers who waits for the flow.
+    pub(super) fn register(&mut self, id: FlowId, waker: &Waker) {
+        if self.0.len() <= id.slot() {
+            self.0.resize(id.slot() + 1, None);
+        }
+        if let Some(place) = self.0.get_mut(id.slot()) {
+            match place {
+                Some(known) if known.will_wake(waker) => {}
+                _ => *place = Some(waker.clone()),
+            }
+        }
+    }
+
+    /// Wakes who waits for the flow.
+    pub(super) fn wake(&mut self, id: FlowId) {
+        if let Some(waker) = self.0.get_mut(id.slot()).and_then(Option::take) {
+            waker.wake();
+        }
+    }
+
+    /// Forgets the flow, whose slot may be used again.
+    pub(super) fn forget(&mut self, id: FlowId) {
+        if let Some(place) = self.0.get_mut(id.slot()) {
+            *place = None;
+        }
+    }
+}

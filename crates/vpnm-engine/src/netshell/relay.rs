@@ -1,0 +1,130 @@
+//! Moves bytes between an application's flow and an outbound stream.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
+
+use super::tcp::{FillError, TcpFlow};
+
+/// How a relay ended, unless both sides finished in order.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The application's side broke, usually by a reset; the outbound stream should
+    /// be reset too, not finished.
+    #[error("the application ended the connection")]
+    Application(#[source] io::Error),
+    /// The outbound stream broke; the application was reset when the flow was dropped.
+    #[error("the outbound connection broke")]
+    Outbound(#[source] io::Error),
+}
+
+/// One direction of a relay.
+enum Direction {
+    Moving,
+    /// All bytes are handed over; the end is not yet passed on.
+    Ending,
+    Done,
+}
+
+/// Relays both directions until both ended, each half-close passed on as one.
+///
+/// The flow is consumed: it is closed in order after success and reset after an
+/// error. `outbound` is left to the caller, who alone knows how to reset it.
+///
+/// # Errors
+/// [`Ended`] says which side broke first.
+pub async fn relay<S>(mut flow: TcpFlow, outbound: &mut S) -> Result<(), Ended>
+where
+    S: AsyncRead + AsyncWrite + Unpin + ?Sized,
+{
+    let mut up = Direction::Moving;
+    let mut down = Direction::Moving;
+    poll_fn(|cx| {
+        let up = poll_up(cx, &mut up, &mut flow, outbound)?;
+        let down = poll_down(cx, &mut down, &mut flow, outbound)?;
+        if up.is_ready() && down.is_ready() {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// From the application to the outbound stream.
+fn poll_up<S>(
+    cx: &mut Context<'_>,
+    state: &mut Direction,
+    flow: &mut TcpFlow,
+    outbound: &mut S,
+) -> Poll<Result<(), Ended>>
+where
+    S: AsyncWrite + Unpin + ?Sized,
+{
+    loop {
+        match state {
+            Direction::Done => return Poll::Ready(Ok(())),
+            Direction::Ending => {
+                ready!(Pin::new(&mut *outbound).poll_shutdown(cx)).map_err(Ended::Outbound)?;
+                *state = Direction::Done;
+            }
+            Direction::Moving => {
+                let bytes = match Pin::new(&mut *flow).poll_fill_buf(cx) {
+                    Poll::Ready(bytes) => bytes.map_err(Ended::Application)?,
+                    Poll::Pending => {
+                        // Nothing more for now: what a layer may have kept back must go.
+                        ready!(Pin::new(&mut *outbound).poll_flush(cx)).map_err(Ended::Outbound)?;
+                        return Poll::Pending;
+                    }
+                };
+                if bytes.is_empty() {
+                    *state = Direction::Ending;
+                    continue;
+                }
+                let count = ready!(Pin::new(&mut *outbound).poll_write(cx, bytes))
+                    .map_err(Ended::Outbound)?;
+                if count == 0 {
+                    return Poll::Ready(Err(Ended::Outbound(io::ErrorKind::WriteZero.into())));
+                }
+                Pin::new(&mut *flow).consume(count);
+            }
+        }
+    }
+}
+
+/// From the outbound stream to the application.
+fn poll_down<S>(
+    cx: &mut Context<'_>,
+    state: &mut Direction,
+    flow: &mut TcpFlow,
+    outbound: &mut S,
+) -> Poll<Result<(), Ended>>
+where
+    S: AsyncRead + Unpin + ?Sized,
+{
+    loop {
+        match state {
+            Direction::Done => return Poll::Ready(Ok(())),
+            Direction::Ending => {
+                ready!(Pin::new(&mut *flow).poll_shutdown(cx)).map_err(Ended::Application)?;
+                *state = Direction::Done;
+            }
+            Direction::Moving => {
+                let filled = flow.poll_fill_from(cx, Pin::new(&mut *outbound));
+                match ready!(filled) {
+                    Ok(0) => *state = Direction::Ending,
+                    Ok(_) => {}
+                    Err(FillError::Flow(error)) => {
+                        return Poll::Ready(Err(Ended::Application(error)));
+                    }
+                    Err(FillError::Source(error)) => {
+                        return Poll::Ready(Err(Ended::Outbound(error)));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Limits of a stack.
+
+/// What a [`Stack`](crate::Stack) is built with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Longest IP packet of the link in bytes; at least 1280 (RFC 8200 section 5).
+    pub mtu: u16,
+    /// Whether the link takes super-packets and partial checksums.
+    pub offload: bool,
+    /// Keys the initial sequence numbers (RFC 6528) and the tables' hashes.
+    pub secret: [u8; 32],
+    /// Most TCP flows at one time; a SYN beyond is ignored.
+    pub max_tcp_flows: usize,
+    /// Most TCP flows whose handshake is not complete; a SYN beyond is ignored.
+    pub max_half_open: usize,
+    /// Most UDP flows at one time; the one idle longest makes room.
+    pub max_udp_flows: usize,
+    /// Most bytes of buffers that all flows together may hold.
+    pub memory: usize,
+}
+
+impl Config {
+    /// The defaults for a link of this MTU.
+    #[must_use]
+    pub fn new(mtu: u16, secret: [u8; 32]) -> Self {
+        Self {
+            mtu: mtu.max(1_280),
+            offload: false,
+            secret,
+            max_tcp_flows: 131_072,
+            max_half_open: 8_192,
+            max_udp_flows: 32_768,
+            memory: 256 << 20,
+        }
+    }
+}
