@@ -15,6 +15,7 @@ mod dialer;
 mod error;
 pub mod inbound;
 mod outbound;
+pub mod socks5;
 mod stream;
 
 pub use datagrams::{BoxDatagrams, Datagrams, recv, send};

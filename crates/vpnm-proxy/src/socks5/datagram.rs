@@ -1,0 +1,68 @@
+//! The header of a relayed UDP datagram (RFC 1928 section 7).
+
+use vpnm_wire::Target;
+
+use super::address;
+
+/// Why a datagram from the relay is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// The relay fragments, which no client has to support.
+    #[error("the relay sent a fragment")]
+    Fragment,
+    /// The header is cut short or of no known form.
+    #[error("the header of the relayed datagram is malformed")]
+    Malformed,
+}
+
+/// Writes the header for `target` and the payload behind it into `out`, which is cleared first.
+pub fn encode_datagram(target: &Target, payload: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend([0, 0, 0]);
+    address::encode(target, out);
+    out.extend(payload);
+}
+
+/// Splits a relayed datagram into the address it came from and its payload.
+///
+/// # Errors
+/// [`DatagramError`]; the datagram is to be dropped.
+pub fn decode_datagram(bytes: &[u8]) -> Result<(Target, &[u8]), DatagramError> {
+    let ([_, _, fragment], rest) = bytes
+        .split_first_chunk::<3>()
+        .ok_or(DatagramError::Malformed)?;
+    if *fragment != 0 {
+        return Err(DatagramError::Fragment);
+    }
+    address::decode(rest).ok_or(DatagramError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_is_read_back_as_written() {
+        for text in ["192.0.2.1:53", "[2001:db8::1]:443", "example.com:65535"] {
+            let target: Target = text.parse().unwrap();
+            let mut bytes = vec![9; 3];
+            encode_datagram(&target, b"payload", &mut bytes);
+            assert_eq!(decode_datagram(&bytes), Ok((target, &b"payload"[..])));
+            for short in 0..bytes.len() - b"payload".len() {
+                assert_eq!(
+                    decode_datagram(&bytes[..short]),
+                    Err(DatagramError::Malformed),
+                    "{short}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_refused() {
+        assert_eq!(
+            decode_datagram(&[0, 0, 1, 1, 1, 2, 3, 4, 0, 5]),
+            Err(DatagramError::Fragment)
+        );
+    }
+}
