@@ -8,3 +8,4 @@
 pub mod device;
 pub mod netshell;
 pub mod sandbox;
+pub mod tun2socks;

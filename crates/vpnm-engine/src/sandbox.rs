@@ -14,7 +14,8 @@ mod filter;
 mod syscalls;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Compatible, CompatLevel, Ruleset, RulesetAttr, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetStatus, Scope,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::CapabilitySet;
@@ -32,7 +33,9 @@ pub struct Limits {
 impl Default for Limits {
     /// 65 536 descriptors: more flows than ports of one address pair.
     fn default() -> Self {
-        Self { descriptors: 65_536 }
+        Self {
+            descriptors: 65_536,
+        }
     }
 }
 
@@ -105,19 +108,35 @@ fn refuse_privilege() -> Result<(), SandboxError> {
     if uids.iter().any(|uid| uid.is_root()) || gids.iter().any(|gid| gid.is_root()) {
         return Err(SandboxError::Root);
     }
-    let sets = rustix::thread::capabilities(None)
-        .map_err(|source| SandboxError::Attribute { what: "read the capability sets", source })?;
+    let sets = rustix::thread::capabilities(None).map_err(|source| SandboxError::Attribute {
+        what: "read the capability sets",
+        source,
+    })?;
     let left = sets.effective | sets.permitted | sets.inheritable;
-    if left == CapabilitySet::empty() { Ok(()) } else { Err(SandboxError::Capabilities) }
+    if left == CapabilitySet::empty() {
+        Ok(())
+    } else {
+        Err(SandboxError::Capabilities)
+    }
 }
 
 fn limit_resources(limits: Limits) -> Result<(), SandboxError> {
     let set = |what, resource, value| {
-        let limit = Rlimit { current: Some(value), maximum: Some(value) };
-        rustix::process::setrlimit(resource, limit).map_err(|source| SandboxError::Limit { what, source })
+        let limit = Rlimit {
+            current: Some(value),
+            maximum: Some(value),
+        };
+        rustix::process::setrlimit(resource, limit)
+            .map_err(|source| SandboxError::Limit { what, source })
     };
-    let hard = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(limits.descriptors);
-    set("open descriptors", Resource::Nofile, limits.descriptors.min(hard))?;
+    let hard = rustix::process::getrlimit(Resource::Nofile)
+        .maximum
+        .unwrap_or(limits.descriptors);
+    set(
+        "open descriptors",
+        Resource::Nofile,
+        limits.descriptors.min(hard),
+    )?;
     set("core dumps", Resource::Core, 0)?;
     set("file sizes", Resource::Fsize, 0)?;
     set("processes", Resource::Nproc, 0)?;
@@ -127,17 +146,29 @@ fn limit_resources(limits: Limits) -> Result<(), SandboxError> {
 
 /// Not dumpable: `/proc/PID` belongs to root and no process of the same uid may trace this one.
 fn hide_from_other_processes() -> Result<(), SandboxError> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|source| SandboxError::Attribute { what: "make the process undumpable", source })
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|source| {
+        SandboxError::Attribute {
+            what: "make the process undumpable",
+            source,
+        }
+    })
 }
 
 fn forbid_new_privileges() -> Result<(), SandboxError> {
-    rustix::thread::set_no_new_privs(true)
-        .map_err(|source| SandboxError::Attribute { what: "forbid new privileges", source })?;
+    rustix::thread::set_no_new_privs(true).map_err(|source| SandboxError::Attribute {
+        what: "forbid new privileges",
+        source,
+    })?;
     match rustix::thread::no_new_privs() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(SandboxError::Attribute { what: "forbid new privileges", source: rustix::io::Errno::PERM }),
-        Err(source) => Err(SandboxError::Attribute { what: "read back no_new_privs", source }),
+        Ok(false) => Err(SandboxError::Attribute {
+            what: "forbid new privileges",
+            source: rustix::io::Errno::PERM,
+        }),
+        Err(source) => Err(SandboxError::Attribute {
+            what: "read back no_new_privs",
+            source,
+        }),
     }
 }
 

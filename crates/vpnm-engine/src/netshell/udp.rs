@@ -229,6 +229,12 @@ impl DnsQuery {
         &self.message
     }
 
+    /// A sender that outlives the query.
+    #[must_use]
+    pub fn sender(&self) -> UdpSender {
+        UdpSender(Rc::clone(&self.net))
+    }
+
     /// Answers with a DNS message, from the resolver that was asked.
     pub fn answer(self, message: &[u8]) {
         self.net
