@@ -1,16 +1,31 @@
 //! Packets, addresses, checksums and buffers.
 //!
 //! The bottom of the workspace: values that every other crate speaks in. Nothing
-//! here performs IO, reads a clock or draws randomness.
+//! here performs IO, reads a clock or draws randomness, and no bytes of a packet
+//! make it panic.
 
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod checksum;
 mod datagrams;
+mod flow;
+mod head;
+mod icmp;
+mod ip;
 mod target;
+mod tcp;
+mod udp;
 mod vnet;
 
 pub use buffer::{Buffer, BufferPool, Chunk, LARGE, SMALL};
+pub use checksum::Checksum;
 pub use datagrams::Datagrams;
+pub use flow::FlowKey;
+pub use head::Head;
+pub use icmp::{ICMP_HEADER, Icmp, IcmpError, encode_echo_reply, encode_error};
+pub use ip::{Fragment, IPV4_HEADER, IPV6_HEADER, IpBuilder, IpError, IpHeader, protocol};
 pub use target::{Domain, Host, HostError, Target, TargetError};
+pub use tcp::{MAX_SACK, Seq, TCP_CHECKSUM, TCP_HEADER, TcpFlags, TcpHeader, TcpOptions};
+pub use udp::{UDP_CHECKSUM, UDP_HEADER, UdpHeader};
 pub use vnet::{ChecksumState, LENGTH as VNET_LENGTH, Segmentation, VnetHeader};

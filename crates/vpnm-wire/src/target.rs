@@ -202,7 +202,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
-            host => write!(f, "{host}:{}", self.port),
+            host @ (Host::Ip(IpAddr::V4(_)) | Host::Domain(_)) => write!(f, "{host}:{}", self.port),
         }
     }
 }
