@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::names::LINK;
 use crate::sys;
 
 /// Packets the device's queue holds before it drops; a queue entry may be a
@@ -66,7 +67,20 @@ pub struct Device {
 /// [`TunError`]; [`TunError::Busy`] right after the death of an engine passes
 /// within milliseconds and is worth another try.
 pub fn open(options: Options) -> Result<Device, TunError> {
-    sys::tun::open(options)
+    sys::tun::open(LINK, options)
+}
+
+/// Creates a TUN device of another name, or attaches to one that exists. It is
+/// configured by the caller; vpnm itself never uses it.
+///
+/// # Errors
+/// [`TunError`]; [`TunError::Foreign`] too if `name` is no name of a link (1 to
+/// 15 bytes).
+pub fn open_named(name: &str, options: Options) -> Result<Device, TunError> {
+    if !(1..=15).contains(&name.len()) {
+        return Err(TunError::Foreign);
+    }
+    sys::tun::open(name, options)
 }
 
 /// Attaches a further queue to the link, which must have been opened with
@@ -75,5 +89,5 @@ pub fn open(options: Options) -> Result<Device, TunError> {
 /// # Errors
 /// [`TunError`].
 pub fn attach_queue(options: Options) -> Result<Device, TunError> {
-    sys::tun::open(options)
+    sys::tun::open(LINK, options)
 }

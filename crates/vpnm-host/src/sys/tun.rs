@@ -9,7 +9,6 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::names::LINK;
 use crate::tun::{Device, Options, TunError};
 
 const IFF_TUN: u16 = 0x0001;
@@ -37,7 +36,7 @@ struct InterfaceRequest {
     padding: [u8; 22],
 }
 
-pub(crate) fn open(options: Options) -> Result<Device, TunError> {
+pub(crate) fn open(name: &str, options: Options) -> Result<Device, TunError> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd =
         rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|errno| match errno {
@@ -45,7 +44,7 @@ pub(crate) fn open(options: Options) -> Result<Device, TunError> {
             Errno::ACCESS | Errno::PERM => TunError::NotPermitted,
             other => refused("open", other.into()),
         })?;
-    attach(&fd, options)?;
+    attach(&fd, name, options)?;
     set_vnet_header(&fd)?;
     set_owner(&fd, options.owner)?;
     let udp_segmentation = set_offloads(&fd)?;
@@ -55,7 +54,7 @@ pub(crate) fn open(options: Options) -> Result<Device, TunError> {
     })
 }
 
-fn attach(fd: &OwnedFd, options: Options) -> Result<(), TunError> {
+fn attach(fd: &OwnedFd, name: &str, options: Options) -> Result<(), TunError> {
     let mut request = InterfaceRequest {
         name: [0; 16],
         flags: IFF_TUN | IFF_NO_PI | IFF_VNET_HDR,
@@ -64,7 +63,7 @@ fn attach(fd: &OwnedFd, options: Options) -> Result<(), TunError> {
     if options.multi_queue {
         request.flags |= IFF_MULTI_QUEUE;
     }
-    for (to, from) in request.name.iter_mut().zip(LINK.bytes()) {
+    for (to, from) in request.name.iter_mut().zip(name.bytes()) {
         *to = from;
     }
     // SAFETY: the descriptor is open and `request` is a whole `struct ifreq` that
