@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::namespace::Namespace;
-use crate::process::{Command, Keeper};
+use crate::process::{Command, Keeper, User};
 
 /// A host: its own network, its own `/etc`, `/run` and `/var/lib`.
 ///
@@ -54,6 +54,22 @@ impl Host {
     /// What `work` returns, or the reason the host could not be entered.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.inner.namespace.run(work)
+    }
+
+    /// As [`Host::run`], by `user`: the kernel sees its sockets as that user's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::run`], or the reason the user could not be taken.
+    pub fn run_as<T: Send>(
+        &self,
+        user: User,
+        work: impl FnOnce() -> io::Result<T> + Send,
+    ) -> io::Result<T> {
+        self.run(|| {
+            user.become_on_this_thread()?;
+            work()
+        })
     }
 
     /// Moves the calling thread into this host, for good. Meant for threads

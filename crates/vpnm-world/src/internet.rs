@@ -1,5 +1,17 @@
-//! The embedded internet.
+//! The embedded internet: a web site, resolvers, echo, source and sink, a
+//! certificate authority, and the proxy node.
 
 mod authority;
+mod dns;
+mod doh;
+mod flood;
+mod plain;
+mod queries;
+mod service;
+mod services;
+mod web;
 
 pub use authority::{Authority, Identity};
+pub use flood::{ECHO_PORT, SINK_PORT, SOURCE_PORT};
+pub use queries::{Carriage, Query};
+pub use services::{Internet, InternetError};

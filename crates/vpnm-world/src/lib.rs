@@ -8,17 +8,23 @@
 //! tunnel.
 
 pub mod addresses;
+pub mod capture;
 mod files;
 mod host;
 pub mod internet;
 pub mod links;
 mod namespace;
 mod netlink;
+pub mod probe;
 mod process;
+mod snapshot;
 mod sys;
+mod visitor;
 mod world;
 
 pub use host::Host;
 pub use process::{Command, Process, User};
 pub use rustix::process::Signal;
+pub use snapshot::Snapshot;
+pub use visitor::{Transfer, Visitor};
 pub use world::{World, WorldError};

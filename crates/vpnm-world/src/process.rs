@@ -32,6 +32,11 @@ impl User {
         self.credentials().uid
     }
 
+    /// Makes the calling thread, and only it, this user's. There is no way back.
+    pub(crate) fn become_on_this_thread(self) -> io::Result<()> {
+        sys::become_user(self.credentials())
+    }
+
     fn credentials(self) -> Credentials {
         let (uid, group) = match self {
             Self::Root => (0, None),

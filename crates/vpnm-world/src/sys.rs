@@ -7,7 +7,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -55,7 +55,8 @@ pub(crate) fn confine(command: &mut Command, net: OwnedFd, mounts: OwnedFd, who:
     unsafe { command.pre_exec(hook) };
 }
 
-fn become_user(who: Credentials) -> io::Result<()> {
+/// Changes the calling thread, and only it.
+pub(crate) fn become_user(who: Credentials) -> io::Result<()> {
     use rustix::process::{Gid, Uid};
     let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
     match who.group {
@@ -67,29 +68,22 @@ fn become_user(who: Credentials) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `command` run `hook` between fork and exec.
-///
-/// # Safety
-///
-/// The hook must be safe in a forked copy of a process: system calls only.
-pub(crate) unsafe fn before_exec<F>(command: &mut Command, hook: F)
-where
-    F: FnMut() -> io::Result<()> + Send + Sync + 'static,
-{
-    // SAFETY: the caller's promise is this call's requirement.
-    unsafe { command.pre_exec(hook) };
-}
-
 /// Binds a packet socket to one interface, all protocols.
 pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
-    let index = i32::try_from(interface).map_err(io::Error::other)?;
+    bind_link(socket, interface, libc::ETH_P_ALL)
+}
+
+/// Binds a packet socket to one interface to send on, and to hear nothing.
+pub(crate) fn bind_packet_to_send(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
+    bind_link(socket, interface, 0)
+}
+
+fn bind_link(socket: BorrowedFd<'_>, interface: u32, protocol: i32) -> io::Result<()> {
     // SAFETY: every bit pattern, all zeros included, is a valid sockaddr_ll.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
-    address.sll_protocol = u16::try_from(libc::ETH_P_ALL)
-        .map_err(io::Error::other)?
-        .to_be();
-    address.sll_ifindex = index;
+    address.sll_protocol = u16::try_from(protocol).map_err(io::Error::other)?.to_be();
+    address.sll_ifindex = i32::try_from(interface).map_err(io::Error::other)?;
     // SAFETY: the pointer is to a live sockaddr_ll and the length is its size.
     let result = unsafe {
         libc::bind(

@@ -2,12 +2,22 @@
 //!
 //! Needs root; skipped loudly otherwise, and a failure with `VPNM_LAB=require`.
 
+#![expect(
+    clippy::tests_outside_test_module,
+    clippy::print_stdout,
+    reason = "an integration test is a test module, and a skip must be seen"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use vpnm_world::addresses::{CLIENT, NODE, SITE};
-use vpnm_world::{Signal, User, World};
+use vpnm_world::addresses::{CLIENT, NEIGHBOUR, NODE, SITE, SITE_NAME};
+use vpnm_world::capture::{Capture, Endpoint, Protocol};
+use vpnm_world::internet::{Carriage, Internet};
+use vpnm_world::links::{self, Route};
+use vpnm_world::probe::{Kind, Plan, Prober};
+use vpnm_world::{Signal, Snapshot, User, Visitor, World};
 
 fn world() -> Option<World> {
     match World::build() {
@@ -109,4 +119,125 @@ fn processes_end_with_their_handle() {
     sleeper.signal(Signal::CONT).expect("alive");
     drop(sleeper);
     assert!(!std::path::Path::new(&directory).exists());
+}
+
+#[test]
+fn the_embedded_internet_serves_the_client() {
+    let Some(world) = world() else { return };
+    let internet = Internet::start(&world).expect("started");
+    let alice = Visitor::new(world.client(), User::Alice);
+    let addresses = alice.resolve(SITE_NAME).expect("resolved");
+    assert_eq!(addresses, SITE.both());
+    for (site, client) in SITE.both().into_iter().zip(CLIENT.both()) {
+        let page = alice
+            .fetch((site, 80).into(), SITE_NAME, "/address")
+            .expect("fetched");
+        assert_eq!(page, format!("{client}\n"));
+    }
+    let time = Duration::from_millis(100);
+    assert!(alice.download(time).expect("transferred").bytes > 0);
+    assert!(alice.upload(time).expect("transferred").bytes > 0);
+    let queries = internet.queries();
+    assert_eq!(queries.len(), 2);
+    assert!(
+        queries
+            .iter()
+            .all(|query| query.carriage == Carriage::Plain)
+    );
+}
+
+#[test]
+fn without_a_tunnel_the_observer_sees_every_kind_of_leak() {
+    let Some(world) = world() else { return };
+    let _internet = Internet::start(&world).expect("started");
+    let node = SocketAddr::new(NODE.v4.into(), 443);
+    let endpoint = Endpoint {
+        address: node,
+        protocol: Protocol::Tcp,
+        confidential: true,
+    };
+    let capture = Capture::start(&world, &[endpoint], None).expect("started");
+    let prober = Prober::start(world.client(), Plan::everything(node)).expect("started");
+    while prober.fired() < 1_000 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let attempts = prober.stop();
+    let tally = capture.tally().expect("captured");
+    assert_eq!(tally.unaccounted(), 0, "{tally:?}");
+    assert!(
+        tally.plaintext_dns > 0 && tally.leaked() > 1_000,
+        "{tally:?}"
+    );
+    for (kind, attempts) in attempts {
+        assert_eq!(attempts.refused, 0, "{kind}");
+    }
+    // Those that go by TCP show in their payload only where somebody answers,
+    // and the loopback stub never leaves.
+    let silent = [
+        "tcp",
+        "tcp6",
+        "dns-tcp",
+        "dns-lan-tcp",
+        "dns-stub",
+        "dot",
+        "dot-lan",
+    ];
+    let others = [
+        "server-other-port",
+        "server-same-port",
+        "bound-tcp",
+        "source-tcp",
+        "lan-tcp",
+    ];
+    for kind in Kind::ALL {
+        let shows = tally.markers.contains_key(kind.name());
+        assert!(
+            shows || silent.contains(&kind.name()) || others.contains(&kind.name()),
+            "{kind}"
+        );
+    }
+    for connection in [
+        "tcp 203.0.113.10:443 by a probe",
+        "tcp 198.51.100.80:80",
+        "tcp 8.8.8.8:53",
+    ] {
+        assert!(
+            tally.leaks.contains_key(connection),
+            "{connection}: {:?}",
+            tally.leaks
+        );
+    }
+}
+
+#[test]
+fn a_quiet_client_leaks_nothing() {
+    let Some(world) = world() else { return };
+    let capture = Capture::start(&world, &[], None).expect("started");
+    std::thread::sleep(Duration::from_secs(2));
+    let tally = capture.tally().expect("captured");
+    assert_eq!((tally.leaked(), tally.unaccounted()), (0, 0), "{tally:?}");
+}
+
+#[test]
+fn a_snapshot_shows_what_was_changed_and_what_was_put_back() {
+    let Some(world) = world() else { return };
+    let client = world.client();
+    let before = Snapshot::take(client).expect("taken");
+    let route = Route {
+        destination: (IpAddr::from([192, 0, 2, 0]), 24),
+        gateway: Some(NEIGHBOUR.v4.into()),
+        link: None,
+        metric: None,
+    };
+    client.run(|| links::add_route(route)).expect("added");
+    let during = Snapshot::take(client).expect("taken");
+    assert_eq!(
+        during.changes_since(&before).len(),
+        1,
+        "{:?}",
+        during.changes_since(&before)
+    );
+    client.run(|| links::delete_route(route)).expect("deleted");
+    let after = Snapshot::take(client).expect("taken");
+    assert_eq!(after.changes_since(&before), Vec::<String>::new());
 }

@@ -1,0 +1,139 @@
+//! As much of DNS as an authoritative answer from a small table needs
+//! (RFC 1035). Pure.
+
+use std::net::IpAddr;
+
+/// Names and addresses that the world's resolvers know.
+#[derive(Debug, Clone)]
+pub(super) struct Zone {
+    records: Vec<(String, Vec<IpAddr>)>,
+}
+
+/// A question, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    /// Lower case, without the final dot.
+    pub(super) name: String,
+    kind: u16,
+    /// Where the question section ends.
+    end: usize,
+}
+
+const HEADER: usize = 12;
+const A: u16 = 1;
+const AAAA: u16 = 28;
+const TTL: u32 = 60;
+/// Response, recursion available; recursion desired is copied.
+const RESPONSE: [u8; 2] = [0x80, 0x80];
+const NAME_ERROR: u8 = 3;
+
+impl Zone {
+    pub(super) fn new(records: &[(&str, Vec<IpAddr>)]) -> Self {
+        let records = records
+            .iter()
+            .map(|(name, ips)| ((*name).to_owned(), ips.clone()))
+            .collect();
+        Self { records }
+    }
+
+    /// The answer to a query that asks `question`.
+    pub(super) fn answer(&self, query: &[u8], question: &Question) -> Vec<u8> {
+        let known = self.records.iter().find(|(name, _)| *name == question.name);
+        let answers: Vec<Vec<u8>> = known
+            .map_or(&[][..], |(_, addresses)| addresses)
+            .iter()
+            .filter_map(|address| record(question.kind, *address))
+            .collect();
+        let mut bytes = query.get(..question.end).unwrap_or_default().to_vec();
+        let desired = query.get(2).copied().unwrap_or(0) & 0x01;
+        let code = if known.is_some() { 0 } else { NAME_ERROR };
+        let counts = [1, u16::try_from(answers.len()).unwrap_or(0), 0, 0].map(u16::to_be_bytes);
+        let flags = [RESPONSE[0] | desired, RESPONSE[1] | code];
+        bytes.splice(2..HEADER, flags.into_iter().chain(counts.concat()));
+        bytes.extend(answers.concat());
+        bytes
+    }
+}
+
+/// A resource record for the question's name.
+fn record(kind: u16, address: IpAddr) -> Option<Vec<u8>> {
+    let data = match (kind, address) {
+        (A, IpAddr::V4(address)) => address.octets().to_vec(),
+        (AAAA, IpAddr::V6(address)) => address.octets().to_vec(),
+        _ => return None,
+    };
+    // A pointer to the name in the question.
+    let mut bytes = vec![0xc0, 12];
+    bytes.extend_from_slice(&kind.to_be_bytes());
+    bytes.extend_from_slice(&[0, 1]);
+    bytes.extend_from_slice(&TTL.to_be_bytes());
+    bytes.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
+    bytes.extend_from_slice(&data);
+    Some(bytes)
+}
+
+/// The first question of a query; nothing if it is no query or is cut short.
+pub(super) fn question(query: &[u8]) -> Option<Question> {
+    let is_query = query.get(2)? & 0x80 == 0;
+    let mut labels = Vec::new();
+    let mut at = HEADER;
+    loop {
+        let length = usize::from(*query.get(at)?);
+        let label = query.get(at + 1..at + 1 + length)?;
+        at += 1 + length;
+        match length {
+            0 => break,
+            1..=63 => labels.push(String::from_utf8_lossy(label).to_ascii_lowercase()),
+            _ => return None,
+        }
+    }
+    let kind = u16::from_be_bytes(*query.get(at..)?.first_chunk()?);
+    query.get(..at + 4)?;
+    is_query.then(|| Question {
+        name: labels.join("."),
+        kind,
+        end: at + 4,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &[u8] = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\x01\x04Site\x07example\0\0\x01\0\x01\0\0\x29\0\0\0\0\0\0\0\0";
+
+    fn zone() -> Zone {
+        Zone::new(&[(
+            "site.example",
+            vec![
+                IpAddr::from([192, 0, 2, 1]),
+                IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]),
+            ],
+        )])
+    }
+
+    #[test]
+    fn the_right_family_is_answered() {
+        let question = question(QUERY).expect("a question");
+        assert_eq!(question.name, "site.example");
+        let answer = zone().answer(QUERY, &question);
+        assert_eq!(answer[..12], *b"\x12\x34\x81\x80\0\x01\0\x01\0\0\0\0");
+        assert_eq!(answer[answer.len() - 4..], [192, 0, 2, 1]);
+        assert_eq!(answer.len(), 12 + 18 + 16);
+    }
+
+    #[test]
+    fn an_unknown_name_does_not_exist() {
+        let query = b"\0\0\x01\0\0\x01\0\0\0\0\0\0\x02no\0\0\x01\0\x01";
+        let answer = zone().answer(query, &question(query).expect("a question"));
+        assert_eq!(answer[3] & 0x0f, NAME_ERROR);
+    }
+
+    #[test]
+    fn cut_queries_are_no_questions() {
+        let whole = question(QUERY).expect("a question").end;
+        for length in 0..whole {
+            assert_eq!(question(&QUERY[..length]), None, "{length} bytes");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Probes: everything a program of the client might try, to see what of it
+//! gets out.
+
+mod kind;
+pub(crate) mod marker;
+mod payload;
+mod prober;
+mod shot;
+
+pub use kind::Kind;
+pub use prober::{Attempts, Plan, Prober};
