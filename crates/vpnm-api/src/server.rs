@@ -31,17 +31,14 @@ fn kind(profile: &Profile) -> String {
     let protocol = match &profile.protocol {
         Protocol::Vless(_) => "vless",
         Protocol::Vmess(_) => "vmess",
-        _ => "other",
     };
     let transport = match &profile.transport {
         Transport::Tcp => "+tcp",
         Transport::WebSocket(_) => "+websocket",
-        _ => "+other",
     };
     let security = match &profile.security {
         Security::None => "",
         Security::Tls(_) => "+tls",
-        _ => "+other",
     };
     format!("{protocol}{transport}{security}")
 }

@@ -1,1 +1,3 @@
 //! The control plane of vpnm: tunnel state machine, journal, supervisor.
+
+pub mod tsm;

@@ -1,0 +1,348 @@
+//! What a user lives through, as one sentence each.
+
+use std::time::Duration;
+
+use vpnm_api::engine::Health;
+use vpnm_api::{Code, Failure, Goal, Note, State, Step};
+
+use super::world::World;
+use super::{connect, disconnect, server};
+use crate::tsm::{Command, Event, HostWant, Lane, Record};
+
+fn connected(name: &str) -> World {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, name));
+    world.run();
+    assert_eq!(world.reply(1), Some(Ok(())));
+    assert_eq!(world.state().name(), "connected");
+    world
+}
+
+/// Carries out until the engine is asked to connect.
+fn until_connecting(world: &mut World) {
+    for _ in 0..50 {
+        if world.state()
+            == (State::Connecting {
+                step: Step::Connect,
+            })
+            && world.running.contains_key(&1)
+        {
+            return;
+        }
+        let _ = world.finish(Lane::Host) || world.finish(Lane::Engine);
+    }
+    panic!("never asked to connect: {:?}", world.log);
+}
+
+#[test]
+fn disconnecting_leaves_nothing() {
+    let mut world = connected("b");
+    world.give(disconnect(2));
+    world.run();
+    assert_eq!(world.reply(2), Some(Ok(())));
+    assert_eq!(world.state(), State::Disconnected);
+    assert_eq!(world.kernel, HostWant::Open);
+    assert!(!world.tun && world.engine.is_none());
+    assert_eq!(world.disk.goal(), Goal::Open);
+    assert_eq!(
+        world.disk.server,
+        Some(server("b")),
+        "the last server is kept"
+    );
+}
+
+#[test]
+fn a_server_that_refuses_leaves_the_machine_blocked_and_says_so() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    until_connecting(&mut world);
+    world.fail(Lane::Engine, Code::Refused, false);
+    world.run();
+    assert_eq!(world.reply(1), Some(Err(Code::Refused)));
+    assert_eq!(world.state().cause().unwrap().code, Code::Refused);
+    assert_eq!(world.kernel, HostWant::Blocked([].into_iter().collect()));
+    assert!(world.engine.is_none());
+
+    world.command(2, Command::Connect(None));
+    world.run();
+    assert_eq!(
+        world.reply(2),
+        Some(Ok(())),
+        "the same server can be tried again"
+    );
+}
+
+#[test]
+fn a_host_that_cannot_carry_a_tunnel_is_left_alone() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    world.fail(Lane::Host, Code::NoTunDevice, false);
+    world.run();
+    assert_eq!(world.reply(1), Some(Err(Code::NoTunDevice)));
+    assert_eq!(world.state(), State::Disconnected);
+    assert_eq!(world.disk, Record::default());
+}
+
+#[test]
+fn a_full_disk_refuses_the_command_and_changes_nothing() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    world.finish(Lane::Host);
+    world.fail(Lane::Host, Code::JournalWrite, false);
+    world.run();
+    assert_eq!(world.reply(1), Some(Err(Code::JournalWrite)));
+    assert_eq!(world.state(), State::Disconnected);
+
+    let mut world = connected("a");
+    world.give(disconnect(2));
+    world.fail(Lane::Host, Code::JournalWrite, false);
+    world.run();
+    assert_eq!(world.reply(2), Some(Err(Code::JournalWrite)));
+    assert_eq!(world.state().name(), "connected", "still as it was");
+}
+
+#[test]
+fn the_engine_s_death_is_repaired_without_a_new_interface() {
+    let mut world = connected("b");
+    world.pass(Duration::from_secs(60));
+    world.log.clear();
+    world.give(Event::EngineExited(Note::new("signal 9")));
+    assert_eq!(world.state().name(), "reconnecting");
+    assert!(matches!(world.kernel, HostWant::Tunnel(_)));
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    let orders = world.log.join("\n");
+    assert!(!orders.contains("interface"), "{orders}");
+    assert!(
+        !orders.contains("resolve"),
+        "the address is known: {orders}"
+    );
+}
+
+#[test]
+fn an_engine_that_keeps_dying_is_started_ever_more_slowly() {
+    let mut world = connected("a");
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        world.give(Event::EngineExited(Note::default()));
+        let State::Reconnecting { retry_in_ms, .. } = world.state() else {
+            panic!("{:?}", world.state());
+        };
+        waits.push(retry_in_ms);
+        while world.state().name() != "connected" {
+            world.run();
+            if world.state().name() != "connected" {
+                assert!(world.wait());
+            }
+        }
+    }
+    assert_eq!(waits, [0, 500, 1_000, 2_000, 5_000]);
+}
+
+#[test]
+fn a_lost_server_is_tried_for_ever() {
+    let mut world = connected("a");
+    world.pass(Duration::from_secs(60));
+    world.give(Event::Health(Health::Down, Some(Code::TimedOut.into())));
+    for _ in 0..20 {
+        assert_eq!(world.state().name(), "reconnecting");
+        while !world.fail(Lane::Engine, Code::TimedOut, false) {
+            if !world.finish(Lane::Host) {
+                world.now = world.machine.poll_timeout().unwrap();
+                world.give(Event::Timer);
+            }
+        }
+    }
+    world.run();
+    while world.state().name() != "connected" {
+        assert!(world.wait());
+    }
+}
+
+#[test]
+fn an_unreadable_journal_means_secured() {
+    let failure = Failure::new(Code::JournalUnreadable, "checksum");
+    let mut world = World::booted(Record::default(), HostWant::Open, Some(failure));
+    world.run();
+    assert_eq!(world.state().cause().unwrap().code, Code::JournalUnreadable);
+    assert_eq!(world.kernel, HostWant::Blocked([].into_iter().collect()));
+    world.command(1, Command::Connect(None));
+    assert_eq!(world.reply(1), Some(Err(Code::NoServer)));
+    world.give(connect(2, "a"));
+    world.run();
+    assert_eq!(world.reply(2), Some(Ok(())));
+}
+
+#[test]
+fn a_daemon_that_starts_secured_blocks_first_and_connects_by_itself() {
+    let disk = Record {
+        connect: true,
+        lockdown: false,
+        server: Some(server("b")),
+    };
+    let mut world = World::booted(disk, HostWant::Open, None);
+    assert_eq!(
+        world.log[0],
+        "  host: blocked but {1.1.1.1:443, 9.9.9.9:443}"
+    );
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+}
+
+#[test]
+fn lockdown_blocks_without_a_tunnel_and_after_one() {
+    let mut world = World::fresh();
+    world.run();
+    world.command(1, Command::Lockdown(true));
+    world.run();
+    assert_eq!(world.reply(1), Some(Ok(())));
+    assert_eq!(world.state().cause().unwrap().code, Code::Lockdown);
+    world.give(connect(2, "a"));
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    world.give(disconnect(3));
+    world.run();
+    assert_eq!(world.reply(3), Some(Ok(())));
+    assert_eq!(world.state().cause().unwrap().code, Code::Lockdown);
+    world.command(4, Command::Lockdown(false));
+    world.run();
+    assert_eq!(world.reply(4), Some(Ok(())));
+    assert_eq!(world.state(), State::Disconnected);
+}
+
+#[test]
+fn a_host_that_cannot_be_blocked_is_loud_until_it_can() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    world.finish(Lane::Host);
+    world.finish(Lane::Host);
+    world.fail(Lane::Host, Code::Host, false);
+    assert_eq!(world.reply(1), Some(Err(Code::Host)));
+    assert_eq!(world.state().name(), "unprotected");
+    assert!(world.wait());
+    assert_ne!(world.state().name(), "unprotected");
+    assert_ne!(world.kernel, HostWant::Open);
+}
+
+#[test]
+fn a_foreign_change_is_repaired_and_counted_even_while_the_server_is_slow() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    until_connecting(&mut world);
+    world.tamper(HostWant::Open);
+    world.give(Event::Drift(Note::new("firewall")));
+    assert!(world.finish(Lane::Host));
+    assert_ne!(world.kernel, HostWant::Open);
+    assert_eq!(world.machine.status(world.now, 0).repairs.count, 1);
+    world.run();
+    assert_eq!(world.reply(1), Some(Ok(())));
+}
+
+#[test]
+fn a_change_during_a_repair_is_not_missed() {
+    let mut world = connected("a");
+    world.give(Event::Drift(Note::default()));
+    world.give(Event::Drift(Note::default()));
+    assert!(world.finish(Lane::Host));
+    assert!(world.finish(Lane::Host), "read back once more");
+    assert!(!world.finish(Lane::Host));
+}
+
+#[test]
+fn the_host_is_read_back_every_half_minute() {
+    let mut world = connected("a");
+    world.tamper(HostWant::Blocked([].into_iter().collect()));
+    let before = world.now;
+    assert!(world.wait());
+    assert_eq!(world.now.since(before), Duration::from_secs(30));
+    assert!(matches!(world.kernel, HostWant::Tunnel(_)));
+}
+
+#[test]
+fn a_switch_keeps_the_interface_and_the_route_until_the_new_server_answers() {
+    let mut world = connected("a");
+    world.log.clear();
+    world.give(connect(2, "b"));
+    while world
+        .running
+        .values()
+        .all(|(_, e)| !matches!(e, crate::tsm::Effect::Connect { .. }))
+    {
+        assert!(world.finish(Lane::Host) || world.finish(Lane::Engine));
+        assert!(matches!(world.kernel, HostWant::Tunnel(_)));
+    }
+    world.run();
+    assert_eq!(world.reply(2), Some(Ok(())));
+    assert!(!world.log.join("\n").contains("interface"));
+}
+
+#[test]
+fn a_second_wish_takes_the_place_of_the_first() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    until_connecting(&mut world);
+    world.give(disconnect(2));
+    assert_eq!(world.reply(1), Some(Err(Code::Superseded)));
+    world.run();
+    assert_eq!(world.reply(2), Some(Ok(())));
+    assert_eq!(world.state(), State::Disconnected);
+}
+
+#[test]
+fn who_asks_for_the_same_waits_for_the_same() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    until_connecting(&mut world);
+    world.give(connect(2, "a"));
+    world.run();
+    assert_eq!(world.reply(1), Some(Ok(())));
+    assert_eq!(world.reply(2), Some(Ok(())));
+    world.give(connect(3, "a"));
+    assert_eq!(world.reply(3), Some(Ok(())), "at once");
+}
+
+#[test]
+fn a_deleted_interface_is_made_anew_behind_the_block() {
+    let mut world = connected("a");
+    world.give(Event::TunLost);
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    assert!(world.tun);
+}
+
+#[test]
+fn a_changed_network_is_connected_through_at_once() {
+    let mut world = connected("a");
+    world.give(Event::NetworkChanged);
+    assert_eq!(world.state().cause().unwrap().code, Code::NetworkChanged);
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+}
+
+#[test]
+fn stopping_keeps_the_block() {
+    let mut world = connected("a");
+    world.give(Event::Stop);
+    world.run();
+    assert!(world.exited);
+    assert_eq!(world.kernel, HostWant::Blocked([].into_iter().collect()));
+    assert_eq!(world.disk.goal(), Goal::Secured);
+    assert!(world.engine.is_none());
+    world.give(connect(9, "b"));
+    assert_eq!(world.reply(9), Some(Err(Code::Stopping)));
+
+    let mut world = World::fresh();
+    world.run();
+    world.give(Event::Stop);
+    world.run();
+    assert!(world.exited);
+    assert_eq!(world.kernel, HostWant::Open);
+}

@@ -1,0 +1,167 @@
+//! The machine as everybody sees it.
+
+use vpnm_api::{
+    Code, Connected, Failure, Goal, Host, SCHEMA, Server, State, Status, Step, Traffic, Verified,
+};
+
+use super::effect::{Effect, HostWant, Lane};
+use super::facts::EngineFact;
+use super::machine::Machine;
+use super::moment::Moment;
+
+impl Machine {
+    /// The state at a moment, which is `unix` seconds after 1970-01-01 UTC.
+    #[must_use]
+    pub fn state(&self, now: Moment, unix: u64) -> State {
+        match (self.record.goal(), self.wish().goal()) {
+            (Goal::Open, Goal::Open) => self.state_open(),
+            (Goal::Open, Goal::Secured) => State::Connecting {
+                step: self.step_to_remember(),
+            },
+            (Goal::Secured, _) => self.state_secured(now, unix),
+        }
+    }
+
+    fn step_to_remember(&self) -> Step {
+        match self.lanes.running(Lane::Host) {
+            Some(Effect::Remember(_)) => Step::Remember,
+            _ => Step::Check,
+        }
+    }
+
+    fn state_open(&self) -> State {
+        if self.is_down() {
+            return State::Disconnected;
+        }
+        match &self.facts.host.failure {
+            Some((cause, _)) => State::Blocked {
+                cause: cause.clone(),
+            },
+            None => State::Disconnecting,
+        }
+    }
+
+    fn state_secured(&self, now: Moment, unix: u64) -> State {
+        if let Some((cause, _)) = &self.facts.host.failure {
+            return State::Unprotected {
+                cause: cause.clone(),
+            };
+        }
+        if !self.is_attempting() {
+            return self.state_without_tunnel();
+        }
+        if let Some(connected) = self.connected(now, unix) {
+            return State::Connected(connected);
+        }
+        match &self.attempt.cause {
+            Some(cause) => State::Reconnecting {
+                cause: cause.clone(),
+                attempt: self.attempt.count,
+                retry_in_ms: self.retry_in_ms(now),
+            },
+            None => State::Connecting {
+                step: self.step_to_tunnel(),
+            },
+        }
+    }
+
+    fn state_without_tunnel(&self) -> State {
+        if !self.facts.is_blocked() {
+            return State::Connecting { step: Step::Block };
+        }
+        let wished_away = !self.record.connect || self.stopping;
+        if wished_away && !self.is_down() {
+            return State::Disconnecting;
+        }
+        State::Blocked {
+            cause: self.cause_of_no_tunnel(),
+        }
+    }
+
+    fn cause_of_no_tunnel(&self) -> Failure {
+        let code = match (self.stopping, self.record.connect) {
+            (true, _) => Code::Stopping,
+            (false, true) => Code::NoServer,
+            (false, false) => Code::Lockdown,
+        };
+        self.attempt.halted.clone().unwrap_or_else(|| code.into())
+    }
+
+    fn connected(&self, now: Moment, unix: u64) -> Option<Connected> {
+        if !self.is_connected() {
+            return None;
+        }
+        let outbound = self.current_outbound()?;
+        let held = self
+            .attempt
+            .up_since
+            .map_or(0, |since| now.since(since).as_secs());
+        Some(Connected {
+            since: unix.saturating_sub(held),
+            via: Some(outbound.established.via),
+            latency_ms: outbound.established.latency_ms,
+        })
+    }
+
+    fn retry_in_ms(&self, now: Moment) -> u64 {
+        let wait = self.attempt.retry_at.map(|at| at.since(now).as_millis());
+        wait.map_or(0, |millis| u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    fn step_to_tunnel(&self) -> Step {
+        if !self.facts.is_blocked() {
+            return Step::Block;
+        }
+        if !self.facts.tun {
+            return Step::Interface;
+        }
+        match self.facts.engine {
+            EngineFact::Down | EngineFact::Dirty => Step::Engine,
+            EngineFact::Running if self.current_outbound().is_some() => Step::Route,
+            EngineFact::Running if self.needs_addresses() => Step::Resolve,
+            EngineFact::Running => Step::Connect,
+        }
+    }
+
+    fn needs_addresses(&self) -> bool {
+        let host = self.record.server.as_ref().map(|link| &link.0.server.host);
+        matches!(host, Some(Host::Domain(_))) && self.attempt.resolved.is_none()
+    }
+
+    /// Everything there is to say, except for traffic and settings, which are not the machine's.
+    #[must_use]
+    pub fn status(&self, now: Moment, unix: u64) -> Status {
+        let state = self.state(now, unix);
+        let hints = state.cause().map(|cause| cause.hint().into());
+        Status {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            goal: self.record.goal(),
+            lockdown: self.record.lockdown,
+            lan: false,
+            server: self
+                .record
+                .server
+                .as_ref()
+                .map(|link| Server::from(&link.0)),
+            traffic: Traffic::default(),
+            verified: self.verified(),
+            repairs: self.repairs.clone(),
+            hints: hints.into_iter().collect(),
+            state,
+        }
+    }
+
+    fn verified(&self) -> Verified {
+        let outbound = self.current_outbound();
+        let sound = self.facts.host.failure.is_none();
+        Verified {
+            remembered: self.pending.is_none(),
+            blocked: sound && self.facts.is_blocked(),
+            engine: self.facts.engine == EngineFact::Running,
+            answered: outbound.is_some(),
+            routed: sound && matches!(self.facts.host.applied, Some(HostWant::Tunnel(_))),
+            resolver: outbound.map(|o| o.established.resolver),
+        }
+    }
+}
