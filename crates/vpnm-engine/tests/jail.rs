@@ -23,7 +23,7 @@ use vpnm_engine::sandbox::{Limits, SandboxError, enter};
 
 const UNPRIVILEGED: u32 = 65_534;
 const ATTEMPT: &str = "VPNM_JAIL_ATTEMPT";
-const OVERFLOW: u8 = 99;
+const ROOT_REFUSED: u8 = 99;
 
 type Attempt = (&'static str, fn());
 
@@ -84,14 +84,20 @@ const FORBIDDEN: &[Attempt] = &[
 mod sys {
     #![expect(unsafe_code, reason = "some attempts have no safe wrapper, on purpose")]
 
+    fn parent() -> libc::pid_t {
+        std::os::unix::process::parent_id().try_into().unwrap_or(1)
+    }
+
     pub(super) fn trace_parent() {
+        let parent = parent();
         // SAFETY: PTRACE_SEIZE takes no pointer that the kernel would write through.
-        unsafe { libc::ptrace(libc::PTRACE_SEIZE, libc::getppid(), 0, 0) };
+        unsafe { libc::ptrace(libc::PTRACE_SEIZE, parent, 0, 0) };
     }
 
     pub(super) fn signal_parent() {
+        let parent = parent();
         // SAFETY: kill takes no pointer; signal 0 only asks.
-        unsafe { libc::kill(libc::getppid(), 0) };
+        unsafe { libc::kill(parent, 0) };
     }
 
     pub(super) fn map_executable() {
@@ -112,10 +118,12 @@ fn main() -> ExitCode {
 fn inside(attempt: &str) -> ExitCode {
     if let Err(error) = enter(Limits::default()) {
         println!("{error}");
-        return match error {
-            SandboxError::Root => ExitCode::from(OVERFLOW),
-            _ => ExitCode::FAILURE,
+        let code = if matches!(error, SandboxError::Root) {
+            ROOT_REFUSED
+        } else {
+            1
         };
+        return ExitCode::from(code);
     }
     match FORBIDDEN.iter().find(|(name, _)| *name == attempt) {
         Some((_, attack)) => attack(),
@@ -129,9 +137,8 @@ fn the_engine_can_work() {
     let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, 9))
         .expect_err("nothing listens on the discard port");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    let mut buffer = vec![0_u8; 4 << 20];
-    rustix::rand::getrandom(&mut buffer[..32], rustix::rand::GetRandomFlags::empty())
-        .expect("randomness");
+    let mut seed = [0_u8; 32];
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).expect("randomness");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -162,7 +169,7 @@ fn outside() -> ExitCode {
     };
     check(
         "root is refused",
-        exits_with(run("work", 0), i32::from(OVERFLOW)),
+        exits_with(run("work", 0), i32::from(ROOT_REFUSED)),
     );
     check(
         "the engine can work",
