@@ -23,6 +23,7 @@ use tokio::task::LocalSet;
 use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender};
 use association::{Association, Scratch};
 pub use proxy::{Bypass, Proxy};
+pub use vpnm_proxy::socks5::{Credentials, CredentialsError};
 
 /// What the engine is run with.
 #[derive(Debug, Clone)]
