@@ -1,10 +1,12 @@
 //! The embedded internet: a web site, resolvers, echo, source and sink, a
 //! certificate authority, and the proxy node.
 
+mod accept;
 mod authority;
 mod dns;
 mod doh;
 mod flood;
+mod node;
 mod plain;
 mod queries;
 mod service;
@@ -13,5 +15,6 @@ mod web;
 
 pub use authority::{Authority, Identity};
 pub use flood::{ECHO_PORT, SINK_PORT, SOURCE_PORT};
+pub use node::{Carrier, Node};
 pub use queries::{Carriage, Query};
 pub use services::{Internet, InternetError};

@@ -15,6 +15,7 @@ pub mod internet;
 pub mod links;
 mod namespace;
 mod netlink;
+pub mod privilege;
 pub mod probe;
 mod process;
 mod snapshot;

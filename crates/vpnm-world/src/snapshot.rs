@@ -129,16 +129,17 @@ fn list(
 ) -> io::Result<()> {
     for table in tables {
         let messages = netlink.dump(&Request::new(table.kind, 0, &vec![0; table.header]))?;
-        let mut lines: Vec<String> = messages
-            .iter()
-            .map(|message| describe(table, message))
-            .collect();
-        // The kernel's order says when an entry was made, not what it does;
-        // entries that are equal are told apart by number.
-        lines.sort();
-        for (number, line) in lines.into_iter().enumerate() {
-            entries.insert(format!("{} {number}", table.name), line);
+        // Not their order, which says when entries were made; but how many are equal.
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for message in &messages {
+            let name = format!("{} {}", table.name, describe(table, message));
+            *counts.entry(name).or_default() += 1;
         }
+        entries.extend(
+            counts
+                .into_iter()
+                .map(|(name, count)| (name, format!("there {count} times"))),
+        );
     }
     Ok(())
 }

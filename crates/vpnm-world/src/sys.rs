@@ -55,6 +55,31 @@ pub(crate) fn confine(command: &mut Command, net: OwnedFd, mounts: OwnedFd, who:
     unsafe { command.pre_exec(hook) };
 }
 
+/// Makes `command` start as root of a new user namespace: it tells its number
+/// through `tell` and waits at `go` until its ids are mapped.
+pub(crate) fn wait_for_ids(command: &mut Command, tell: OwnedFd, go: OwnedFd) {
+    let hook = move || {
+        unshare(UnshareFlags::NEWUSER)?;
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        rustix::io::write(&tell, &pid.to_ne_bytes())?;
+        let mut mapped = [0];
+        rustix::io::read(&go, &mut mapped)?;
+        if mapped != [1] {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        become_user(Credentials {
+            uid: 0,
+            gid: 0,
+            group: None,
+        })?;
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        Ok(())
+    };
+    // SAFETY: the hook only makes system calls, allocates nothing and takes
+    // no lock, so it may run between fork and exec.
+    unsafe { command.pre_exec(hook) };
+}
+
 /// Changes the calling thread, and only it.
 pub(crate) fn become_user(who: Credentials) -> io::Result<()> {
     use rustix::process::{Gid, Uid};

@@ -1,7 +1,7 @@
 //! DNS over HTTPS (RFC 8484) over HTTP/2.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
+use super::accept::accept;
 use super::queries::Carriage;
 use super::services::Resolver;
 
@@ -27,49 +28,27 @@ pub(super) async fn serve(
     address: IpAddr,
 ) -> io::Result<()> {
     let listener = TcpListener::bind((address, 443)).await?;
-    spawn_local(connections(
-        Rc::clone(resolver),
-        TlsAcceptor::from(tls),
-        listener,
-        address,
-    ));
+    let (resolver, tls) = (Rc::clone(resolver), TlsAcceptor::from(tls));
+    spawn_local(accept(listener, async move |stream: TcpStream| {
+        converse(&resolver, &tls, stream, address).await
+    }));
     Ok(())
 }
 
-async fn connections(
-    resolver: Rc<Resolver>,
-    tls: TlsAcceptor,
-    listener: TcpListener,
-    address: IpAddr,
-) {
-    loop {
-        let Ok((stream, from)) = listener.accept().await else {
-            continue;
-        };
-        let (resolver, tls) = (Rc::clone(&resolver), tls.clone());
-        spawn_local(async move {
-            if let Err(error) = converse(resolver, tls, stream, from, address).await {
-                tracing::debug!(%error, "a DNS over HTTPS connection ended");
-            }
-        });
-    }
-}
-
 async fn converse(
-    resolver: Rc<Resolver>,
-    tls: TlsAcceptor,
+    resolver: &Rc<Resolver>,
+    tls: &TlsAcceptor,
     stream: TcpStream,
-    from: SocketAddr,
     address: IpAddr,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+    let from = stream.peer_addr()?.ip();
     let stream = tls.accept(stream).await?;
     let mut connection = h2::server::handshake(stream)
         .await
         .map_err(io::Error::other)?;
     while let Some(request) = connection.accept().await {
         let (request, respond) = request.map_err(io::Error::other)?;
-        let resolver = Rc::clone(&resolver);
+        let resolver = Rc::clone(resolver);
         spawn_local(async move {
             if let Err(error) = exchange(&resolver, request, respond, from, address).await {
                 tracing::debug!(%error, "a DNS over HTTPS exchange ended");
@@ -83,14 +62,14 @@ async fn exchange(
     resolver: &Resolver,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    from: SocketAddr,
+    from: IpAddr,
     address: IpAddr,
 ) -> Result<(), h2::Error> {
     if request.method() != Method::POST || request.uri().path() != "/dns-query" {
         return refuse(&mut respond, StatusCode::NOT_FOUND);
     }
     let query = read(request.into_body()).await?;
-    let Some(answer) = resolver.answer(&query, from.ip(), address, Carriage::Https) else {
+    let Some(answer) = resolver.answer(&query, from, address, Carriage::Https) else {
         return refuse(&mut respond, StatusCode::BAD_REQUEST);
     };
     let mut head = Response::new(());

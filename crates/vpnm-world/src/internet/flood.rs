@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::spawn_local;
+
+use super::accept::accept;
 
 /// Sends back what it receives, over UDP and TCP (RFC 862).
 pub const ECHO_PORT: u16 = 7;
@@ -16,8 +17,6 @@ pub const SINK_PORT: u16 = 9;
 pub const SOURCE_PORT: u16 = 19;
 
 const CHUNK: usize = 256 * 1024;
-/// Pause after a failed accept, so that a lack of descriptors does not spin.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves all three on `address`.
 pub(super) async fn serve(address: IpAddr) -> io::Result<()> {
@@ -35,19 +34,6 @@ pub(super) async fn serve(address: IpAddr) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept(
-    listener: TcpListener,
-    serve: impl AsyncFn(TcpStream) -> io::Result<()> + Copy + 'static,
-) {
-    loop {
-        match listener.accept().await {
-            // The end of a connection, however it comes, is all there is to it.
-            Ok((stream, _)) => drop(spawn_local(async move { serve(stream).await })),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
-
 async fn reflect(socket: UdpSocket) {
     let mut buffer = vec![0; 65_536];
     loop {
@@ -61,7 +47,6 @@ async fn reflect(socket: UdpSocket) {
 }
 
 async fn echo_stream(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = stream.read(&mut buffer).await?;

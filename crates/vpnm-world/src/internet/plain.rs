@@ -2,13 +2,14 @@
 //! seen to use from the client, and what the node asks.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::spawn_local;
 
+use super::accept::accept;
 use super::queries::Carriage;
 use super::services::Resolver;
 
@@ -17,7 +18,10 @@ pub(super) async fn serve(resolver: &Rc<Resolver>, address: IpAddr) -> io::Resul
     let socket = UdpSocket::bind((address, 53)).await?;
     let listener = TcpListener::bind((address, 53)).await?;
     spawn_local(datagrams(Rc::clone(resolver), socket, address));
-    spawn_local(connections(Rc::clone(resolver), listener, address));
+    let resolver = Rc::clone(resolver);
+    spawn_local(accept(listener, async move |stream: TcpStream| {
+        converse(&resolver, stream, address).await
+    }));
     Ok(())
 }
 
@@ -35,26 +39,8 @@ async fn datagrams(resolver: Rc<Resolver>, socket: UdpSocket, address: IpAddr) {
     }
 }
 
-async fn connections(resolver: Rc<Resolver>, listener: TcpListener, address: IpAddr) {
-    loop {
-        let Ok((stream, from)) = listener.accept().await else {
-            continue;
-        };
-        let resolver = Rc::clone(&resolver);
-        spawn_local(async move {
-            if let Err(error) = converse(&resolver, stream, from, address).await {
-                tracing::debug!(%error, "a DNS connection ended");
-            }
-        });
-    }
-}
-
-async fn converse(
-    resolver: &Resolver,
-    mut stream: TcpStream,
-    from: SocketAddr,
-    address: IpAddr,
-) -> io::Result<()> {
+async fn converse(resolver: &Resolver, mut stream: TcpStream, address: IpAddr) -> io::Result<()> {
+    let from = stream.peer_addr()?;
     loop {
         let length = stream.read_u16().await?;
         let mut query = vec![0; usize::from(length)];

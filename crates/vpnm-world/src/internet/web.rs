@@ -14,14 +14,12 @@ mod page;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
-/// Pause after a failed accept, so that a lack of descriptors does not spin.
-const PAUSE: Duration = Duration::from_millis(10);
+use super::accept::accept;
 
 /// Serves plain HTTP on port 80 of `address`.
 pub(super) async fn serve_http(address: IpAddr) -> io::Result<()> {
@@ -47,24 +45,4 @@ pub(super) async fn serve_https(address: IpAddr, tls: Arc<rustls::ServerConfig>)
         }
     }));
     Ok(())
-}
-
-async fn accept(
-    listener: TcpListener,
-    converse: impl AsyncFn(TcpStream) -> io::Result<()> + 'static,
-) {
-    let converse = std::rc::Rc::new(converse);
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        stream.set_nodelay(true).ok();
-        let converse = std::rc::Rc::clone(&converse);
-        spawn_local(async move {
-            if let Err(error) = converse(stream).await {
-                tracing::debug!(%error, "a visit ended");
-            }
-        });
-    }
 }
