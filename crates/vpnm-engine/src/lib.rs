@@ -5,7 +5,19 @@
 //! process holds no privilege, changes no kernel state, and dies with the daemon
 //! that started it.
 
+pub mod check;
+mod datagram_relay;
 pub mod device;
+pub mod dialer;
+pub mod dispatcher;
+pub mod doh;
+pub mod engine;
+pub mod exit;
+mod fault;
+pub mod health;
+pub mod monitor;
+pub mod names;
 pub mod netshell;
+pub mod roots;
 pub mod sandbox;
 pub mod tun2socks;

@@ -1,0 +1,272 @@
+//! The engine: everything the daemon can ask for, without how it asks.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use vpnm_api::engine::{EngineConfig, Established, Health};
+use vpnm_api::{Code, Failure, Profile, Traffic};
+use vpnm_dns::Path;
+use vpnm_proxy::{Dialer, Outbound};
+use vpnm_wire::Domain;
+
+use crate::check;
+use crate::dialer::BypassDialer;
+use crate::dispatcher::{Dispatcher, Naming};
+use crate::doh::Endpoint;
+use crate::exit::Exit;
+use crate::fault;
+use crate::monitor::{Condition, Monitor};
+use crate::names::{Listeners, Names};
+use crate::netshell::{self, Counters};
+
+/// The data plane of one tunnel. Lives on one thread, inside a `LocalSet`.
+#[derive(Debug)]
+pub struct Engine {
+    roots: Arc<RootCertStore>,
+    dialer: Arc<BypassDialer>,
+    exit: Rc<Exit>,
+    plant: RefCell<Option<Plant>>,
+}
+
+/// What exists once the engine was started.
+#[derive(Debug)]
+struct Plant {
+    endpoints: Rc<[Endpoint]>,
+    names: Names,
+    monitor: Rc<Monitor>,
+    counters: Arc<Counters>,
+    device: watch::Receiver<bool>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// What a watcher follows.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The tunnel's health.
+    pub condition: watch::Receiver<Condition>,
+    /// What went through; never waits.
+    pub counters: Arc<Counters>,
+}
+
+impl Engine {
+    /// An engine that trusts these authorities; it does nothing before it is started.
+    #[must_use]
+    pub fn new(roots: Arc<RootCertStore>) -> Self {
+        Self {
+            roots,
+            dialer: Arc::default(),
+            exit: Rc::default(),
+            plant: RefCell::default(),
+        }
+    }
+
+    /// Takes the device and the DNS redirect's listeners over and serves them.
+    ///
+    /// The first descriptor is the device's queue, all others are listeners.
+    ///
+    /// # Errors
+    /// [`Failure`] when started before, or when a descriptor cannot be used.
+    pub fn start(&self, config: &EngineConfig, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+        if self.plant.borrow().is_some() {
+            return Err(unusable("the engine was started before"));
+        }
+        let mut descriptors = descriptors.into_iter();
+        let device = descriptors.next();
+        let device = device.ok_or_else(|| unusable("the device's descriptor is missing"))?;
+        let listeners = Listeners::new(descriptors.collect()).map_err(unusable)?;
+        let endpoints = config
+            .dns
+            .iter()
+            .map(|upstream| Endpoint::new(upstream, &self.roots));
+        let endpoints: Rc<[Endpoint]> = endpoints.collect::<Result<_, _>>().map_err(unusable)?;
+        if endpoints.is_empty() {
+            return Err(Failure::new(Code::Settings, "there is no resolver"));
+        }
+        let shell = netshell::Config::new(config.mtu).map_err(unusable)?;
+        let plant = self.build(endpoints, shell, device, listeners);
+        self.plant.replace(Some(plant));
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        endpoints: Rc<[Endpoint]>,
+        shell: netshell::Config,
+        device: OwnedFd,
+        listeners: Listeners,
+    ) -> Plant {
+        let counters = Arc::clone(&shell.counters);
+        let monitor = Monitor::new(Rc::clone(&self.exit), Rc::clone(&endpoints));
+        let exit = Rc::clone(&self.exit);
+        let names = Names::new(Rc::clone(&endpoints), exit, Rc::clone(&monitor), seed());
+        let dispatcher = Dispatcher::new(
+            Rc::clone(&self.exit),
+            names.clone(),
+            Rc::clone(&monitor),
+            Naming::default(),
+        );
+        listeners.serve(&names);
+        let (gone, device_gone) = watch::channel(false);
+        let serving = tokio::task::spawn_local(async move {
+            let ended = netshell::run(device, shell, Rc::new(dispatcher)).await;
+            tracing::error!(?ended, "the device is gone");
+            gone.send_replace(true);
+        });
+        let clock = names.clone();
+        let timing = tokio::task::spawn_local(async move { clock.run().await });
+        let following = tokio::task::spawn_local(follow(monitor.subscribe(), names.clone()));
+        Plant {
+            endpoints,
+            names,
+            monitor,
+            counters,
+            device: device_gone,
+            tasks: [
+                serving.abort_handle(),
+                timing.abort_handle(),
+                following.abort_handle(),
+            ]
+            .into(),
+        }
+    }
+
+    /// Finds the addresses of a server's name without the tunnel and without plaintext.
+    ///
+    /// # Errors
+    /// [`Code::NameNotFound`], or why no resolver could be asked.
+    pub async fn resolve(&self, host: &Domain) -> Result<Vec<IpAddr>, Failure> {
+        let endpoints = self.endpoints()?;
+        check::resolve(&self.dialer, host, &endpoints).await
+    }
+
+    /// Builds the way out that the profile describes, proves that answers come back
+    /// through it, then puts it in the place of the one before, whose flows are reset.
+    ///
+    /// # Errors
+    /// Why it cannot be used; the one before stands then.
+    pub async fn connect(
+        &self,
+        profile: &Profile,
+        server: &[IpAddr],
+    ) -> Result<Established, Failure> {
+        let endpoints = self.endpoints()?;
+        let port = profile.server.port;
+        let server: Vec<_> = server.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        let dialer = Arc::clone(&self.dialer) as Arc<dyn Dialer>;
+        let first = server.first().copied();
+        let outbound = Outbound::new(profile, server, dialer, Arc::clone(&self.roots))
+            .map_err(|error| fault::of_outbound(&error))?;
+        let verified = check::verify(&outbound, &endpoints).await?;
+        let via = self.dialer.last().or(first);
+        let via = via.ok_or_else(|| Failure::from(Code::NameNotFound))?;
+        self.exit.replace(Some(outbound));
+        if let Some(plant) = &*self.plant.borrow() {
+            plant.monitor.reset();
+            plant.names.on_path(Path::Renewed);
+        }
+        Ok(Established {
+            latency_ms: u32::try_from(verified.latency.as_millis()).unwrap_or(u32::MAX),
+            via: via.ip(),
+            resolver: verified.resolver,
+        })
+    }
+
+    /// Gives the way out up: flows are reset, and names answered with a failure.
+    pub fn release(&self) {
+        self.exit.replace(None);
+        if let Some(plant) = &*self.plant.borrow() {
+            plant.monitor.reset();
+            plant.names.on_path(Path::Absent);
+        }
+    }
+
+    /// Health and traffic from now on.
+    ///
+    /// # Errors
+    /// [`Failure`] before the engine was started.
+    pub fn watch(&self) -> Result<Watch, Failure> {
+        let plant = self.plant.borrow();
+        let plant = plant.as_ref().ok_or_else(not_started)?;
+        Ok(Watch {
+            condition: plant.monitor.subscribe(),
+            counters: Arc::clone(&plant.counters),
+        })
+    }
+
+    /// Waits until the device is gone, which ends the engine's use.
+    pub async fn device_gone(&self) {
+        let device = self
+            .plant
+            .borrow()
+            .as_ref()
+            .map(|plant| plant.device.clone());
+        if let Some(mut device) = device {
+            // An error means that its task ended without a word: gone as well.
+            let _ended = device.wait_for(|gone| *gone).await;
+        }
+    }
+
+    fn endpoints(&self) -> Result<Rc<[Endpoint]>, Failure> {
+        let plant = self.plant.borrow();
+        let plant = plant.as_ref().ok_or_else(not_started)?;
+        Ok(Rc::clone(&plant.endpoints))
+    }
+}
+
+impl Drop for Plant {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Watch {
+    /// What went through so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let totals = self.counters.totals();
+        let flows = totals.tcp_flows.saturating_add(totals.udp_flows);
+        Traffic {
+            rx_bytes: totals.down_bytes,
+            tx_bytes: totals.up_bytes,
+            flows: u32::try_from(flows).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Tells the resolver what the monitor found out.
+async fn follow(mut condition: watch::Receiver<Condition>, names: Names) {
+    let mut was_down = false;
+    while condition.changed().await.is_ok() {
+        let health = condition.borrow_and_update().health;
+        match health {
+            Health::Suspect => names.on_path(Path::Suspect),
+            Health::Down => names.on_path(Path::Down),
+            Health::Up if was_down => names.on_path(Path::Renewed),
+            Health::Up => {}
+        }
+        was_down = health == Health::Down;
+    }
+}
+
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    tracing::trace!(?filled, "seeded the jitter");
+    u64::from_ne_bytes(bytes)
+}
+
+fn unusable(why: impl ToString) -> Failure {
+    Failure::new(Code::EngineStart, why.to_string())
+}
+
+fn not_started() -> Failure {
+    unusable("the engine was not started")
+}

@@ -1,0 +1,135 @@
+//! Whether anything still comes back through the outbound.
+//!
+//! Evidence comes from the traffic itself; doubt is settled by a probe of our
+//! own, so that one unreachable site never makes a tunnel suspect.
+
+use std::time::{Duration, Instant};
+
+use vpnm_api::Failure;
+use vpnm_api::engine::Health;
+
+/// A probe that has not answered after this long makes the tunnel suspect.
+pub const DOUBT_AFTER: Duration = Duration::from_secs(1);
+/// A probe fails after this long.
+pub const PROBE_LIMIT: Duration = Duration::from_secs(4);
+/// Probes follow one another at this distance while there is doubt.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Failed probes in a row that make the tunnel down.
+const DOWN_AFTER: u32 = 3;
+
+/// The judgement and what led to it.
+#[derive(Debug)]
+pub struct Vitals {
+    health: Health,
+    failed_probes: u32,
+    probing: bool,
+    last_answer: Option<Instant>,
+}
+
+/// What follows from an observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing new.
+    Same,
+    /// The judgement changed.
+    Changed(Health, Option<Failure>),
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            health: Health::Up,
+            failed_probes: 0,
+            probing: false,
+            last_answer: None,
+        }
+    }
+}
+
+impl Vitals {
+    /// The judgement.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Something came back through the outbound.
+    pub fn on_answer(&mut self, now: Instant) -> Verdict {
+        self.last_answer = Some(now);
+        self.failed_probes = 0;
+        self.become_(Health::Up, None)
+    }
+
+    /// Something failed that may be the outbound's fault; true when a probe is to begin.
+    pub fn on_doubt(&mut self, now: Instant) -> bool {
+        let just_answered = self
+            .last_answer
+            .is_some_and(|then| now.saturating_duration_since(then) < PROBE_EVERY);
+        let begin = !self.probing && !just_answered;
+        self.probing |= begin;
+        begin
+    }
+
+    /// A probe is late or failed.
+    pub fn on_probe_late(&mut self, why: Failure) -> Verdict {
+        match self.health {
+            Health::Up => self.become_(Health::Suspect, Some(why)),
+            Health::Suspect | Health::Down => Verdict::Same,
+        }
+    }
+
+    /// A probe failed for good.
+    pub fn on_probe_failed(&mut self, why: Failure) -> Verdict {
+        self.failed_probes = self.failed_probes.saturating_add(1);
+        if self.failed_probes >= DOWN_AFTER {
+            self.become_(Health::Down, Some(why))
+        } else {
+            self.on_probe_late(why)
+        }
+    }
+
+    /// Probing ended: the tunnel is up, or there is none.
+    pub fn on_probes_end(&mut self) {
+        self.probing = false;
+    }
+
+    fn become_(&mut self, health: Health, why: Option<Failure>) -> Verdict {
+        if self.health == health {
+            return Verdict::Same;
+        }
+        self.health = health;
+        Verdict::Changed(health, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnm_api::Code;
+
+    use super::*;
+
+    #[test]
+    fn three_failed_probes_are_down_and_one_answer_is_up() {
+        let now = Instant::now();
+        let mut vitals = Vitals::default();
+        let why = || Failure::from(Code::TimedOut);
+        assert!(vitals.on_doubt(now));
+        assert!(!vitals.on_doubt(now), "one probe at a time");
+        let suspect = Verdict::Changed(Health::Suspect, Some(why()));
+        assert_eq!(vitals.on_probe_late(why()), suspect);
+        assert_eq!(vitals.on_probe_failed(why()), Verdict::Same);
+        assert_eq!(vitals.on_probe_failed(why()), Verdict::Same);
+        let down = Verdict::Changed(Health::Down, Some(why()));
+        assert_eq!(vitals.on_probe_failed(why()), down);
+        assert_eq!(vitals.on_answer(now), Verdict::Changed(Health::Up, None));
+    }
+
+    #[test]
+    fn a_failure_right_after_an_answer_is_no_doubt() {
+        let now = Instant::now();
+        let mut vitals = Vitals::default();
+        assert_eq!(vitals.on_answer(now), Verdict::Same);
+        assert!(!vitals.on_doubt(now + Duration::from_millis(500)));
+        assert!(vitals.on_doubt(now + Duration::from_secs(2)));
+    }
+}
