@@ -1,1 +1,158 @@
-//! IPC framework for privileged Unix daemons.
+//! The crate to build a privileged Unix daemon with.
+//!
+//! One trait says everything: the methods, their parameters, who may call
+//! them. `#[anyd::service]` makes of it the server's side, an asynchronous
+//! and a blocking client, and a description that other languages read. On the
+//! wire it is [Varlink](https://varlink.org) over a Unix socket: `varlinkctl`,
+//! Python, Go and a shell script call the daemon with nothing of this crate.
+//!
+//! ```
+//! use anyd::{Caller, Events, types::Text};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, anyd::Type)]
+//! struct Echoed {
+//!     arg: String,
+//! }
+//!
+//! #[derive(Debug, anyd::Fault)]
+//! #[fault(interface = "org.example.Echo")]
+//! enum EchoError {
+//!     Silence,
+//! }
+//!
+//! #[anyd::service(interface = "org.example.Echo")]
+//! trait Echo {
+//!     /// Returns its argument.
+//!     #[access(anyone)]
+//!     async fn echo(&self, caller: &Caller, arg: Text<0, 4096>) -> Result<Echoed, EchoError>;
+//! }
+//!
+//! struct Wall;
+//! impl Echo for Wall {
+//!     async fn echo(&self, _: &Caller, arg: Text<0, 4096>) -> Result<Echoed, EchoError> {
+//!         if arg.is_empty() {
+//!             return Err(EchoError::Silence);
+//!         }
+//!         Ok(Echoed { arg: arg.into() })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = std::env::temp_dir().join(format!("anyd-doc-{}", std::process::id()));
+//! # let path = dir.join("echo.sock");
+//! # let there = path.clone();
+//! let daemon = anyd::Daemon::new(anyd::product!())
+//!     .serve(EchoService(Wall))
+//!     .listen(anyd::Socket::path(&path).mode(0o666));
+//! # let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! # let running = tokio::spawn(daemon.run(async { let _ = stopped.await; }));
+//! # while anyd::Client::open_trusting(&there, anyd::Trust::RootOrSelf).await.is_err() {
+//! #     tokio::task::yield_now().await;
+//! # }
+//! # let trust = anyd::Trust::RootOrSelf;
+//! let mut echo: EchoClient = anyd::Client::open_trusting(&path, trust).await?.into();
+//! assert_eq!(echo.echo("hello".parse()?).await?.arg, "hello");
+//! # stop.send(()).unwrap();
+//! # running.await??;
+//! # std::fs::remove_dir_all(dir)?;
+//! # Ok(())
+//! # }
+//! ```
+
+extern crate self as anyd;
+
+mod access;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod call_error;
+#[cfg(feature = "client")]
+pub mod client;
+mod descriptors;
+mod fault;
+mod groups;
+pub mod idl;
+mod method;
+mod parameters;
+mod peer;
+mod rate;
+mod request;
+#[cfg(feature = "server")]
+pub mod server;
+mod sys;
+#[cfg(feature = "test")]
+pub mod test;
+mod trust;
+pub mod types;
+mod wire;
+mod writer;
+
+pub use access::{Access, Subject};
+pub use anyd_macros::{Fault, Type, service};
+pub use call_error::CallError;
+#[cfg(feature = "client")]
+pub use client::Client;
+pub use fault::Fault;
+pub use groups::Groups;
+pub use idl::{Reply, Type};
+pub use method::{Interface, Method, Parameter};
+pub use parameters::{Invalid, Parameters};
+pub use peer::{OVERFLOW_UID, Peer};
+pub use rate::Rate;
+pub use request::{Request, WithFds};
+#[cfg(feature = "server")]
+pub use server::{
+    Answering, Call, Caller, Daemon, Decision, Error, Events, Limits, Product, Result, Service,
+    Socket, signals,
+};
+pub use trust::Trust;
+pub use writer::FieldWriter;
+
+/// Passes generated code through: the feature is on.
+#[cfg(feature = "server")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __server {
+    ($($code:tt)*) => { $($code)* };
+}
+
+/// Drops generated code: the feature is off.
+#[cfg(not(feature = "server"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __server {
+    ($($code:tt)*) => {};
+}
+
+/// Passes generated code through: the feature is on.
+#[cfg(feature = "client")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __client {
+    ($($code:tt)*) => { $($code)* };
+}
+
+/// Drops generated code: the feature is off.
+#[cfg(not(feature = "client"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __client {
+    ($($code:tt)*) => {};
+}
+
+/// Passes generated code through: the feature is on.
+#[cfg(feature = "blocking")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __blocking {
+    ($($code:tt)*) => { $($code)* };
+}
+
+/// Drops generated code: the feature is off.
+#[cfg(not(feature = "blocking"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __blocking {
+    ($($code:tt)*) => {};
+}

@@ -1,0 +1,174 @@
+//! A call being written, and its answer being read.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::call_error::CallError;
+use crate::fault::Fault;
+use crate::method::Method;
+use crate::parameters::{Invalid, Parameters, Unreadable, reason};
+use crate::wire::{END, ReplyHead};
+use crate::writer::{FieldWriter, Form};
+
+/// A call being written; the generated clients use it.
+#[derive(Debug)]
+pub struct Request<'fd> {
+    pub(crate) method: &'static Method,
+    fields: FieldWriter,
+    pub(crate) fds: Vec<BorrowedFd<'fd>>,
+}
+
+/// A call ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Frame<'fd> {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fds: Vec<BorrowedFd<'fd>>,
+}
+
+/// A reply that descriptors come with.
+#[derive(Debug)]
+pub struct WithFds<R> {
+    /// The reply.
+    pub reply: R,
+    /// As many as the method's `#[fds(out = N)]` says.
+    pub fds: Vec<OwnedFd>,
+}
+
+impl<'fd> Request<'fd> {
+    /// Begins a call.
+    #[must_use]
+    pub fn new(method: &'static Method) -> Self {
+        let text = head(method.qualified, method.streams);
+        Self {
+            method,
+            fields: FieldWriter::new(Form::Text(text)),
+            fds: Vec::new(),
+        }
+    }
+
+    /// Writes a parameter.
+    pub fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        self.fields.put(name, value);
+    }
+
+    /// Sends descriptors with the call; they stay open here.
+    pub fn fds(&mut self, fds: &[BorrowedFd<'fd>]) {
+        self.fds.extend_from_slice(fds);
+    }
+
+    pub(crate) fn finish<E>(self) -> Result<Frame<'fd>, CallError<E>> {
+        let (form, written) = self.fields.finish();
+        let unsendable = |reason: String| CallError::Unsendable {
+            method: self.method.qualified.to_owned(),
+            reason,
+        };
+        let Form::Text(mut bytes) = form else {
+            return Err(unsendable("not text".to_owned()));
+        };
+        written.map_err(|error| unsendable(reason(&error)))?;
+        bytes.extend_from_slice(b"}\0");
+        Ok(Frame {
+            bytes,
+            fds: self.fds,
+        })
+    }
+}
+
+/// The start of a call, up to where its parameters' object begins.
+fn head(method: &str, more: bool) -> Vec<u8> {
+    let mut text = Vec::with_capacity(256);
+    text.extend_from_slice(b"{\"method\":\"");
+    text.extend_from_slice(method.as_bytes());
+    text.extend_from_slice(if more {
+        b"\",\"more\":true,\"parameters\":"
+    } else {
+        b"\",\"parameters\":"
+    });
+    text
+}
+
+/// A call of a method known by name only.
+pub(crate) fn dynamic<P: Serialize>(method: &str, parameters: &P) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Call<'a, P> {
+        method: &'a str,
+        parameters: &'a P,
+    }
+    let mut bytes = serde_json::to_vec(&Call { method, parameters })?;
+    bytes.push(END);
+    Ok(bytes)
+}
+
+/// A reply and whether another follows.
+#[derive(Debug)]
+pub(crate) struct Answered<R> {
+    pub(crate) reply: R,
+    pub(crate) continues: bool,
+}
+
+/// Reads a reply.
+pub(crate) fn answer<R: DeserializeOwned, E: Fault>(
+    method: &str,
+    message: &[u8],
+) -> Result<Answered<R>, CallError<E>> {
+    let (parameters, continues) = success(method, message)?;
+    let text = parameters.map_or("{}", RawValue::get);
+    let reply = serde_json::from_str(text)
+        .or_else(|error| match text {
+            // The reply `()` is an object without fields on the wire.
+            "{}" => serde_json::from_str("null").map_err(|_| error),
+            _ => Err(error),
+        })
+        .map_err(|error| CallError::malformed(method, &Invalid::new("reply", reason(&error))))?;
+    Ok(Answered { reply, continues })
+}
+
+/// The parameters of a reply that is no error.
+fn success<'a, E: Fault>(
+    method: &str,
+    message: &'a [u8],
+) -> Result<(Option<&'a RawValue>, bool), CallError<E>> {
+    let head = ReplyHead::parse(message)
+        .map_err(|error| CallError::malformed(method, &Invalid::new("reply", reason(&error))))?;
+    match head.error {
+        None => Ok((head.parameters, head.continues == Some(true))),
+        Some(name) => Err(refusal(method, &name, head.parameters)),
+    }
+}
+
+fn refusal<E: Fault>(method: &str, name: &str, text: Option<&RawValue>) -> CallError<E> {
+    let parameters = match text.map(Parameters::of_text) {
+        None => Parameters::default(),
+        Some(Ok(parameters)) => parameters,
+        Some(Err(Unreadable::Invalid(invalid))) => return CallError::malformed(method, &invalid),
+        Some(Err(Unreadable::Syntax(reason))) => {
+            return CallError::malformed(method, &Invalid::new(name, reason));
+        }
+    };
+    match E::read(name, &parameters) {
+        Ok(Some(error)) => return CallError::Remote(error),
+        Err(invalid) => return CallError::malformed(method, &invalid),
+        Ok(None) => {}
+    }
+    CallError::of_every_daemon(method, name, &parameters).unwrap_or_else(|| CallError::Unknown {
+        method: method.to_owned(),
+        name: name.to_owned(),
+        parameters: text
+            .and_then(|text| serde_json::from_str(text.get()).ok())
+            .unwrap_or_default(),
+    })
+}
+
+/// Whether the message is the empty reply that ends a stream without a last item.
+pub(crate) fn is_end(message: &[u8]) -> bool {
+    ReplyHead::parse(message).is_ok_and(|head| {
+        head.error.is_none()
+            && head.continues != Some(true)
+            && head
+                .parameters
+                .is_none_or(|parameters| parameters.get() == "{}")
+    })
+}

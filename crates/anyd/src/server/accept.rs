@@ -1,0 +1,178 @@
+//! Connections, accepted and ended.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::connection::Connection;
+use super::daemon::{Connected, Error, Result};
+use super::limits::Limits;
+use super::output;
+use super::shared::Shared;
+use super::socket::Bound;
+use crate::peer::Peer;
+use crate::sys;
+use crate::wire::errors;
+
+/// Descriptors that are not for connections.
+const RESERVED: u64 = 64;
+
+/// How long to wait when the kernel has no descriptor or memory left.
+const BACK_OFF: Duration = Duration::from_millis(20);
+
+/// Raises the limit of descriptors as far as it goes, and keeps the number of
+/// connections below it.
+pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: now.maximum,
+        maximum: now.maximum,
+    };
+    // Without the right to raise it the old limit holds.
+    let _unchanged = setrlimit(Resource::Nofile, raised);
+    if let Some(most) = getrlimit(Resource::Nofile).current {
+        let room = most.saturating_sub(RESERVED).max(1);
+        limits.conns = limits
+            .conns
+            .min(usize::try_from(room).unwrap_or(usize::MAX));
+    }
+    limits
+}
+
+/// The sockets and the connections of a running daemon.
+pub(super) struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<UnixListener>,
+    /// Removes the sockets when it is dropped.
+    bound: Vec<Bound>,
+    connections: JoinSet<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    pub(super) fn new(shared: Arc<Shared>, mut bound: Vec<Bound>) -> Result<Self> {
+        let takes_fds = shared.registry.all().any(|found| found.method.fds_most > 0);
+        let mut listeners = Vec::new();
+        for one in &mut bound {
+            let Some(listener) = one.listener() else {
+                continue;
+            };
+            if !takes_fds {
+                sys::refuse_descriptors(&listener);
+            }
+            let listener = UnixListener::from_std(listener).map_err(Error::Descriptor)?;
+            listeners.push(listener);
+        }
+        Ok(Self {
+            shared,
+            listeners,
+            bound,
+            connections: JoinSet::new(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// Serves a connection handed over.
+    pub(super) fn attach(&mut self, connected: Connected) -> io::Result<()> {
+        let stream = std::os::unix::net::UnixStream::from(connected.stream);
+        stream.set_nonblocking(true)?;
+        let stream = UnixStream::from_std(stream)?;
+        let peer = match connected.peer {
+            Some(peer) => peer,
+            None => identify(&stream, self.shared.pidfds)?,
+        };
+        let connection = Connection::new(stream, peer, &self.shared, self.stopping.subscribe());
+        self.connections.spawn(connection.trusted().serve());
+        Ok(())
+    }
+
+    /// Serves until `shutdown`, then lets the calls in flight end.
+    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
+        tokio::pin!(shutdown);
+        loop {
+            if self.listeners.is_empty() && self.connections.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = accept(&self.listeners) => match accepted {
+                    Ok(stream) => self.take(stream),
+                    // The client has gone already, or there are no descriptors:
+                    // neither may end the daemon.
+                    Err(_) => sleep(BACK_OFF).await,
+                },
+                Some(_ended) = self.connections.join_next() => {}
+            }
+        }
+        self.stop(grace).await;
+    }
+
+    async fn stop(mut self, grace: Duration) {
+        self.listeners.clear();
+        self.bound.clear();
+        self.stopping.send_replace(true);
+        let ended = timeout(grace, async {
+            while self.connections.join_next().await.is_some() {}
+        });
+        if ended.await.is_err() {
+            self.connections.shutdown().await;
+        }
+    }
+
+    fn take(&mut self, stream: UnixStream) {
+        let Ok(peer) = identify(&stream, self.shared.pidfds) else {
+            return;
+        };
+        let now = self.shared.now();
+        let admission = self.shared.users.admit(&peer, &self.shared.limits, now);
+        let Some(admission) = admission else {
+            let mut text = Vec::new();
+            output::error(&mut text, errors::BUSY, &[]);
+            // A client that does not take it sees a closed connection.
+            let _not_taken = stream.try_write(&text);
+            return;
+        };
+        let connection = Connection::new(stream, peer, &self.shared, self.stopping.subscribe());
+        self.connections.spawn(async move {
+            connection.serve().await;
+            drop(admission);
+        });
+    }
+}
+
+/// The next connection of any listener; none ever without listeners.
+async fn accept(listeners: &[UnixListener]) -> io::Result<UnixStream> {
+    poll_fn(|cx| {
+        for listener in listeners {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Who is at the other end, by the kernel's word.
+fn identify(stream: &UnixStream, pidfd: bool) -> io::Result<Peer> {
+    let credentials = sys::peer_credentials(stream)?;
+    let mut peer = Peer::uid(credentials.uid)
+        .pid(u32::try_from(credentials.pid).unwrap_or(0))
+        .groups(sys::peer_groups(stream)?);
+    peer.gid = credentials.gid;
+    peer.label = sys::peer_label(stream);
+    if pidfd {
+        // A process that has ended has none.
+        peer.pidfd = sys::peer_pidfd(stream).ok().map(Arc::new);
+    }
+    Ok(peer)
+}

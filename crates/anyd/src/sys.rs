@@ -1,0 +1,142 @@
+//! The few system calls that the standard library and rustix do not offer.
+#![expect(
+    unsafe_code,
+    reason = "socket options without a safe wrapper, and inherited descriptors"
+)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+
+/// Peer's pidfd (since Linux 6.5).
+const SO_PEERPIDFD: libc::c_int = 77;
+/// Whether descriptors may be received at all (since Linux 6.16).
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+/// Who connected: process, user and group id as of the connection.
+pub(crate) fn peer_credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
+    let mut credentials = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length = socklen(size_of::<libc::ucred>());
+    // SAFETY: the pointers are to a ucred and to its length, both alive.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    succeeded(result)?;
+    if length != socklen(size_of::<libc::ucred>()) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(credentials)
+}
+
+/// The peer's supplementary groups.
+pub(crate) fn peer_groups(socket: impl AsFd) -> io::Result<Box<[u32]>> {
+    let mut groups = vec![0_u32; 32];
+    loop {
+        let room = size_of::<u32>() * groups.len();
+        match get_option(&socket, libc::SO_PEERGROUPS, &mut groups, room) {
+            Ok(length) => {
+                groups.truncate(length / size_of::<u32>());
+                return Ok(groups.into());
+            }
+            // The kernel knows at most 65536 groups.
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && groups.len() < 65536 => {
+                groups.resize(groups.len() * 8, 0);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The peer's security label, if a security module gives it one.
+pub(crate) fn peer_label(socket: impl AsFd) -> Option<String> {
+    let mut label = vec![0_u8; 256];
+    let room = label.len();
+    let length = get_option(&socket, libc::SO_PEERSEC, &mut label, room).ok()?;
+    label.truncate(length);
+    let text = String::from_utf8(label).ok()?;
+    let text = text.trim_end_matches('\0');
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A descriptor of the peer's process.
+pub(crate) fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
+    let mut fd = [-1_i32];
+    get_option(&socket, SO_PEERPIDFD, &mut fd, size_of::<RawFd>())?;
+    let [fd] = fd;
+    if fd < 0 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Tells the kernel not to take descriptors from the peer: it then gets an
+/// error. Kernels before 6.16 do not know the option; there, descriptors are
+/// dropped because nothing here asks for them.
+pub(crate) fn refuse_descriptors(socket: impl AsFd) {
+    let off: libc::c_int = 0;
+    // SAFETY: the pointer is to an int and the length is an int's.
+    let _unsupported = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const off).cast(),
+            socklen(size_of::<libc::c_int>()),
+        )
+    };
+}
+
+/// Takes over a descriptor that the process was started with.
+///
+/// The caller vouches that nobody else owns it: each is taken once.
+pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl on any number is harmless; an unused one gives EBADF.
+    succeeded(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, as fcntl has shown, and taken once, as the caller says.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads an option into a slice; how many bytes it is.
+fn get_option<T: Copy>(
+    socket: &impl AsFd,
+    option: libc::c_int,
+    value: &mut [T],
+    room: usize,
+) -> io::Result<usize> {
+    debug_assert!(room <= size_of_val(value), "the kernel writes `room` bytes");
+    let mut length = socklen(room);
+    // SAFETY: the slice is alive and at least `length` bytes long, and its
+    // items are integers, for which every pattern of bits is a value.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    succeeded(result)?;
+    usize::try_from(length).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn socklen(size: usize) -> libc::socklen_t {
+    libc::socklen_t::try_from(size).unwrap_or(0)
+}

@@ -1,0 +1,37 @@
+//! A text of bounded length.
+
+/// A text of `MIN` to `MAX` bytes, without control characters but tab and
+/// newline.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<const MIN: usize, const MAX: usize>(String);
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    fn check(text: &str) -> Result<(), String> {
+        if text.len() < MIN {
+            return Err(format!("shorter than {MIN} bytes"));
+        }
+        if text.len() > MAX {
+            return Err(format!("longer than {MAX} bytes"));
+        }
+        let control = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+        if text.contains(control) {
+            return Err("has a control character".to_owned());
+        }
+        Ok(())
+    }
+}
+
+super::checked_text!(Text<const MIN: usize, const MAX: usize>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_and_letters_are_checked() {
+        assert!(Text::<1, 4>::try_from("tab\t").is_ok());
+        for bad in ["", "five!", "a\0b", "\u{1b}[m"] {
+            assert!(Text::<1, 4>::try_from(bad).is_err(), "{bad:?}");
+        }
+    }
+}
