@@ -7,6 +7,6 @@ mod pcap;
 mod tally;
 mod tap;
 
-pub use class::{Endpoint, PROBE_PORTS, Protocol};
+pub use class::{Endpoint, Protocol};
 pub use tally::Tally;
 pub use tap::Capture;

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::namespace::Namespace;
-use crate::process::{Command, Keeper, User};
+use crate::place::Place;
+use crate::process::Command;
+use crate::user::User;
 
 /// A host: its own network, its own `/etc`, `/run` and `/var/lib`.
 ///
@@ -13,37 +15,28 @@ use crate::process::{Command, Keeper, User};
 /// of it does.
 #[derive(Debug, Clone)]
 pub struct Host {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
     name: &'static str,
-    namespace: Namespace,
-    keeper: Arc<Keeper>,
+    place: Arc<Place>,
 }
 
 impl Host {
-    pub(crate) fn new(name: &'static str, namespace: Namespace, keeper: Arc<Keeper>) -> Self {
+    pub(crate) fn new(name: &'static str, place: Place) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                name,
-                namespace,
-                keeper,
-            }),
+            name,
+            place: Arc::new(place),
         }
     }
 
     /// `client`, `router`, `internet` or `node`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.inner.name
+        self.name
     }
 
     /// A command to run inside. `/proc/self/exe` is the calling program.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        Command::new(self.clone(), program.as_ref())
+        Command::new(Arc::clone(&self.place), program.as_ref())
     }
 
     /// Runs `work` on a thread inside this host and waits for it. Sockets
@@ -53,7 +46,7 @@ impl Host {
     ///
     /// What `work` returns, or the reason the host could not be entered.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-        self.inner.namespace.run(work)
+        self.place.namespace.run(work)
     }
 
     /// As [`Host::run`], by `user`: the kernel sees its sockets as that user's.
@@ -79,14 +72,11 @@ impl Host {
     ///
     /// Those of `unshare(2)` and `setns(2)`.
     pub fn enter(&self) -> io::Result<()> {
-        self.inner.namespace.enter()
+        self.place.namespace.enter()
     }
 
-    pub(crate) fn namespace(&self) -> &Namespace {
-        &self.inner.namespace
-    }
-
-    pub(crate) fn keeper(&self) -> &Keeper {
-        &self.inner.keeper
+    /// The network namespace, to lay a cable into.
+    pub(crate) fn network(&self) -> BorrowedFd<'_> {
+        self.place.namespace.net()
     }
 }

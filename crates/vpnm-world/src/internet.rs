@@ -2,18 +2,17 @@
 //! certificate authority, and the proxy node.
 
 mod accept;
-mod authority;
 mod dns;
 mod doh;
 mod flood;
 mod node;
 mod plain;
 mod queries;
+mod resolver;
 mod service;
 mod services;
 mod web;
 
-pub use authority::{Authority, Identity};
 pub use flood::{ECHO_PORT, SINK_PORT, SOURCE_PORT};
 pub use node::{Carrier, Node};
 pub use queries::{Carriage, Query};

@@ -8,24 +8,31 @@
 //! tunnel.
 
 pub mod addresses;
+mod authority;
 pub mod capture;
 mod files;
 mod host;
 pub mod internet;
 pub mod links;
+mod mark;
 mod namespace;
 mod netlink;
+mod place;
 pub mod privilege;
 pub mod probe;
 mod process;
 mod snapshot;
 mod sys;
+mod user;
 mod visitor;
 mod world;
 
+pub use authority::{Authority, Identity};
 pub use host::Host;
-pub use process::{Command, Process, User};
+pub use mark::PROBE_PORTS;
+pub use process::{Command, Process};
 pub use rustix::process::Signal;
 pub use snapshot::Snapshot;
+pub use user::User;
 pub use visitor::{Transfer, Visitor};
 pub use world::{World, WorldError};

@@ -2,7 +2,6 @@
 //! gets out.
 
 mod kind;
-pub(crate) mod marker;
 mod payload;
 mod prober;
 mod shot;

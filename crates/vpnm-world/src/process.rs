@@ -4,53 +4,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use rustix::process::{Pid, Signal};
 
-use crate::host::Host;
-use crate::sys::{self, Credentials};
-
-/// Who runs a command inside the world; the ids of the world's `/etc/passwd`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum User {
-    /// root, with every capability over the world.
-    Root,
-    /// An ordinary user in group `vpnm` (uid 1000).
-    Alice,
-    /// An ordinary user in no group (uid 1001).
-    Mallory,
-    /// The engine's user `_vpnm` (uid 7670).
-    Engine,
-}
-
-impl User {
-    /// The user's number.
-    #[must_use]
-    pub fn uid(self) -> u32 {
-        self.credentials().uid
-    }
-
-    /// Makes the calling thread, and only it, this user's. There is no way back.
-    pub(crate) fn become_on_this_thread(self) -> io::Result<()> {
-        sys::become_user(self.credentials())
-    }
-
-    fn credentials(self) -> Credentials {
-        let (uid, group) = match self {
-            Self::Root => (0, None),
-            Self::Alice => (1000, Some(7671)),
-            Self::Mallory => (1001, None),
-            Self::Engine => (7670, None),
-        };
-        Credentials {
-            uid,
-            gid: uid,
-            group,
-        }
-    }
-}
+use crate::place::Place;
+use crate::sys;
+use crate::user::User;
 
 /// A command to run inside a host; built like [`std::process::Command`].
 ///
@@ -59,17 +19,17 @@ impl User {
 #[derive(Debug)]
 pub struct Command {
     inner: std::process::Command,
-    host: Host,
+    place: Arc<Place>,
     user: User,
 }
 
 impl Command {
-    pub(crate) fn new(host: Host, program: &OsStr) -> Self {
+    pub(crate) fn new(place: Arc<Place>, program: &OsStr) -> Self {
         let mut inner = std::process::Command::new(program);
         inner.stdin(Stdio::null());
         Self {
             inner,
-            host,
+            place,
             user: User::Root,
         }
     }
@@ -146,13 +106,16 @@ impl Command {
     pub fn spawn(self) -> io::Result<Process> {
         let Self {
             mut inner,
-            host,
+            place,
             user,
         } = self;
-        let (net, mounts) = host.namespace().duplicate()?;
+        let (net, mounts) = place.namespace.duplicate()?;
         sys::confine(&mut inner, net, mounts, user.credentials());
-        let child = host.keeper().spawn(inner)?;
-        Ok(Process { child, _host: host })
+        let child = place.keeper.spawn(inner)?;
+        Ok(Process {
+            child,
+            _place: place,
+        })
     }
 
     /// Runs it to its end and collects what it wrote.
@@ -172,7 +135,7 @@ impl Command {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    _host: Host,
+    _place: Arc<Place>,
 }
 
 impl Process {
@@ -274,53 +237,6 @@ impl Drop for Process {
             // Failure means that they are gone already.
             rustix::process::kill_process_group(pid, Signal::KILL).ok();
             self.child.wait().ok();
-        }
-    }
-}
-
-type Order = (std::process::Command, SyncSender<io::Result<Child>>);
-
-/// The thread that starts every process of a world.
-///
-/// A child's death signal fires when the *thread* that started it ends, so
-/// this one lives as long as the world does.
-#[derive(Debug)]
-pub(crate) struct Keeper {
-    orders: Option<SyncSender<Order>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Keeper {
-    pub(crate) fn start() -> io::Result<Arc<Self>> {
-        let (orders, inbox) = sync_channel::<Order>(16);
-        let thread = thread::Builder::new()
-            .name("world-keeper".to_owned())
-            .spawn(move || {
-                for (mut command, reply) in inbox {
-                    // A requester that has gone has nobody to tell.
-                    reply.send(command.spawn()).ok();
-                }
-            })?;
-        Ok(Arc::new(Self {
-            orders: Some(orders),
-            thread: Some(thread),
-        }))
-    }
-
-    fn spawn(&self, command: std::process::Command) -> io::Result<Child> {
-        let gone = || io::Error::other("the world has ended");
-        let (reply, answer) = sync_channel(1);
-        let orders = self.orders.as_ref().ok_or_else(gone)?;
-        orders.send((command, reply)).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
         }
     }
 }

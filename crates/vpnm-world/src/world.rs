@@ -10,12 +10,12 @@ use crate::addresses::{
     NEIGHBOUR, NODE, NODE_GATEWAY, NODE_LINK, NODE_SECOND, PLAIN_RESOLVER, PREFIX_V4, PREFIX_V6,
     Pair, RESOLVERS, SITE, WAN, WAN_LINK,
 };
+use crate::authority::Authority;
 use crate::files::Files;
 use crate::host::Host;
-use crate::internet::Authority;
 use crate::links::{self, End, Route};
 use crate::namespace::Namespace;
-use crate::process::Keeper;
+use crate::place::{Keeper, Place};
 
 /// Why a world could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,15 @@ impl World {
                 authorities: authority.pem().to_owned(),
             };
             Namespace::create(&files)
-                .map(|namespace| Host::new(name, namespace, Arc::clone(&keeper)))
+                .map(|namespace| {
+                    Host::new(
+                        name,
+                        Place {
+                            namespace,
+                            keeper: Arc::clone(&keeper),
+                        },
+                    )
+                })
                 .map_err(|source| WorldError::Namespace { host: name, source })
         };
         let world = Self {
@@ -138,17 +146,17 @@ impl World {
                 name: CLIENT_LINK,
                 mac: Some(CLIENT_MAC),
             };
-            links::add_cable(lan, client, self.client.namespace().net())?;
+            links::add_cable(lan, client, self.client.network())?;
             let wan = End {
                 name: WAN_LINK,
                 mac: None,
             };
-            links::add_cable(wan, ETHERNET, self.internet.namespace().net())?;
+            links::add_cable(wan, ETHERNET, self.internet.network())?;
             let node = End {
                 name: NODE_LINK,
                 mac: None,
             };
-            links::add_cable(node, ETHERNET, self.node.namespace().net())
+            links::add_cable(node, ETHERNET, self.node.network())
         })?;
         on(&self.router, address_router)?;
         on(&self.client, || {

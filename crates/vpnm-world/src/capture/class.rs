@@ -1,15 +1,10 @@
 //! Which frames may leave the client, and which are leaks. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
 
 use super::frame::{Frame, Packet, Segment, ipv6, parse};
 use crate::addresses::{CLIENT, CLIENT_MAC, GATEWAY, GATEWAY_LINK_LOCAL, GATEWAY_MAC};
-use crate::probe::marker;
-
-/// Source ports that only probes use, so that a probe to the server's own
-/// address and port is told from the engine's traffic to it.
-pub const PROBE_PORTS: RangeInclusive<u16> = 61_000..=65_535;
+use crate::mark::{self, PROBE_PORTS};
 
 /// The transport protocol of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +54,7 @@ pub(super) struct Judgement {
 
 /// Judges one frame of the client.
 pub(super) fn judge(bytes: &[u8], endpoints: &[Endpoint]) -> Judgement {
-    let marker = marker::find(bytes).map(str::to_owned);
+    let marker = mark::find(bytes).map(str::to_owned);
     match parse(bytes) {
         Frame::Arp {
             request,

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::accept::accept;
 use super::queries::Carriage;
-use super::services::Resolver;
+use super::resolver::Resolver;
 
 const MESSAGE: &str = "application/dns-message";
 /// Longest query taken.

@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 
 use super::accept::accept;
 use super::queries::Carriage;
-use super::services::Resolver;
+use super::resolver::Resolver;
 
 /// Serves on port 53 of `address`.
 pub(super) async fn serve(resolver: &Rc<Resolver>, address: IpAddr) -> io::Result<()> {

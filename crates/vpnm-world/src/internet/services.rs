@@ -5,16 +5,16 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::authority::Authority;
-use super::dns::{self, Zone};
-use super::queries::{Carriage, Log, Query};
+use super::queries::{Log, Query};
+use super::resolver::Resolver;
 use super::service::Service;
 use super::{doh, flood, plain, web};
 use crate::World;
 use crate::addresses::{
     CLOUDFLARE, CLOUDFLARE_NAME, CLOUDFLARE_SECOND, GATEWAY, NEIGHBOUR, PLAIN_RESOLVER, QUAD9,
-    QUAD9_NAME, QUAD9_SECOND, SITE, SITE_NAME, SITE_V4_NAME, SITE_V6_NAME, zone,
+    QUAD9_NAME, QUAD9_SECOND, SITE, SITE_NAME, SITE_V4_NAME, SITE_V6_NAME,
 };
+use crate::authority::{Authority, Identity};
 
 /// Why the internet could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,7 @@ fn issue(
     authority: &Authority,
     name: &str,
     addresses: &[IpAddr],
-) -> Result<super::Identity, rcgen::Error> {
+) -> Result<Identity, rcgen::Error> {
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let mut names = vec![name];
     names.extend(addresses.iter().map(String::as_str));
@@ -125,39 +125,4 @@ async fn serve_site(authority: &Authority) -> Result<(), InternetError> {
         web::serve_https(address, Arc::clone(&tls)).await?;
     }
     Ok(())
-}
-
-/// Answers from the world's names and remembers what was asked.
-#[derive(Debug)]
-pub(super) struct Resolver {
-    zone: Zone,
-    log: Arc<Log>,
-}
-
-impl Resolver {
-    fn new(log: Arc<Log>) -> Rc<Self> {
-        Rc::new(Self {
-            zone: Zone::new(&zone()),
-            log,
-        })
-    }
-
-    /// The answer to a query, unless it is none.
-    pub(super) fn answer(
-        &self,
-        query: &[u8],
-        from: IpAddr,
-        resolver: IpAddr,
-        carriage: Carriage,
-    ) -> Option<Vec<u8>> {
-        let question = dns::question(query)?;
-        let answer = self.zone.answer(query, &question);
-        self.log.add(Query {
-            name: question.name,
-            from,
-            resolver,
-            carriage,
-        });
-        Some(answer)
-    }
 }

@@ -1,8 +1,8 @@
 //! What probes carry: valid messages with the probe's mark in them. Pure.
 
 use super::kind::Kind;
-use super::marker;
 use crate::addresses::{CLIENT, CLIENT_MAC, GATEWAY_MAC, SITE};
+use crate::mark;
 
 /// Bytes of a large datagram: three fragments on Ethernet.
 const LARGE: usize = 4000;
@@ -27,7 +27,7 @@ pub(super) fn of(kind: Kind) -> Vec<u8> {
         Kind::Icmp6 => echo(128, kind),
         Kind::Packet => frame(kind),
         Kind::LargeUdp => {
-            let mut bytes = marker::of(kind);
+            let mut bytes = mark::of(kind.name());
             bytes.resize(LARGE, 0);
             bytes
         }
@@ -49,13 +49,13 @@ pub(super) fn of(kind: Kind) -> Vec<u8> {
         | Kind::SourceTcp
         | Kind::LanUdp
         | Kind::LanTcp
-        | Kind::Lan6 => marker::of(kind),
+        | Kind::Lan6 => mark::of(kind.name()),
     }
 }
 
 /// A recursive query for the address of `MARK.example` (RFC 1035).
 fn query(kind: Kind) -> Vec<u8> {
-    let mark = marker::of(kind);
+    let mark = mark::of(kind.name());
     let mut bytes = vec![0x76, 0x70, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     bytes.push(u8::try_from(mark.len()).unwrap_or(63));
     bytes.extend_from_slice(&mark);
@@ -71,12 +71,12 @@ fn framed(message: &[u8]) -> Vec<u8> {
 
 /// An echo request; the kernel fills in identifier and checksum.
 fn echo(kind: u8, probe: Kind) -> Vec<u8> {
-    [&[kind, 0, 0, 0, 0, 0, 0, 1][..], &marker::of(probe)].concat()
+    [&[kind, 0, 0, 0, 0, 0, 0, 1][..], &mark::of(probe.name())].concat()
 }
 
 /// An Ethernet frame with a UDP datagram to the site's discard port.
 fn frame(kind: Kind) -> Vec<u8> {
-    let mark = marker::of(kind);
+    let mark = mark::of(kind.name());
     let udp = u16::try_from(8 + mark.len()).unwrap_or(u16::MAX);
     let total = udp.saturating_add(20);
     let mut header = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0].to_vec();
@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn every_payload_carries_its_mark() {
         for kind in Kind::ALL {
-            assert_eq!(marker::find(&of(kind)), Some(kind.name()));
+            assert_eq!(mark::find(&of(kind)), Some(kind.name()));
+            assert!(mark::of(kind.name()).len() <= 63, "fits a label");
         }
     }
 

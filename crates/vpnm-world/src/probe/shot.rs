@@ -12,7 +12,7 @@ use super::payload;
 use crate::addresses::{
     CLIENT, CLIENT_LINK, CLOUDFLARE, GATEWAY, GATEWAY_LINK_LOCAL, NEIGHBOUR, PLAIN_RESOLVER, SITE,
 };
-use crate::capture::PROBE_PORTS;
+use crate::mark::PROBE_PORTS;
 use crate::sys;
 
 /// What shots need to know of their surroundings.
