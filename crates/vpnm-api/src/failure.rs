@@ -10,7 +10,7 @@ use crate::Note;
 ///
 /// [`fmt::Display`] says what happened and why; [`Failure::hint`] says what to
 /// type next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, anyd::Type)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The kind of failure; scripts may rely on it.
@@ -21,7 +21,9 @@ pub struct Failure {
 }
 
 /// The kinds of failure. A name is never given a second meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, anyd::Type,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The machine has no route to the internet.

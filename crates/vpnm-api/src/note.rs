@@ -13,7 +13,7 @@ const MAX_CHARS: usize = 240;
 /// kernel) is made harmless rather than refused: control characters become
 /// spaces and what is too long is cut, so that a reason is never lost because
 /// of how it was written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, anyd::Type)]
 #[serde(from = "String", into = "String")]
 pub struct Note(String);
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vpnm_profile::{Profile, Protocol, Security, Transport};
 
 /// The chosen server, without its secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Server {
     /// The name the user gave the link; may be empty.
     pub name: String,

@@ -12,6 +12,14 @@ use vpnm_profile::{LinkError, Profile};
 #[serde(transparent)]
 pub struct ShareLink(pub Profile);
 
+impl anyd::Type for ShareLink {
+    const SECRET: bool = true;
+
+    fn idl(types: &mut anyd::idl::Types) -> String {
+        String::idl(types)
+    }
+}
+
 impl FromStr for ShareLink {
     type Err = LinkError;
 

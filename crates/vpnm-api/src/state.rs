@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Failure, Note};
 
 /// The state of the tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum State {
     /// The machine is open and vpnm has changed nothing on it.
@@ -43,7 +43,7 @@ pub enum State {
 }
 
 /// What was verified when the tunnel came up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Connected {
     /// When, in seconds since 1970-01-01 UTC.
     pub since: u64,
@@ -54,7 +54,9 @@ pub struct Connected {
 }
 
 /// The steps of building a tunnel, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, anyd::Type,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Looking at whether this machine can carry a tunnel; nothing is changed.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Note, SCHEMA, Server, State};
 
 /// Everything the daemon says about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Status {
     /// [`SCHEMA`] of the daemon that wrote this.
     pub schema: u32,
@@ -34,7 +34,7 @@ pub struct Status {
 }
 
 /// What the daemon works towards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, anyd::Type)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// The machine as it is without vpnm.
@@ -44,7 +44,7 @@ pub enum Goal {
 }
 
 /// What went through the tunnel since it came up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Traffic {
     /// Bytes that came in through the tunnel.
     pub rx_bytes: u64,
@@ -55,7 +55,7 @@ pub struct Traffic {
 }
 
 /// What is known to hold now. `false` also where it was not looked at.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Verified {
     /// The target is on disk.
     pub remembered: bool,
@@ -72,7 +72,7 @@ pub struct Verified {
 }
 
 /// Changes made by others that the daemon had to undo.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Repairs {
     /// How many times.
     pub count: u64,

@@ -12,7 +12,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// A DNS-over-HTTPS resolver (RFC 8484): known by address, so that finding it
 /// needs no other resolver, and by the name its certificate must carry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 #[serde(try_from = "UpstreamText", into = "UpstreamText")]
 pub struct Upstream {
     addresses: Vec<IpAddr>,
@@ -25,7 +25,7 @@ pub struct Upstream {
 pub struct UpstreamPath(String);
 
 /// The serialised form of an [`Upstream`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, anyd::Type)]
 #[serde(deny_unknown_fields)]
 struct UpstreamText {
     addresses: Vec<IpAddr>,
