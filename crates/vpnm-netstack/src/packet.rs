@@ -1,6 +1,6 @@
 //! Packets on their way in and out.
 
-use vpnm_wire::{Chunk, VnetHeader};
+use vpnm_wire::{Chunk, Head, VnetHeader};
 
 /// A packet from the link.
 #[derive(Debug)]
@@ -38,15 +38,11 @@ impl Ingress {
     }
 }
 
-/// Most bytes of headers: IPv6, a fragment header, TCP with all options.
-const HEAD: usize = 128;
-
 /// A packet for the link: headers, then payload in at most two pieces.
 #[derive(Debug)]
 pub struct Transmit<'a> {
     pub(crate) offload: VnetHeader,
-    pub(crate) head: [u8; HEAD],
-    pub(crate) head_len: usize,
+    pub(crate) head: Head,
     pub(crate) body: [&'a [u8]; 2],
 }
 
@@ -60,9 +56,8 @@ impl Transmit<'_> {
     /// The packet from its IP header on, in pieces.
     #[must_use]
     pub fn parts(&self) -> [&[u8]; 3] {
-        let head = self.head.get(..self.head_len).unwrap_or_default();
         let [first, second] = self.body;
-        [head, first, second]
+        [self.head.bytes(), first, second]
     }
 
     /// Bytes from the IP header on.

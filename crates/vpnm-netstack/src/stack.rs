@@ -1,129 +1,311 @@
 //! The stack's face.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use vpnm_wire::{BufferPool, Chunk};
+use vpnm_wire::{
+    BufferPool, Chunk, FlowKey, Head, IcmpError, IpBuilder, encode_echo_reply, encode_error,
+    protocol,
+};
 
 use crate::config::Config;
-use crate::event::{Cause, Echo, Event, FlowId, Received, Refusal, Sent, Taken};
+use crate::event::{Echo, Event, FlowId, Received, Refusal, Sent, Taken};
+use crate::fragment::Reassembly;
+use crate::keyed_hash::KeyedHash;
+use crate::outbox::{Outbox, Packet};
 use crate::packet::{Ingress, Transmit};
+use crate::tcp::{Context, Tcp};
+use crate::udp::Udp;
 
 /// Why a stack wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// A flow's data may have to be sent again.
+    /// A SYN-ACK may have to be sent again.
+    Handshake,
+    /// Data may have to be sent again.
     Retransmit,
+    /// A closed window is to be probed.
+    ClosedWindow,
+    /// A connection that nobody holds any more may have waited long enough.
+    Orphan,
+    /// Something remembered can be forgotten.
+    Expiry,
 }
 
-/// Terminates the flows of one link.
+/// Terminates the flows of one link: applications on one side, the user on the other.
+///
+/// # Contract
+/// Inputs are [`Self::handle_packet`], [`Self::handle_timeout`] and the methods on
+/// flows. After a batch of packets, and after every other input, the user drains
+/// [`Self::poll_event`] and [`Self::poll_transmit`] before the next one; then
+/// [`Self::poll_timeout`] says when to call again, and why. Acknowledgements wait for
+/// [`Self::release_acks`], which is called when the batch's data was offered to its
+/// readers: those that data carried in the meantime are saved.
+///
+/// The order of events and packets depends on the inputs alone.
 #[derive(Debug)]
 pub struct Stack {
-    pool: BufferPool,
-    config: Config,
+    pub(crate) pool: BufferPool,
+    pub(crate) tcp: Tcp,
+    pub(crate) udp: Udp,
+    pub(crate) reassembly: Reassembly,
+    pub(crate) outbox: Outbox,
+    pub(crate) events: VecDeque<Event>,
+    /// The packet the last [`Self::poll_transmit`] lent out.
+    current: Option<Packet>,
 }
 
 impl Stack {
     /// A stack without flows.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: &Config) -> Self {
+        let hash = KeyedHash::new(&config.secret);
         Self {
             pool: BufferPool::new(),
-            config,
+            tcp: Tcp::new(config, hash),
+            udp: Udp::new(config.max_udp_flows, config.memory, hash),
+            reassembly: Reassembly::default(),
+            outbox: Outbox::new(config.mtu, config.offload),
+            events: VecDeque::new(),
+            current: None,
         }
     }
-    /// Where its buffers come from.
+
+    /// Where its buffers come from; packets are to be read into the same pool's.
     #[must_use]
     pub fn pool(&self) -> &BufferPool {
         &self.pool
     }
-    /// A packet arrived.
-    pub fn handle_packet(&mut self, packet: Ingress, _now: Instant) {
-        drop(packet);
+
+    /// A packet arrived. Whatever its bytes are, the stack goes on.
+    pub fn handle_packet(&mut self, packet: Ingress, now: Instant) {
+        crate::dispatch::dispatch(self, packet, now);
     }
-    /// Time passed.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+
+    /// Time passed. To be called when [`Self::poll_timeout`] is due; earlier is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.reassembly.expire(now);
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.handle_timeout(&mut cx);
+    }
+
     /// What happened next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > 1_024 {
+            self.events = VecDeque::new();
+        }
+        event
     }
-    /// What to send next.
-    pub fn poll_transmit(&mut self, _now: Instant) -> Option<Transmit<'_>> {
-        let _ = self.config.mtu;
-        None
+
+    /// The next packet for the link.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
+        self.current = self.outbox.pop();
+        if self.current.is_some() {
+            return self.current.as_ref().map(|packet| Transmit {
+                offload: packet.offload,
+                head: packet.head,
+                body: [&packet.body, &[]],
+            });
+        }
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.poll_transmit(&mut cx)
     }
-    /// When to call [`Self::handle_timeout`], and why.
+
+    /// When to call [`Self::handle_timeout`], and why; never without flows.
     #[must_use]
-    pub fn poll_timeout(&mut self) -> Option<(Instant, Wake)> {
-        None
+    pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
+        let tcp = self.tcp.poll_timeout();
+        let parts = self.reassembly.next_expiry().map(|at| (at, Wake::Expiry));
+        match (tcp, parts) {
+            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        }
     }
-    /// Whether the next time-out became earlier since this was last asked.
-    pub fn timer_moved(&mut self) -> bool {
-        false
+
+    /// Whether [`Self::poll_timeout`] became earlier since this was last asked.
+    pub fn take_timer_moved(&mut self) -> bool {
+        self.tcp.take_timer_moved()
     }
-    /// Lets acknowledgements out.
-    pub fn release_acks(&mut self) {}
+
+    /// Lets the acknowledgements out that no data carried, one for each flow.
+    pub fn release_acks(&mut self) {
+        self.tcp.release_acks();
+    }
+
+    /// The link turned out to refuse super-packets of UDP.
+    pub fn forgo_udp_segmentation(&mut self) {
+        self.outbox.forgo_udp_segmentation();
+    }
+
     /// How many TCP flows there are.
     #[must_use]
     pub fn tcp_flows(&self) -> usize {
-        0
+        self.tcp.len()
     }
+
     /// How many UDP flows there are.
     #[must_use]
     pub fn udp_flows(&self) -> usize {
-        0
+        self.udp.len()
     }
-    /// Completes the handshake.
-    pub fn tcp_accept(&mut self, _id: FlowId, _now: Instant) {}
-    /// Refuses the connection.
-    pub fn tcp_refuse(&mut self, _id: FlowId, _why: Refusal, _now: Instant) {}
-    /// Takes the next received bytes.
-    pub fn tcp_take(&mut self, _id: FlowId) -> Taken {
-        Taken::Gone(Cause::Closed)
+
+    pub(crate) fn tcp_context(&mut self, now: Instant) -> (&mut Tcp, Context<'_>) {
+        let cx = Context {
+            pool: &self.pool,
+            outbox: &mut self.outbox,
+            events: &mut self.events,
+            now,
+        };
+        (&mut self.tcp, cx)
     }
-    /// Opens the window by what was taken and is done with; whether the peer must be told.
-    pub fn tcp_release(&mut self, _id: FlowId, _count: usize) -> bool {
-        false
+}
+
+/// What the user does with TCP flows.
+impl Stack {
+    /// Completes a held handshake.
+    pub fn tcp_accept(&mut self, id: FlowId, now: Instant) {
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.accept(id, &mut cx);
     }
-    /// How many bytes can be sent now.
-    #[must_use]
-    pub fn tcp_room(&mut self, _id: FlowId) -> Sent {
-        Sent::Gone(Cause::Closed)
+
+    /// Refuses a held handshake and forgets the flow.
+    pub fn tcp_refuse(&mut self, id: FlowId, why: Refusal, now: Instant) {
+        let (tcp, mut cx) = self.tcp_context(now);
+        let Some((key, syn)) = tcp.refuse(id, why, &mut cx) else {
+            return;
+        };
+        let mut quoted = Head::new();
+        quoted.push(&key.source().port().to_be_bytes());
+        quoted.push(&key.destination().port().to_be_bytes());
+        quoted.push(&syn.0.to_be_bytes());
+        self.report(&key, protocol::TCP, quoted.bytes(), why);
     }
-    /// Sends a copy of bytes.
-    pub fn tcp_send(&mut self, _id: FlowId, _bytes: &[u8], _now: Instant) -> Sent {
-        Sent::Gone(Cause::Closed)
+
+    /// Takes the next received bytes, without a copy where they are many.
+    pub fn tcp_take(&mut self, id: FlowId) -> Taken {
+        self.tcp.take(id)
     }
-    /// Sends bytes without a copy.
-    pub fn tcp_send_buffer(&mut self, _id: FlowId, bytes: Chunk, _now: Instant) -> Sent {
-        drop(bytes);
-        Sent::Gone(Cause::Closed)
+
+    /// The user is done with `count` of the bytes taken, which opens the window; whether
+    /// the peer must hear of it, that is whether to drain [`Self::poll_transmit`].
+    pub fn tcp_release(&mut self, id: FlowId, count: usize) -> bool {
+        self.tcp.release(id, count, &self.pool)
     }
-    /// Ends the sending direction.
-    pub fn tcp_finish(&mut self, _id: FlowId, _now: Instant) {}
-    /// Its user is done with the flow.
-    pub fn tcp_close(&mut self, _id: FlowId, _now: Instant) {}
-    /// Takes received datagrams.
-    pub fn udp_take(&mut self, _id: FlowId) -> Received {
-        Received::Gone(Cause::Closed)
+
+    /// How many bytes would be taken over now.
+    pub fn tcp_room(&mut self, id: FlowId) -> Sent {
+        self.tcp.room(id, &self.pool)
     }
-    /// Marks the flow as used.
-    pub fn udp_touch(&mut self, _id: FlowId) {}
-    /// Sends one datagram.
-    pub fn udp_send(&mut self, _from: SocketAddr, _to: SocketAddr, _payload: &[u8]) {}
-    /// Sends several datagrams of one size.
+
+    /// Sends a copy of `bytes`, or of as many as there is room for.
+    pub fn tcp_send(&mut self, id: FlowId, bytes: &[u8], now: Instant) -> Sent {
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.send(id, bytes, &mut cx)
+    }
+
+    /// Sends all of `bytes` without a copy, if there is any room.
+    pub fn tcp_send_chunk(&mut self, id: FlowId, bytes: Chunk, now: Instant) -> Sent {
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.send_chunk(id, bytes, &mut cx)
+    }
+
+    /// Ends the sending direction behind what was sent.
+    pub fn tcp_finish(&mut self, id: FlowId, now: Instant) {
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.finish(id, &mut cx);
+    }
+
+    /// Lets go of a flow. If it was not finished, or was not read to where the peer is,
+    /// the peer gets a reset; otherwise what was sent is still delivered.
+    pub fn tcp_close(&mut self, id: FlowId, now: Instant) {
+        let (tcp, mut cx) = self.tcp_context(now);
+        tcp.close(id, &mut cx);
+    }
+}
+
+/// What the user does with datagrams.
+impl Stack {
+    /// Takes received datagrams of a flow.
+    pub fn udp_take(&mut self, id: FlowId) -> Received {
+        self.udp.take(id)
+    }
+
+    /// Marks a flow as used, so that others make room before it.
+    pub fn udp_touch(&mut self, id: FlowId) {
+        self.udp.touch(id);
+    }
+
+    /// Sends one datagram, which needs no flow; both addresses are of one family.
+    pub fn udp_send(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        self.outbox.udp(from, to, payload, &self.pool);
+    }
+
+    /// Sends datagrams of `segment` bytes each, the last possibly shorter, that stand
+    /// back to back in `payloads`.
     pub fn udp_send_batch(
         &mut self,
-        _from: SocketAddr,
-        _to: SocketAddr,
-        _payloads: &[u8],
-        _segment: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        payloads: &[u8],
+        segment: usize,
     ) {
+        self.outbox
+            .udp_batch(from, to, payloads, segment, &self.pool);
     }
-    /// Refuses a flow.
-    pub fn udp_refuse(&mut self, _id: FlowId, _why: Refusal) {}
+
+    /// Forgets a flow and tells its application why.
+    pub fn udp_refuse(&mut self, id: FlowId, why: Refusal) {
+        let Some(key) = self.udp.close(id) else {
+            return;
+        };
+        let mut quoted = Head::new();
+        quoted.push(&key.source().port().to_be_bytes());
+        quoted.push(&key.destination().port().to_be_bytes());
+        quoted.push(&[0, 8, 0, 0]);
+        self.report(&key, protocol::UDP, quoted.bytes(), why);
+    }
+
     /// Forgets a flow.
-    pub fn udp_close(&mut self, _id: FlowId) {}
-    /// Answers a ping.
-    pub fn echo_reply(&mut self, _echo: &Echo) {}
+    pub fn udp_close(&mut self, id: FlowId) {
+        self.udp.close(id);
+    }
+
+    /// Answers a ping in the name of who was pinged.
+    pub fn echo_reply(&mut self, echo: Echo) {
+        let (from, to) = (echo.destination, echo.source);
+        self.outbox.icmp(from, to, echo.body, |head, body| {
+            encode_echo_reply(from, to, body, head);
+        });
+    }
+
+    /// An ICMP error to the source of `key`, in the name of its destination, about a
+    /// packet whose transport header begins with `quoted`.
+    fn report(&mut self, key: &FlowKey, protocol: u8, quoted: &[u8], why: Refusal) {
+        let error = match why {
+            Refusal::Reset => IcmpError::Port,
+            Refusal::HostUnreachable => IcmpError::Host,
+            Refusal::NetUnreachable => IcmpError::Network,
+            Refusal::Prohibited => IcmpError::Prohibited,
+        };
+        let (source, destination) = (key.source().ip(), key.destination().ip());
+        let ip = IpBuilder {
+            source,
+            destination,
+            protocol,
+            payload_len: quoted.len(),
+            fragment: None,
+        };
+        let mut original = Head::new();
+        original.push(&[0; 4]);
+        if !ip.encode(&mut original) {
+            return;
+        }
+        original.push(quoted);
+        let body = self.pool.copy(original.bytes());
+        self.outbox.icmp(destination, source, body, |head, body| {
+            encode_error(destination, source, error, body, head);
+        });
+    }
 }

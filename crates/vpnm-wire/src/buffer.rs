@@ -195,6 +195,12 @@ impl Chunk {
         self.buffer.len() - self.end
     }
 
+    /// The pool the chunk's memory goes back to.
+    #[must_use]
+    pub fn pool(&self) -> BufferPool {
+        BufferPool(Rc::clone(&self.buffer.home))
+    }
+
     /// Bytes of memory the chunk keeps out of the pool.
     #[must_use]
     pub fn footprint(&self) -> usize {

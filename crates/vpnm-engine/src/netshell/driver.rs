@@ -33,7 +33,7 @@ pub(super) struct Driver<H> {
 
 impl<H: Handler> Driver<H> {
     pub(super) fn new(device: Device, config: Config, handler: Rc<H>) -> Self {
-        let stack = Stack::new(config.stack);
+        let stack = Stack::new(&config.stack);
         Self {
             net: Net::new(stack, device, config.counters),
             handler,

@@ -36,7 +36,7 @@ impl EchoRequest {
 
     /// Answers in the name of who was pinged.
     pub fn answer(self) {
-        self.net.act(|stack, _| stack.echo_reply(&self.echo));
+        self.net.act(|stack, _| stack.echo_reply(self.echo));
     }
 }
 

@@ -86,7 +86,7 @@ impl Core {
 
     /// A flow's own call may have set a timer earlier than the one the driver sleeps for.
     fn wake_driver_for_timer(&mut self) {
-        if self.stack.timer_moved()
+        if self.stack.take_timer_moved()
             && let Some(driver) = &self.driver
         {
             driver.wake_by_ref();

@@ -130,7 +130,7 @@ impl TcpFlow {
             if count < WORTH_HANDING_OVER {
                 stack.tcp_send(self.id, buffer.get(..count).unwrap_or_default(), now)
             } else {
-                stack.tcp_send_buffer(self.id, Chunk::new(buffer, 0, count), now)
+                stack.tcp_send_chunk(self.id, Chunk::new(buffer, 0, count), now)
             }
         });
         match sent {

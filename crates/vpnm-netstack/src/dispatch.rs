@@ -1,0 +1,218 @@
+//! From a packet's bytes to the flow they belong to.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use vpnm_wire::{
+    Checksum, ChecksumState, Chunk, FlowKey, Icmp, IpHeader, Segmentation, Seq, TcpHeader,
+    UDP_HEADER, UdpHeader, VnetHeader, protocol,
+};
+
+use crate::event::{Echo, Event};
+use crate::packet::Ingress;
+use crate::stack::Stack;
+
+/// Datagrams to this port are queries, whoever they are addressed to.
+const DNS_PORT: u16 = 53;
+
+/// What an IP packet carries, its headers taken off.
+struct Transport {
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    content: Chunk,
+    offload: VnetHeader,
+}
+
+pub(crate) fn dispatch(stack: &mut Stack, packet: Ingress, now: Instant) {
+    let Ingress {
+        mut content,
+        offload,
+    } = packet;
+    let Ok(header) = IpHeader::parse(&content) else {
+        return;
+    };
+    if !is_host(header.source) || !is_host(header.destination) {
+        return;
+    }
+    content.truncate(header.total_len);
+    content.advance(header.header_len);
+    let (content, offload) = match header.fragment {
+        None => (content, offload),
+        Some(fragment) => {
+            let pool = &stack.pool;
+            let whole = stack
+                .reassembly
+                .handle(&header, fragment, &content, pool, now);
+            let Some(whole) = whole else {
+                return;
+            };
+            (whole, VnetHeader::default())
+        }
+    };
+    let transport = Transport {
+        source: header.source,
+        destination: header.destination,
+        protocol: header.protocol,
+        content,
+        offload,
+    };
+    match transport.protocol {
+        protocol::TCP => tcp(stack, transport, now),
+        protocol::UDP => udp(stack, transport),
+        protocol::ICMP if transport.source.is_ipv4() => icmp(stack, transport, now),
+        protocol::ICMPV6 if transport.source.is_ipv6() => icmp(stack, transport, now),
+        _ => {}
+    }
+}
+
+/// Whether an address is of one host that could be elsewhere.
+fn is_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !address.is_unspecified()
+                && !address.is_multicast()
+                && !address.is_broadcast()
+                && !address.is_loopback()
+        }
+        IpAddr::V6(address) => {
+            !address.is_unspecified() && !address.is_multicast() && !address.is_loopback()
+        }
+    }
+}
+
+impl Transport {
+    /// Whether the data is what was sent. Data that never left this machine's memory
+    /// has no checksum to verify.
+    fn is_intact(&self) -> bool {
+        if self.offload.checksum != ChecksumState::Complete {
+            return true;
+        }
+        let mut sum = if self.protocol == protocol::ICMP {
+            Checksum::new()
+        } else {
+            Checksum::pseudo_header(
+                self.source,
+                self.destination,
+                self.protocol,
+                self.content.len(),
+            )
+        };
+        sum.add(&self.content);
+        sum.is_valid()
+    }
+}
+
+fn tcp(stack: &mut Stack, transport: Transport, now: Instant) {
+    let Some(header) = TcpHeader::parse(&transport.content) else {
+        return;
+    };
+    if header.source == 0 || header.destination == 0 || !transport.is_intact() {
+        return;
+    }
+    let key = FlowKey::from_parts(
+        transport.source,
+        header.source,
+        transport.destination,
+        header.destination,
+    );
+    let (tcp, mut cx) = stack.tcp_context(now);
+    tcp.handle(key, header, transport.content, &mut cx);
+}
+
+fn udp(stack: &mut Stack, transport: Transport) {
+    let Some(header) = UdpHeader::parse(&transport.content) else {
+        return;
+    };
+    let is_super = transport.offload.segmentation == Segmentation::Udp;
+    let length = usize::from(header.length);
+    let bare = header.checksum == [0, 0] && transport.source.is_ipv4();
+    if header.source == 0 || header.destination == 0 {
+        return;
+    }
+    if !is_super && (length < UDP_HEADER || length > transport.content.len()) {
+        return;
+    }
+    if !bare && !transport.is_intact() {
+        return;
+    }
+    let key = FlowKey::from_parts(
+        transport.source,
+        header.source,
+        transport.destination,
+        header.destination,
+    );
+    let mut payload = transport.content;
+    if !is_super {
+        payload.truncate(length);
+    }
+    payload.advance(UDP_HEADER);
+    let segment = if is_super {
+        usize::from(transport.offload.segment_size)
+    } else {
+        0
+    };
+    if header.destination != DNS_PORT {
+        stack
+            .udp
+            .handle(key, payload, segment, &stack.pool, &mut stack.events);
+        return;
+    }
+    let segment = if segment == 0 {
+        payload.len().max(1)
+    } else {
+        segment
+    };
+    for query in payload.chunks(segment) {
+        stack.events.push_back(Event::DnsQuery {
+            source: key.source(),
+            destination: key.destination(),
+            payload: stack.pool.copy(query),
+        });
+    }
+}
+
+fn icmp(stack: &mut Stack, transport: Transport, now: Instant) {
+    if !transport.is_intact() {
+        return;
+    }
+    let v6 = transport.source.is_ipv6();
+    match Icmp::parse(v6, &transport.content) {
+        Some(Icmp::EchoRequest { body }) => {
+            let echo = Echo {
+                source: transport.source,
+                destination: transport.destination,
+                body: stack.pool.copy(body),
+            };
+            stack.events.push_back(Event::EchoRequest(echo));
+        }
+        Some(Icmp::Unreachable { port: true, quoted }) => {
+            if let Some((protocol::UDP, key, _)) = quoted_flow(quoted) {
+                stack.udp.handle_unreachable(&key, &mut stack.events);
+            }
+        }
+        Some(Icmp::TooBig { mtu, quoted }) => {
+            if let Some((protocol::TCP, key, seq)) = quoted_flow(quoted) {
+                let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
+                let (tcp, mut cx) = stack.tcp_context(now);
+                tcp.handle_too_big(&key, seq, mtu, &mut cx);
+            }
+        }
+        Some(Icmp::Unreachable { .. } | Icmp::Other) | None => {}
+    }
+}
+
+/// Protocol and flow of a packet of ours that an ICMP error quotes, and the sequence
+/// number if it is a segment.
+fn quoted_flow(quoted: &[u8]) -> Option<(u8, FlowKey, Seq)> {
+    let header = IpHeader::parse_quoted(quoted).ok()?;
+    let [s0, s1, d0, d1, q0, q1, q2, q3] = *header.payload(quoted).first_chunk::<8>()?;
+    let key = FlowKey::from_parts(
+        header.source,
+        u16::from_be_bytes([s0, s1]),
+        header.destination,
+        u16::from_be_bytes([d0, d1]),
+    );
+    let seq = Seq(u32::from_be_bytes([q0, q1, q2, q3]));
+    Some((header.protocol, key.reversed(), seq))
+}

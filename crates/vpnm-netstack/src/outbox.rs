@@ -1,0 +1,317 @@
+//! Packets that belong to no connection, on their way out.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use vpnm_wire::{
+    BufferPool, Checksum, ChecksumState, Chunk, Fragment, Head, IpBuilder, Segmentation, Seq,
+    TCP_CHECKSUM, TcpFlags, TcpHeader, TcpOptions, UDP_CHECKSUM, UDP_HEADER, UdpHeader, VnetHeader,
+    protocol,
+};
+
+/// Packets kept while the link takes none; more are lost, as on any link.
+const CAPACITY: usize = 1_024;
+/// Datagrams in one super-packet: the limit of the oldest kernels that have it.
+const MAX_SEGMENTS: usize = 64;
+/// Longest payload of a super-packet: the length field less IPv6's and UDP's headers.
+const MAX_SUPER: usize = 65_535 - 48;
+
+/// A packet that owns its bytes.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    pub(crate) head: Head,
+    pub(crate) offload: VnetHeader,
+    pub(crate) body: Chunk,
+}
+
+/// Builds packets and keeps them in order until the link takes them.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Packet>,
+    mtu: usize,
+    offload: bool,
+    /// Whether the link takes super-packets of UDP, which older kernels refuse.
+    udp_segmentation: bool,
+    fragment_id: u32,
+}
+
+impl Outbox {
+    pub(crate) fn new(mtu: u16, offload: bool) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            mtu: usize::from(mtu),
+            offload,
+            udp_segmentation: offload,
+            fragment_id: 0,
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Packet> {
+        let packet = self.queue.pop_front();
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            self.queue = VecDeque::new();
+        }
+        packet
+    }
+
+    pub(crate) fn forgo_udp_segmentation(&mut self) {
+        self.udp_segmentation = false;
+    }
+
+    fn push(&mut self, head: Head, offload: VnetHeader, body: Chunk) {
+        if self.queue.len() < CAPACITY {
+            self.queue.push_back(Packet {
+                head,
+                offload,
+                body,
+            });
+        }
+    }
+
+    /// A TCP segment without payload, from the destination of a flow to its source.
+    pub(crate) fn tcp(&mut self, header: &TcpHeader, from: IpAddr, to: IpAddr, pool: &BufferPool) {
+        let mut head = Head::new();
+        let ip = IpBuilder {
+            source: from,
+            destination: to,
+            protocol: protocol::TCP,
+            payload_len: vpnm_wire::TCP_HEADER,
+            fragment: None,
+        };
+        if !ip.encode(&mut head) {
+            return;
+        }
+        let start = head.len();
+        header.encode(&TcpOptions::default(), [0, 0], &mut head);
+        let mut sum = Checksum::pseudo_header(from, to, protocol::TCP, ip.payload_len);
+        sum.add(head.bytes().get(start..).unwrap_or_default());
+        head.patch(start + TCP_CHECKSUM, &sum.finish());
+        self.push(head, VnetHeader::default(), Chunk::empty(pool.fitting(0)));
+    }
+
+    /// The reset that answers a segment which belongs to no connection (RFC 9293
+    /// section 3.10.7.1).
+    pub(crate) fn tcp_reset_for(
+        &mut self,
+        header: &TcpHeader,
+        sequence_len: usize,
+        from: IpAddr,
+        to: IpAddr,
+        pool: &BufferPool,
+    ) {
+        if header.flags.has(TcpFlags::RST) {
+            return;
+        }
+        let mut reset = TcpHeader {
+            source: header.destination,
+            destination: header.source,
+            ..TcpHeader::default()
+        };
+        if header.flags.has(TcpFlags::ACK) {
+            reset.seq = header.ack;
+            reset.flags = TcpFlags::RST;
+        } else {
+            reset.seq = Seq(0);
+            reset.ack = header.seq.plus(sequence_len);
+            reset.flags = TcpFlags::RST | TcpFlags::ACK;
+        }
+        self.tcp(&reset, from, to, pool);
+    }
+
+    /// An ICMP message: `body` behind the checksum, `encode` appends what is before.
+    pub(crate) fn icmp(
+        &mut self,
+        from: IpAddr,
+        to: IpAddr,
+        body: Chunk,
+        encode: impl FnOnce(&mut Head, &[u8]),
+    ) {
+        let protocol = if from.is_ipv6() {
+            protocol::ICMPV6
+        } else {
+            protocol::ICMP
+        };
+        let mut icmp = Head::new();
+        encode(&mut icmp, &body);
+        self.fragmented(from, to, protocol, icmp.bytes(), body);
+    }
+
+    /// One datagram, fragmented if it is longer than the link takes.
+    pub(crate) fn udp(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &[u8],
+        pool: &BufferPool,
+    ) {
+        let Ok(length) = u16::try_from(UDP_HEADER + payload.len()) else {
+            return;
+        };
+        let mut sum = Checksum::pseudo_header(
+            from.ip(),
+            to.ip(),
+            protocol::UDP,
+            UDP_HEADER + payload.len(),
+        );
+        let mut header = UdpHeader {
+            source: from.port(),
+            destination: to.port(),
+            length,
+            checksum: [0, 0],
+        };
+        let mut udp = Head::new();
+        header.encode(&mut udp);
+        sum.add(udp.bytes());
+        sum.add(payload);
+        // A sum of zero would mean that there is none.
+        header.checksum = match sum.finish() {
+            [0, 0] => [0xff, 0xff],
+            sum => sum,
+        };
+        let mut udp = Head::new();
+        header.encode(&mut udp);
+        self.fragmented(
+            from.ip(),
+            to.ip(),
+            protocol::UDP,
+            udp.bytes(),
+            pool.copy(payload),
+        );
+    }
+
+    /// Datagrams of `segment` bytes each, the last possibly shorter.
+    pub(crate) fn udp_batch(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        payloads: &[u8],
+        segment: usize,
+        pool: &BufferPool,
+    ) {
+        let segment = segment.max(1);
+        let headers = if from.is_ipv4() { 28 } else { 48 };
+        let most = (MAX_SUPER / segment).min(MAX_SEGMENTS);
+        if !self.udp_segmentation || segment + headers > self.mtu || most < 2 {
+            for payload in payloads.chunks(segment) {
+                self.udp(from, to, payload, pool);
+            }
+            return;
+        }
+        for group in payloads.chunks(most * segment) {
+            if group.len() <= segment {
+                self.udp(from, to, group, pool);
+            } else {
+                self.udp_super(from, to, group, segment, pool);
+            }
+        }
+    }
+
+    fn udp_super(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        payloads: &[u8],
+        segment: usize,
+        pool: &BufferPool,
+    ) {
+        let mut head = Head::new();
+        let length = UDP_HEADER + payloads.len();
+        let ip = IpBuilder {
+            source: from.ip(),
+            destination: to.ip(),
+            protocol: protocol::UDP,
+            payload_len: length,
+            fragment: None,
+        };
+        let (Ok(short), true) = (u16::try_from(length), ip.encode(&mut head)) else {
+            return;
+        };
+        let start = head.len();
+        let sum = Checksum::pseudo_header(from.ip(), to.ip(), protocol::UDP, length);
+        let header = UdpHeader {
+            source: from.port(),
+            destination: to.port(),
+            length: short,
+            checksum: sum.partial(),
+        };
+        header.encode(&mut head);
+        let offload = VnetHeader {
+            checksum: ChecksumState::Partial,
+            segmentation: Segmentation::Udp,
+            segment_size: u16::try_from(segment).unwrap_or(u16::MAX),
+            header_length: small(head.len()),
+            checksum_start: small(start),
+            checksum_offset: small(UDP_CHECKSUM),
+        };
+        self.push(head, offload, pool.copy(payloads));
+    }
+
+    /// `transport` and `body` as one packet, or as fragments of one.
+    fn fragmented(
+        &mut self,
+        from: IpAddr,
+        to: IpAddr,
+        protocol: u8,
+        transport: &[u8],
+        body: Chunk,
+    ) {
+        let mut ip = IpBuilder {
+            source: from,
+            destination: to,
+            protocol,
+            payload_len: transport.len() + body.len(),
+            fragment: None,
+        };
+        if ip.header_len() + ip.payload_len <= self.mtu {
+            let mut head = Head::new();
+            if ip.encode(&mut head) {
+                head.push(transport);
+                self.push(head, VnetHeader::default(), body);
+            }
+            return;
+        }
+        self.fragment_id = self.fragment_id.wrapping_add(1);
+        ip.fragment = Some(Fragment {
+            id: self.fragment_id,
+            offset: 0,
+            more: true,
+        });
+        self.fragments(ip, transport, &body);
+    }
+
+    fn fragments(&mut self, mut ip: IpBuilder, transport: &[u8], body: &Chunk) {
+        let pool = body.pool();
+        let total = ip.payload_len;
+        let room = (self.mtu - ip.header_len()) / 8 * 8;
+        let mut offset = 0;
+        while offset < total {
+            let len = room.min(total - offset);
+            ip.payload_len = len;
+            if let Some(fragment) = &mut ip.fragment {
+                fragment.offset = offset;
+                fragment.more = offset + len < total;
+            }
+            let mut head = Head::new();
+            if !ip.encode(&mut head) {
+                return;
+            }
+            // The transport header travels in the first fragment.
+            let first = if offset == 0 { transport } else { &[] };
+            head.push(first);
+            let from = offset.saturating_sub(transport.len());
+            let piece = body.get(from..from + len - first.len()).unwrap_or_default();
+            self.push(head, VnetHeader::default(), pool.copy(piece));
+            offset += len;
+        }
+    }
+
+    /// Whether super-packets and partial checksums may be used.
+    pub(crate) fn has_offload(&self) -> bool {
+        self.offload
+    }
+}
+
+/// A header's length or offset, which is always small.
+pub(crate) fn small(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,549 @@
+//! All TCP connections of a stack.
+
+mod congestion;
+mod flow;
+mod input;
+mod receive;
+mod rtt;
+mod scoreboard;
+mod send;
+mod tombstone;
+mod transmit;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Instant;
+
+use vpnm_wire::{
+    BufferPool, Chunk, FlowKey, IPV4_HEADER, IPV6_HEADER, Seq, TCP_HEADER, TcpFlags, TcpHeader,
+    TcpOptions,
+};
+
+use self::flow::{Flow, Stage, Surroundings};
+use self::input::{Reply, Segment};
+use self::tombstone::{Tombstone, Tombstones};
+use crate::config::Config;
+use crate::event::{Cause, Event, FlowId, Refusal, Sent, Taken};
+use crate::keyed_hash::KeyedHash;
+use crate::outbox::Outbox;
+use crate::slab::Slab;
+use crate::stack::Wake;
+use crate::timer::Timers;
+
+/// A flow that buffers less than this to its application always gets more.
+const MIN_SEND: usize = 64 * 1024;
+/// Most bytes buffered to one application.
+const MAX_SEND: usize = 1 << 20;
+/// Less room than this is none: a packet of it would not be worth its cost.
+const MIN_ROOM: usize = 16 * 1024;
+/// What every flow may receive, however many there are.
+const MIN_RECEIVE: usize = 16 * 1024;
+
+/// The table of connections, and which of them have something to do.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    config: Config,
+    flows: Slab<Flow>,
+    table: HashMap<FlowKey, FlowId, KeyedHash>,
+    tombstones: Tombstones,
+    half_open: usize,
+    /// Flows with data to send, each once; served in turn, one packet each.
+    sending: VecDeque<FlowId>,
+    /// Flows that owe an acknowledgement, each once.
+    owing: VecDeque<FlowId>,
+    /// Flows that may have sent their last segment.
+    leaving: Vec<FlowId>,
+    timers: Timers,
+    /// Of the clock that initial sequence numbers follow.
+    epoch: Option<Instant>,
+}
+
+/// What all operations need.
+pub(crate) struct Context<'a> {
+    pub(crate) pool: &'a BufferPool,
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) now: Instant,
+}
+
+impl Tcp {
+    pub(crate) fn new(config: &Config, hash: KeyedHash) -> Self {
+        Self {
+            config: config.clone(),
+            flows: Slab::new(),
+            table: HashMap::with_hasher(hash),
+            tombstones: Tombstones::new(hash),
+            half_open: 0,
+            sending: VecDeque::new(),
+            owing: VecDeque::new(),
+            leaving: Vec::new(),
+            timers: Timers::default(),
+            epoch: None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Bytes that one flow may receive beyond what its user took.
+    fn allowance(&self, pool: &BufferPool) -> usize {
+        if pool.bytes_out() < self.config.memory / 4 {
+            return usize::MAX;
+        }
+        (self.config.memory / 2 / self.flows.len().max(1)).max(MIN_RECEIVE)
+    }
+
+    fn surroundings<'a>(&self, pool: &'a BufferPool, now: Instant) -> Surroundings<'a> {
+        Surroundings {
+            pool,
+            now,
+            allowance: self.allowance(pool),
+            exhausted: pool.bytes_out() > self.config.memory,
+            max_payload: usize::MAX,
+        }
+    }
+
+    /// Handles a segment between the two ends of `key`, whose checksum is right.
+    pub(crate) fn handle(
+        &mut self,
+        key: FlowKey,
+        header: TcpHeader,
+        content: Chunk,
+        cx: &mut Context<'_>,
+    ) {
+        let options = if header.header_len > TCP_HEADER {
+            TcpOptions::parse(&content, header.header_len)
+        } else {
+            TcpOptions::default()
+        };
+        let mut payload = content;
+        payload.advance(header.header_len);
+        let segment = Segment {
+            header,
+            options,
+            payload,
+        };
+        match self.table.get(&key) {
+            Some(&id) => self.handle_known(id, segment, cx),
+            None => self.handle_unknown(key, &segment, cx),
+        }
+    }
+
+    fn handle_known(&mut self, id: FlowId, segment: Segment, cx: &mut Context<'_>) {
+        let around = self.surroundings(cx.pool, cx.now);
+        let Some(flow) = self.flows.get_mut(id) else {
+            return;
+        };
+        let header = segment.header;
+        let key = flow.key;
+        let is_syn = header.flags.has(TcpFlags::SYN) && !header.flags.has(TcpFlags::ACK);
+        if is_syn && flow.stage != Stage::Open {
+            if header.seq == flow.syn {
+                flow.repeat_syn();
+            } else {
+                // The application gave up and tries again from the same port.
+                self.fail(id, Cause::Reset, cx);
+                self.handle_unknown(key, &segment, cx);
+                return;
+            }
+            self.settle(id, cx);
+            return;
+        }
+        let length = segment.sequence_len();
+        let stage = flow.stage;
+        let reply = flow.on_segment(segment, &around);
+        if stage != Stage::Open && flow.stage == Stage::Open {
+            self.half_open -= 1;
+        }
+        match reply {
+            Reply::Nothing => {}
+            Reply::Abort => {
+                let reset = flow.reset_header();
+                let (from, to) = (key.destination().ip(), key.source().ip());
+                cx.outbox.tcp(&reset, from, to, cx.pool);
+            }
+            Reply::Reset => {
+                let (from, to) = (key.destination().ip(), key.source().ip());
+                cx.outbox.tcp_reset_for(&header, length, from, to, cx.pool);
+            }
+        }
+        self.settle(id, cx);
+    }
+
+    fn handle_unknown(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
+        let header = &segment.header;
+        let flags = header.flags;
+        let is_syn = flags.has(TcpFlags::SYN)
+            && !flags.has(TcpFlags::ACK)
+            && !flags.has(TcpFlags::RST)
+            && !flags.has(TcpFlags::FIN);
+        if let Some(stone) = self.tombstones.get(&key, cx.now) {
+            if !(is_syn && stone.theirs.before(header.seq)) {
+                answer_late(&key, segment, stone, cx);
+                return;
+            }
+            self.tombstones.remove(&key);
+        }
+        if !is_syn {
+            let (from, to) = (key.destination().ip(), key.source().ip());
+            cx.outbox
+                .tcp_reset_for(header, segment.sequence_len(), from, to, cx.pool);
+            return;
+        }
+        if self.flows.len() >= self.config.max_tcp_flows
+            || self.half_open >= self.config.max_half_open
+        {
+            // Silence: the application's host asks again in a second.
+            return;
+        }
+        self.open(key, header, segment.options, cx);
+    }
+
+    fn open(&mut self, key: FlowKey, header: &TcpHeader, offer: TcpOptions, cx: &mut Context<'_>) {
+        let iss = self.initial_sequence(&key, cx.now);
+        let headers = if key.source().is_ipv4() {
+            IPV4_HEADER + TCP_HEADER
+        } else {
+            IPV6_HEADER + TCP_HEADER
+        };
+        let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
+        let id = self.flows.insert(Flow::new(key, header, offer, iss, mss));
+        self.table.insert(key, id);
+        self.half_open += 1;
+        cx.events.push_back(Event::TcpIncoming {
+            id,
+            source: key.source(),
+            destination: key.destination(),
+        });
+    }
+
+    /// A number nobody can guess that grows by one every four microseconds (RFC 6528).
+    fn initial_sequence(&mut self, key: &FlowKey, now: Instant) -> Seq {
+        let mut hash = DefaultHasher::new();
+        self.config.secret.hash(&mut hash);
+        key.hash(&mut hash);
+        let epoch = *self.epoch.get_or_insert(now);
+        let ticks = now.saturating_duration_since(epoch).as_micros() / 4;
+        let place = u128::from(hash.finish()).wrapping_add(ticks) & u128::from(u32::MAX);
+        Seq(u32::try_from(place).unwrap_or(0))
+    }
+
+    /// The path to the application of `key` takes no longer packets than `mtu`.
+    pub(crate) fn handle_too_big(
+        &mut self,
+        key: &FlowKey,
+        seq: Seq,
+        mtu: usize,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(&id) = self.table.get(key) else {
+            return;
+        };
+        let Some(flow) = self.flows.get_mut(id) else {
+            return;
+        };
+        let v4 = key.source().is_ipv4();
+        let (headers, least) = if v4 { (40, 552) } else { (60, 1_280) };
+        // Only who sees our packets knows their numbers (RFC 5927 section 4.1).
+        let known = flow.sender.una().not_after(seq) && seq.before(flow.sender.next());
+        if known && flow.stage == Stage::Open {
+            flow.sender.limit_mss(mtu.max(least) - headers);
+            flow.rearm(cx.now, true);
+            self.settle(id, cx);
+        }
+    }
+
+    /// Puts a flow where what it wants is seen to, and reports what happened to it.
+    fn settle(&mut self, id: FlowId, cx: &mut Context<'_>) {
+        let Some(flow) = self.flows.get_mut(id) else {
+            return;
+        };
+        if flow.wants_to_send() && !flow.in_send_queue {
+            flow.in_send_queue = true;
+            self.sending.push_back(id);
+        } else if flow.ack_due && !flow.in_ack_queue {
+            flow.in_ack_queue = true;
+            self.owing.push_back(id);
+        }
+        if let Some((_, at)) = flow.timer()
+            && flow.alarm.is_none_or(|alarm| at < alarm)
+        {
+            flow.alarm = Some(at);
+            self.timers.set(at, id);
+        }
+        report(flow, id, self.config.memory, cx);
+        self.bury(id, cx.now);
+    }
+
+    /// Forgets a flow of which nothing more can come.
+    fn bury(&mut self, id: FlowId, now: Instant) {
+        let Some(flow) = self.flows.get_mut(id) else {
+            return;
+        };
+        let complete = flow.is_complete() && !flow.ack_due;
+        if !complete && flow.gone.is_none() {
+            return;
+        }
+        if flow.linked {
+            flow.linked = false;
+            self.table.remove(&flow.key);
+            if flow.stage != Stage::Open {
+                self.half_open -= 1;
+            }
+            if flow.gone.is_none() {
+                let stone = Tombstone {
+                    ours: flow.sender.next(),
+                    theirs: flow.receiver.next(),
+                };
+                self.tombstones.set(flow.key, stone, now);
+            }
+        }
+        if !flow.owned {
+            self.flows.remove(id);
+        }
+    }
+
+    /// Ends a flow without a word to the peer.
+    fn fail(&mut self, id: FlowId, cause: Cause, cx: &mut Context<'_>) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.fail(cause);
+            self.settle(id, cx);
+        }
+    }
+
+    /// Ends a flow with a reset.
+    fn abort(&mut self, id: FlowId, cx: &mut Context<'_>) {
+        let Some(flow) = self.flows.get_mut(id) else {
+            return;
+        };
+        if flow.gone.is_none() && flow.linked {
+            let header = flow.reset_header();
+            let (from, to) = (flow.key.destination().ip(), flow.key.source().ip());
+            cx.outbox.tcp(&header, from, to, cx.pool);
+        }
+        self.fail(id, Cause::Closed, cx);
+    }
+
+    /// Lets the acknowledgements out that no data carried.
+    pub(crate) fn release_acks(&mut self) {
+        while let Some(id) = self.owing.pop_front() {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.in_ack_queue = false;
+                if flow.ack_due && !flow.in_send_queue {
+                    flow.in_send_queue = true;
+                    self.sending.push_back(id);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, Wake)> {
+        let flows = self.timers.next().map(|at| (at, Wake::Retransmit));
+        let stones = self.tombstones.next_expiry().map(|at| (at, Wake::Expiry));
+        match (flows, stones) {
+            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(crate) fn take_timer_moved(&mut self) -> bool {
+        self.timers.take_moved()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        self.tombstones.expire(cx.now);
+        while let Some(id) = self.timers.pop_due(cx.now) {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.alarm = None;
+                flow.on_timeout(cx.now);
+                self.settle(id, cx);
+            }
+        }
+        self.timers.shrink();
+    }
+}
+
+/// A segment of a connection that ended in order.
+fn answer_late(key: &FlowKey, segment: &Segment, stone: Tombstone, cx: &mut Context<'_>) {
+    if segment.header.flags.has(TcpFlags::RST) {
+        return;
+    }
+    if segment.sequence_len() == 0 {
+        return;
+    }
+    let header = TcpHeader {
+        source: key.destination().port(),
+        destination: key.source().port(),
+        seq: stone.ours,
+        ack: stone.theirs,
+        flags: TcpFlags::ACK,
+        window: 0,
+        header_len: 0,
+    };
+    let (from, to) = (key.destination().ip(), key.source().ip());
+    cx.outbox.tcp(&header, from, to, cx.pool);
+}
+
+/// Tells the user of a flow what it waits for.
+fn report(flow: &mut Flow, id: FlowId, memory: usize, cx: &mut Context<'_>) {
+    if let Some(cause) = flow.gone {
+        if flow.owned && flow.linked {
+            cx.events.push_back(Event::TcpGone(id, cause));
+        }
+        return;
+    }
+    if flow.reader_waits && (flow.receiver.has_data() || flow.receiver.is_finished()) {
+        flow.reader_waits = false;
+        cx.events.push_back(Event::TcpReadable(id));
+    }
+    if flow.writer_waits && has_room_again(flow, memory, cx.pool) {
+        flow.writer_waits = false;
+        cx.events.push_back(Event::TcpWritable(id));
+    }
+}
+
+/// Bytes that may be queued to the application, its own window considered: what it
+/// cannot take need not be fetched.
+fn send_limit(flow: &Flow) -> usize {
+    flow.sender.window().clamp(MIN_SEND, MAX_SEND)
+}
+
+fn has_room_again(flow: &Flow, memory: usize, pool: &BufferPool) -> bool {
+    let queued = flow.sender.queued();
+    queued == 0 || queued <= send_limit(flow) / 2 && pool.bytes_out() <= memory
+}
+
+/// What a user does with its flow.
+impl Tcp {
+    pub(crate) fn accept(&mut self, id: FlowId, cx: &mut Context<'_>) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.accept();
+            self.settle(id, cx);
+        }
+    }
+
+    /// Refuses a held flow; the key, if it was one, for an ICMP error.
+    pub(crate) fn refuse(
+        &mut self,
+        id: FlowId,
+        why: Refusal,
+        cx: &mut Context<'_>,
+    ) -> Option<(FlowKey, Seq)> {
+        let flow = self.flows.get_mut(id)?;
+        flow.owned = false;
+        let held = flow.stage == Stage::Held && flow.gone.is_none();
+        let (key, syn) = (flow.key, flow.syn);
+        if !held || why == Refusal::Reset {
+            self.abort(id, cx);
+            return None;
+        }
+        self.fail(id, Cause::Closed, cx);
+        Some((key, syn))
+    }
+
+    pub(crate) fn take(&mut self, id: FlowId) -> Taken {
+        let Some(flow) = self.flows.get_mut(id) else {
+            return Taken::Gone(Cause::Closed);
+        };
+        if let Some(chunk) = flow.take() {
+            return Taken::Data(chunk);
+        }
+        match flow.gone {
+            _ if flow.receiver.is_finished() => Taken::End,
+            Some(cause) => Taken::Gone(cause),
+            None => Taken::Nothing,
+        }
+    }
+
+    /// Opens the window by `count` bytes; whether an acknowledgement is due for it.
+    pub(crate) fn release(&mut self, id: FlowId, count: usize, pool: &BufferPool) -> bool {
+        let allowance = self.allowance(pool);
+        let Some(flow) = self.flows.get_mut(id) else {
+            return false;
+        };
+        let tell = flow.receiver.release(count, allowance);
+        if !tell || flow.gone.is_some() || flow.receiver.is_finished() {
+            return false;
+        }
+        flow.ack_due = true;
+        if !flow.in_ack_queue && !flow.in_send_queue {
+            flow.in_ack_queue = true;
+            self.owing.push_back(id);
+        }
+        true
+    }
+
+    /// Room for data to the application.
+    pub(crate) fn room(&mut self, id: FlowId, pool: &BufferPool) -> Sent {
+        let exhausted = pool.bytes_out() > self.config.memory;
+        let Some(flow) = self.flows.get_mut(id) else {
+            return Sent::Gone(Cause::Closed);
+        };
+        if let Some(cause) = flow.gone {
+            return Sent::Gone(cause);
+        }
+        if flow.sender.is_finishing() {
+            return Sent::Gone(Cause::Closed);
+        }
+        let queued = flow.sender.queued();
+        let room = send_limit(flow).saturating_sub(queued);
+        if room < MIN_ROOM || exhausted && queued > 0 {
+            flow.writer_waits = true;
+            return Sent::Full;
+        }
+        Sent::Bytes(room)
+    }
+
+    pub(crate) fn send(&mut self, id: FlowId, bytes: &[u8], cx: &mut Context<'_>) -> Sent {
+        let Sent::Bytes(room) = self.room(id, cx.pool) else {
+            return self.room(id, cx.pool);
+        };
+        let count = room.min(bytes.len());
+        if let Some(flow) = self.flows.get_mut(id) {
+            let bytes = bytes.get(..count).unwrap_or_default();
+            flow.sender.push_copy(bytes, cx.pool);
+            self.settle(id, cx);
+        }
+        Sent::Bytes(count)
+    }
+
+    pub(crate) fn send_chunk(&mut self, id: FlowId, bytes: Chunk, cx: &mut Context<'_>) -> Sent {
+        match self.room(id, cx.pool) {
+            Sent::Bytes(_) => {}
+            refused @ (Sent::Full | Sent::Gone(_)) => return refused,
+        }
+        let count = bytes.len();
+        if let Some(flow) = self.flows.get_mut(id)
+            && count > 0
+        {
+            flow.sender.push(bytes);
+            self.settle(id, cx);
+        }
+        Sent::Bytes(count)
+    }
+
+    pub(crate) fn finish(&mut self, id: FlowId, cx: &mut Context<'_>) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.sender.finish();
+            self.settle(id, cx);
+        }
+    }
+
+    /// The user lets go of the flow.
+    pub(crate) fn close(&mut self, id: FlowId, cx: &mut Context<'_>) {
+        let Some(flow) = self.flows.get_mut(id) else {
+            return;
+        };
+        flow.owned = false;
+        let unread = flow.receiver.has_data();
+        if flow.is_complete() && flow.gone.is_none() && !unread {
+            self.settle(id, cx);
+        } else if !flow.sender.is_finishing() || unread {
+            self.abort(id, cx);
+        } else {
+            flow.rearm(cx.now, false);
+            self.settle(id, cx);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! One connection: its stages, its timer and what it wants done.
+
+use std::time::{Duration, Instant};
+
+use vpnm_wire::{BufferPool, Chunk, FlowKey, Seq, TcpFlags, TcpHeader, TcpOptions};
+
+use super::receive::{Receiver, WINDOW_SHIFT};
+use super::send::{Sender, Span};
+use crate::event::Cause;
+use crate::stack::Wake;
+
+/// How long a connection whose user is gone waits for the peer's FIN: as Linux.
+const ORPHAN: Duration = Duration::from_secs(60);
+/// Retransmissions of a SYN-ACK: as Linux.
+const MAX_HANDSHAKE: u32 = 5;
+/// Retransmissions of data, or probes of a closed window without an answer: with the
+/// time-out doubling each time about ten minutes.
+const MAX_ATTEMPTS: u32 = 12;
+/// Smallest segment believed of a peer: as Linux.
+const MIN_MSS: usize = 48;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The user has not decided yet.
+    Held,
+    /// Our SYN-ACK is out.
+    Accepted,
+    /// The handshake is complete.
+    Open,
+}
+
+/// One connection, from its SYN on.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) key: FlowKey,
+    pub(super) stage: Stage,
+    pub(super) receiver: Receiver,
+    pub(super) sender: Sender,
+    /// Sequence number of the peer's SYN.
+    pub(super) syn: Seq,
+    /// What the peer's SYN offered.
+    offer: TcpOptions,
+    announced_mss: u16,
+    /// Whether the user still holds the flow.
+    pub(super) owned: bool,
+    pub(super) gone: Option<Cause>,
+    /// Whether the user found nothing to read, or no room to write.
+    pub(super) reader_waits: bool,
+    pub(super) writer_waits: bool,
+    pub(super) ack_due: bool,
+    syn_due: bool,
+    probe_due: bool,
+    /// Segments in a row that were sent without any answer.
+    unanswered: u32,
+    /// When the last challenge was sent (RFC 5961 section 7).
+    pub(super) challenged: Option<Instant>,
+    timer: Option<(Wake, Instant)>,
+    /// Book-keeping of the table: an alarm set for the flow, and the queues it is in.
+    pub(super) alarm: Option<Instant>,
+    pub(super) in_send_queue: bool,
+    pub(super) in_ack_queue: bool,
+    pub(super) linked: bool,
+}
+
+/// A segment to be sent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) header: TcpHeader,
+    pub(super) options: TcpOptions,
+    pub(super) span: Option<Span>,
+}
+
+/// What a flow needs to know of the link and the stack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) pool: &'a BufferPool,
+    pub(super) now: Instant,
+    /// Bytes a flow may buffer.
+    pub(super) allowance: usize,
+    /// Whether no memory is left for data.
+    pub(super) exhausted: bool,
+    /// Most payload of one packet, options not counted.
+    pub(super) max_payload: usize,
+}
+
+impl Flow {
+    /// A flow whose SYN just arrived; `mss` is the link's.
+    pub(super) fn new(
+        key: FlowKey,
+        header: &TcpHeader,
+        offer: TcpOptions,
+        iss: Seq,
+        mss: u16,
+    ) -> Self {
+        let default = if key.source().is_ipv4() { 536 } else { 1_220 };
+        let theirs = usize::from(offer.max_segment.unwrap_or(default)).max(MIN_MSS);
+        let scaling = offer.window_scale.is_some();
+        let mut sender = Sender::new(iss, theirs.min(usize::from(mss)));
+        sender.agree(offer.window_scale.unwrap_or(0), offer.sack_permitted);
+        Self {
+            key,
+            stage: Stage::Held,
+            receiver: Receiver::new(header.seq, scaling),
+            sender,
+            syn: header.seq,
+            offer,
+            announced_mss: mss,
+            owned: true,
+            gone: None,
+            reader_waits: true,
+            writer_waits: false,
+            ack_due: false,
+            syn_due: false,
+            probe_due: false,
+            unanswered: 0,
+            challenged: None,
+            timer: None,
+            alarm: None,
+            in_send_queue: false,
+            in_ack_queue: false,
+            linked: true,
+        }
+    }
+
+    /// The user wants the connection.
+    pub(super) fn accept(&mut self) {
+        if self.stage == Stage::Held {
+            self.stage = Stage::Accepted;
+            self.syn_due = true;
+        }
+    }
+
+    /// The peer sent its SYN again.
+    pub(super) fn repeat_syn(&mut self) {
+        if self.stage == Stage::Accepted {
+            self.syn_due = true;
+        }
+    }
+
+    /// Both directions ended and everybody knows.
+    pub(super) fn is_complete(&self) -> bool {
+        self.receiver.is_finished() && self.sender.is_finished()
+    }
+
+    /// Ends the flow at once.
+    pub(super) fn fail(&mut self, cause: Cause) {
+        if self.gone.is_none() {
+            self.gone = Some(cause);
+        }
+        self.ack_due = false;
+        self.syn_due = false;
+        self.timer = None;
+    }
+
+    /// A segment that can only come from the peer arrived.
+    pub(super) fn on_answer(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// Whether [`Self::next_segment`] may have something beyond an acknowledgement.
+    pub(super) fn wants_to_send(&self) -> bool {
+        if self.gone.is_some() {
+            return false;
+        }
+        match self.stage {
+            Stage::Held => false,
+            Stage::Accepted => self.syn_due,
+            Stage::Open => self.probe_due || self.sender.has_more() || self.sender.is_fin_due(),
+        }
+    }
+
+    /// The next segment to be sent, if any.
+    pub(super) fn next_segment(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
+        if self.gone.is_some() {
+            return None;
+        }
+        match self.stage {
+            Stage::Held => None,
+            Stage::Accepted => self.next_syn(around),
+            Stage::Open => self.next_data(around),
+        }
+    }
+
+    fn next_syn(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
+        if !std::mem::take(&mut self.syn_due) {
+            return None;
+        }
+        self.sender.on_syn_sent(around.now);
+        let mut header = self.header(self.sender.una(), TcpFlags::SYN | TcpFlags::ACK);
+        header.window = self.receiver.announce_unscaled();
+        let options = TcpOptions {
+            max_segment: Some(self.announced_mss),
+            window_scale: self.offer.window_scale.map(|_| WINDOW_SHIFT),
+            sack_permitted: self.offer.sack_permitted,
+            ..TcpOptions::default()
+        };
+        self.rearm(around.now, true);
+        Some(Outgoing {
+            header,
+            options,
+            span: None,
+        })
+    }
+
+    fn next_data(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
+        let mut options = TcpOptions::default();
+        if self.offer.sack_permitted && self.receiver.has_holes() {
+            self.receiver.selective(&mut options);
+        }
+        let max = around.max_payload.saturating_sub(options.encoded_len());
+        let resent = self.sender.resent();
+        let probe = std::mem::take(&mut self.probe_due);
+        let span = self.sender.next_span(max.max(1), around.now);
+        let header = match span {
+            Some(span) => {
+                let mut flags = TcpFlags::ACK;
+                if span.push && span.len > 0 {
+                    flags = flags | TcpFlags::PSH;
+                }
+                if span.fin {
+                    flags = flags | TcpFlags::FIN;
+                }
+                self.header(span.seq, flags)
+            }
+            None if probe => self.header(self.sender.una().minus(1), TcpFlags::ACK),
+            None if self.ack_due => self.header(self.sender.next(), TcpFlags::ACK),
+            None => return None,
+        };
+        self.ack_due = false;
+        let window = self.receiver.announce(around.allowance);
+        self.rearm(around.now, self.sender.resent() != resent);
+        Some(Outgoing {
+            header: TcpHeader { window, ..header },
+            options,
+            span,
+        })
+    }
+
+    fn header(&self, seq: Seq, flags: TcpFlags) -> TcpHeader {
+        TcpHeader {
+            source: self.key.destination().port(),
+            destination: self.key.source().port(),
+            seq,
+            ack: self.receiver.next(),
+            flags,
+            window: 0,
+            header_len: 0,
+        }
+    }
+
+    /// The header of a reset, which the peer believes only with the right number.
+    pub(super) fn reset_header(&self) -> TcpHeader {
+        let held = self.stage == Stage::Held;
+        let seq = if held { Seq(0) } else { self.sender.next() };
+        self.header(seq, TcpFlags::RST | TcpFlags::ACK)
+    }
+
+    /// What the flow waits for, if for anything.
+    fn waits_for(&self) -> Option<Wake> {
+        if self.gone.is_some() {
+            return None;
+        }
+        match self.stage {
+            Stage::Held => None,
+            Stage::Accepted => Some(Wake::Handshake),
+            Stage::Open if self.sender.is_in_flight() => Some(Wake::Retransmit),
+            Stage::Open if self.sender.is_blocked() => Some(Wake::ClosedWindow),
+            Stage::Open => (!self.owned && !self.is_complete()).then_some(Wake::Orphan),
+        }
+    }
+
+    /// Sets the timer for what the flow waits for, anew if `restart` or if that changed.
+    pub(super) fn rearm(&mut self, now: Instant, restart: bool) {
+        self.timer = self.waits_for().map(|wake| match self.timer {
+            Some((last, at)) if last == wake && !restart => (wake, at),
+            _ => {
+                let wait = match wake {
+                    Wake::Orphan => ORPHAN,
+                    Wake::Handshake | Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => {
+                        self.sender.rtt().timeout()
+                    }
+                };
+                (wake, now + wait)
+            }
+        });
+    }
+
+    /// When to call [`Self::on_timeout`], and why.
+    pub(super) fn timer(&self) -> Option<(Wake, Instant)> {
+        self.timer
+    }
+
+    /// The timer may have run out.
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        let Some((wake, at)) = self.timer else {
+            return;
+        };
+        if at > now {
+            return;
+        }
+        let limit = match wake {
+            Wake::Handshake => MAX_HANDSHAKE,
+            Wake::Orphan => 0,
+            Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => MAX_ATTEMPTS,
+        };
+        if self.unanswered >= limit {
+            self.fail(Cause::TimedOut);
+            return;
+        }
+        self.unanswered += 1;
+        match wake {
+            Wake::Handshake => {
+                self.sender.on_probe();
+                self.syn_due = true;
+            }
+            Wake::ClosedWindow => {
+                self.sender.on_probe();
+                self.probe_due = true;
+            }
+            Wake::Retransmit => self.sender.on_timeout(),
+            Wake::Orphan | Wake::Expiry => {}
+        }
+        self.rearm(now, true);
+    }
+
+    /// Takes received bytes.
+    pub(super) fn take(&mut self) -> Option<Chunk> {
+        let taken = self.receiver.take();
+        self.reader_waits = taken.is_none();
+        taken
+    }
+}

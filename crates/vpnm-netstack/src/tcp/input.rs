@@ -1,0 +1,181 @@
+//! What a connection does with a segment (RFC 9293 section 3.10.7, RFC 5961).
+
+use std::time::Duration;
+
+use vpnm_wire::{Chunk, Seq, TcpFlags, TcpHeader, TcpOptions};
+
+use super::flow::{Flow, Stage, Surroundings};
+use super::receive::Arrival;
+use super::send::Acked;
+use crate::event::Cause;
+
+/// Challenges to one peer are not sent more often (RFC 5961 section 7).
+const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A segment that arrived.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) header: TcpHeader,
+    pub(super) options: TcpOptions,
+    pub(super) payload: Chunk,
+}
+
+impl Segment {
+    fn has(&self, flag: TcpFlags) -> bool {
+        self.header.flags.has(flag)
+    }
+
+    /// Places of the sequence it takes.
+    pub(super) fn sequence_len(&self) -> usize {
+        self.payload.len()
+            + usize::from(self.has(TcpFlags::SYN))
+            + usize::from(self.has(TcpFlags::FIN))
+    }
+}
+
+/// What is to be said beyond what the flow says by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    Nothing,
+    /// A reset of the flow, which has failed.
+    Abort,
+    /// A reset in answer to a segment that is none of the flow's.
+    Reset,
+}
+
+impl Flow {
+    /// Handles a segment of this flow.
+    pub(super) fn on_segment(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
+        match self.stage {
+            Stage::Held => self.on_held(&segment),
+            Stage::Accepted => self.on_handshake(segment, around),
+            Stage::Open => self.on_open(segment, around),
+        }
+    }
+
+    fn on_held(&mut self, segment: &Segment) -> Reply {
+        if segment.has(TcpFlags::RST) && segment.header.seq == self.receiver.next() {
+            self.fail(Cause::Reset);
+        }
+        Reply::Nothing
+    }
+
+    fn on_handshake(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
+        let header = segment.header;
+        if segment.has(TcpFlags::RST) {
+            if header.seq == self.receiver.next() {
+                self.fail(Cause::Reset);
+            }
+            return Reply::Nothing;
+        }
+        if segment.has(TcpFlags::SYN) {
+            self.repeat_syn();
+            return Reply::Nothing;
+        }
+        if !segment.has(TcpFlags::ACK) {
+            return Reply::Nothing;
+        }
+        if header.ack != self.sender.next() {
+            return Reply::Reset;
+        }
+        self.stage = Stage::Open;
+        self.sender
+            .on_syn_acked(header.seq, header.ack, header.window, around.now);
+        self.on_open(segment, around)
+    }
+
+    fn on_open(&mut self, mut segment: Segment, around: &Surroundings<'_>) -> Reply {
+        let header = segment.header;
+        if !self
+            .receiver
+            .is_acceptable(header.seq, segment.sequence_len())
+        {
+            if segment.has(TcpFlags::RST) {
+                return Reply::Nothing;
+            }
+            // Keep-alives and probes of a closed window are answered this way.
+            self.ack_due = true;
+            self.on_answer();
+            if header.seq != self.receiver.next() {
+                return Reply::Nothing;
+            }
+            segment.payload.truncate(0);
+            segment.header.flags = TcpFlags::ACK;
+        }
+        if segment.has(TcpFlags::RST) {
+            return self.on_reset(header.seq, around);
+        }
+        if segment.has(TcpFlags::SYN) {
+            self.challenge(around);
+            return Reply::Nothing;
+        }
+        if !segment.has(TcpFlags::ACK) {
+            return Reply::Nothing;
+        }
+        self.on_answer();
+        self.on_acknowledgement(&segment, around);
+        self.on_content(segment, around)
+    }
+
+    fn on_reset(&mut self, seq: Seq, around: &Surroundings<'_>) -> Reply {
+        if seq == self.receiver.next() {
+            self.fail(Cause::Reset);
+        } else {
+            self.challenge(around);
+        }
+        Reply::Nothing
+    }
+
+    /// Asks the peer, by an acknowledgement, whether it meant what it said.
+    fn challenge(&mut self, around: &Surroundings<'_>) {
+        let recently = self
+            .challenged
+            .is_some_and(|last| around.now.saturating_duration_since(last) < CHALLENGE_INTERVAL);
+        if !recently {
+            self.challenged = Some(around.now);
+            self.ack_due = true;
+        }
+    }
+
+    fn on_acknowledgement(&mut self, segment: &Segment, around: &Surroundings<'_>) {
+        let header = &segment.header;
+        let plain = segment.payload.is_empty() && !segment.has(TcpFlags::FIN);
+        let acked = self.sender.on_ack(
+            (header.seq, header.ack, header.window),
+            &segment.options,
+            plain,
+            around.now,
+        );
+        match acked {
+            Acked::Progress => self.rearm(around.now, true),
+            Acked::Nothing => self.rearm(around.now, false),
+            Acked::Invalid => self.challenge(around),
+        }
+    }
+
+    fn on_content(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
+        let fin = segment.has(TcpFlags::FIN);
+        if segment.payload.is_empty() && !fin {
+            return Reply::Nothing;
+        }
+        if !self.owned && !segment.payload.is_empty() {
+            // Nobody is left to read it (RFC 9293 section 3.6.1).
+            self.fail(Cause::Closed);
+            return Reply::Abort;
+        }
+        if around.exhausted && self.receiver.has_data() {
+            // The peer sends it again; until then there may be room.
+            return Reply::Nothing;
+        }
+        let arrival = self
+            .receiver
+            .accept(segment.header.seq, segment.payload, fin, around.pool);
+        match arrival {
+            Arrival::Advanced => self.receiver.tune(around.now),
+            Arrival::Unexpected => {}
+        }
+        self.ack_due = true;
+        self.rearm(around.now, false);
+        Reply::Nothing
+    }
+}

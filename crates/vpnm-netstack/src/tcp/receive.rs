@@ -1,0 +1,428 @@
+//! The receiving half of a connection: order, window, selective acknowledgements.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use vpnm_wire::{BufferPool, Chunk, MAX_SACK, Seq, TcpOptions};
+
+/// Window of a new flow in bytes.
+const INITIAL_LIMIT: usize = 256 * 1024;
+/// Window of a flow that keeps draining super-packets. Measured: 256 KiB costs a
+/// fifth of the speed of one flow.
+const FULL_LIMIT: usize = 2 << 20;
+/// A flow that drains its whole window in less than this deserves a larger one.
+const FAST: Duration = Duration::from_millis(100);
+/// Payload from this size on is kept in the buffer it arrived in; less is copied, so
+/// that little data does not pin much memory.
+const WORTH_KEEPING: usize = 16 * 1024;
+/// Ranges kept beyond a hole.
+const MAX_PIECES: usize = 64;
+/// Every window we announce is in units of 256 bytes.
+pub(super) const WINDOW_SHIFT: u8 = 8;
+
+/// Received bytes beyond a hole.
+#[derive(Debug)]
+struct Piece {
+    at: Seq,
+    bytes: Chunk,
+}
+
+impl Piece {
+    fn end(&self) -> Seq {
+        self.at.plus(self.bytes.len())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Receiver {
+    /// The next byte expected.
+    next: Seq,
+    /// The first byte that may not be sent.
+    edge: Seq,
+    limit: usize,
+    shift: u8,
+    chunks: VecDeque<Chunk>,
+    /// Bytes in `chunks`.
+    queued: usize,
+    /// Bytes taken by the user and not yet released.
+    lent: usize,
+    /// Sorted by place; may overlap.
+    beyond: Vec<Piece>,
+    /// Where the last piece went, which the first selective acknowledgement reports.
+    latest: Seq,
+    /// Where the peer's FIN stands, once it is known.
+    fin: Option<Seq>,
+    finished: bool,
+    /// Bytes released since `since`.
+    drained: usize,
+    since: Option<Instant>,
+    /// Whether super-packets arrive, which do not overflow the link's queue.
+    bulk: bool,
+}
+
+/// What a segment's payload turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The stream went on, by new bytes or by its end.
+    Advanced,
+    /// It left a hole, was received before, or is beyond the window: the sender must
+    /// be told what is missing.
+    Unexpected,
+}
+
+impl Receiver {
+    /// For a peer whose SYN had this sequence number.
+    pub(super) fn new(syn: Seq, scaling: bool) -> Self {
+        let next = syn.plus(1);
+        Self {
+            next,
+            edge: next,
+            limit: if scaling { INITIAL_LIMIT } else { 65_535 },
+            shift: if scaling { WINDOW_SHIFT } else { 0 },
+            chunks: VecDeque::new(),
+            queued: 0,
+            lent: 0,
+            beyond: Vec::new(),
+            latest: next,
+            fin: None,
+            finished: false,
+            drained: 0,
+            since: None,
+            bulk: false,
+        }
+    }
+
+    pub(super) fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// Whether all up to the peer's FIN was received.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether bytes wait for the user.
+    pub(super) fn has_data(&self) -> bool {
+        !self.chunks.is_empty()
+    }
+
+    /// Bytes the flow holds on behalf of its user.
+    fn held(&self) -> usize {
+        self.queued + self.lent
+    }
+
+    /// Whether a segment touches the window (RFC 9293 section 3.10.7.4).
+    pub(super) fn is_acceptable(&self, seq: Seq, length: usize) -> bool {
+        let window = self.edge - self.next;
+        let inside = |at: Seq| self.next.not_after(at) && at.before(self.edge);
+        match (length, window) {
+            (0, 0) => seq == self.next,
+            (0, _) => inside(seq),
+            (_, 0) => false,
+            _ => {
+                inside(seq) || inside(seq.plus(length - 1)) || {
+                    // It begins before the window and ends behind it.
+                    seq.before(self.next) && self.edge.not_after(seq.plus(length))
+                }
+            }
+        }
+    }
+
+    /// Takes the payload of a segment at `seq`, and its FIN.
+    pub(super) fn accept(
+        &mut self,
+        seq: Seq,
+        mut bytes: Chunk,
+        fin: bool,
+        pool: &BufferPool,
+    ) -> Arrival {
+        let end = seq.plus(bytes.len());
+        if fin && end.not_after(self.edge) && self.fin.is_none() {
+            self.fin = Some(end);
+        }
+        if self.edge.before(end) {
+            bytes.truncate(self.edge - seq);
+        }
+        let before = self.next;
+        if seq.before(self.next) {
+            bytes.advance(self.next - seq);
+            self.append(bytes, pool);
+        } else if seq == self.next {
+            self.append(bytes, pool);
+        } else if !bytes.is_empty() {
+            self.insert(seq, bytes, pool);
+        }
+        self.close_holes(pool);
+        if self.fin == Some(self.next) && !self.finished {
+            self.finished = true;
+            self.next = self.next.plus(1);
+            self.edge = self.edge.max(self.next);
+        }
+        if self.next == before || !self.beyond.is_empty() {
+            Arrival::Unexpected
+        } else {
+            Arrival::Advanced
+        }
+    }
+
+    /// The next bytes of the stream.
+    fn append(&mut self, bytes: Chunk, pool: &BufferPool) {
+        let count = bytes.len();
+        if count == 0 || self.finished {
+            return;
+        }
+        self.next = self.next.plus(count);
+        self.queued += count;
+        if count >= WORTH_KEEPING {
+            self.bulk = true;
+            self.chunks.push_back(bytes);
+            return;
+        }
+        let copied = self
+            .chunks
+            .back_mut()
+            .filter(|last| last.room() >= count)
+            .map_or(0, |last| last.append(&bytes));
+        if copied == 0 {
+            // Where bytes already wait, more are coming: they get a large buffer.
+            let buffer = if self.chunks.is_empty() {
+                pool.fitting(count)
+            } else {
+                pool.large()
+            };
+            let mut chunk = Chunk::empty(buffer);
+            chunk.append(&bytes);
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Bytes beyond a hole.
+    fn insert(&mut self, at: Seq, bytes: Chunk, pool: &BufferPool) {
+        let end = at.plus(bytes.len());
+        self.latest = at;
+        let place = self.beyond.partition_point(|piece| piece.at.not_after(at));
+        let adjacent = match place.checked_sub(1).and_then(|i| self.beyond.get_mut(i)) {
+            Some(piece) if end.not_after(piece.end()) => return,
+            Some(piece) if piece.end() == at => {
+                if piece.bytes.room() >= bytes.len() {
+                    piece.bytes.append(&bytes);
+                    return;
+                }
+                true
+            }
+            _ => false,
+        };
+        if self.beyond.len() >= MAX_PIECES {
+            return;
+        }
+        let bytes = if bytes.len() >= WORTH_KEEPING {
+            bytes
+        } else {
+            let size = if adjacent { usize::MAX } else { bytes.len() };
+            let mut copy = Chunk::empty(pool.fitting(size));
+            copy.append(&bytes);
+            copy
+        };
+        self.beyond.insert(place, Piece { at, bytes });
+    }
+
+    /// Appends what a filled hole kept back.
+    fn close_holes(&mut self, pool: &BufferPool) {
+        while self
+            .beyond
+            .first()
+            .is_some_and(|piece| piece.at.not_after(self.next))
+        {
+            let mut piece = self.beyond.remove(0);
+            piece.bytes.advance(self.next - piece.at);
+            self.append(piece.bytes, pool);
+        }
+        if self.beyond.is_empty() && self.beyond.capacity() > 0 {
+            self.beyond = Vec::new();
+        }
+    }
+
+    /// The next received bytes, for the user.
+    pub(super) fn take(&mut self) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        self.queued -= chunk.len();
+        self.lent += chunk.len();
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+        }
+        Some(chunk)
+    }
+
+    /// The user is done with `count` bytes; whether the peer should hear of the room.
+    pub(super) fn release(&mut self, count: usize, allowance: usize) -> bool {
+        self.lent = self.lent.saturating_sub(count);
+        self.drained += count;
+        let gain = self.wanted_edge(allowance) - self.edge;
+        // Silly windows are avoided on this side (RFC 9293 section 3.8.6.2.2).
+        gain >= self.limit / 4 && self.edge - self.next < self.limit / 2
+    }
+
+    /// Widens the window of a flow that drains fast.
+    pub(super) fn tune(&mut self, now: Instant) {
+        if self.drained < self.limit {
+            return;
+        }
+        let fast = self
+            .since
+            .is_some_and(|since| now.saturating_duration_since(since) < FAST);
+        if fast && self.bulk && self.shift > 0 {
+            self.limit = (self.limit * 2).min(FULL_LIMIT);
+        }
+        self.since = Some(now);
+        self.drained = 0;
+    }
+
+    fn wanted_edge(&self, allowance: usize) -> Seq {
+        let window = self.limit.min(allowance).saturating_sub(self.held());
+        self.edge.max(self.next.plus(window))
+    }
+
+    /// The window to announce, as it stands in a header.
+    pub(super) fn announce(&mut self, allowance: usize) -> u16 {
+        let window = (self.wanted_edge(allowance) - self.next) >> self.shift;
+        let window = u16::try_from(window).unwrap_or(u16::MAX);
+        // Rounding down may announce less than before, but what was announced stays
+        // acceptable.
+        let edge = self.next.plus(usize::from(window) << self.shift);
+        self.edge = self.edge.max(edge);
+        window
+    }
+
+    /// The window of a SYN, which is never scaled.
+    pub(super) fn announce_unscaled(&mut self) -> u16 {
+        let window = u16::try_from(self.limit).unwrap_or(u16::MAX);
+        self.edge = self.edge.max(self.next.plus(usize::from(window)));
+        window
+    }
+
+    /// The ranges received beyond a hole, the latest first (RFC 2018 section 4).
+    pub(super) fn selective(&self, options: &mut TcpOptions) {
+        let mut ranges: Vec<(Seq, Seq)> = Vec::new();
+        for piece in &self.beyond {
+            match ranges.last_mut() {
+                Some((_, right)) if piece.at.not_after(*right) => *right = right.max(piece.end()),
+                _ => ranges.push((piece.at, piece.end())),
+            }
+        }
+        let latest = ranges
+            .iter()
+            .position(|(left, right)| left.not_after(self.latest) && self.latest.before(*right));
+        if let Some(latest) = latest.and_then(|latest| ranges.get_mut(..=latest)) {
+            latest.rotate_right(1);
+        }
+        options.sacks = ranges.len().min(MAX_SACK);
+        for (place, range) in options.sack.iter_mut().zip(ranges) {
+            *place = range;
+        }
+    }
+
+    /// Whether something is missing before what was received.
+    pub(super) fn has_holes(&self) -> bool {
+        !self.beyond.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: usize = usize::MAX;
+
+    fn receiver() -> (Receiver, BufferPool) {
+        let mut receiver = Receiver::new(Seq(u32::MAX - 10), true);
+        receiver.announce(ALL);
+        (receiver, BufferPool::new())
+    }
+
+    fn drain(receiver: &mut Receiver) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(chunk) = receiver.take() {
+            all.extend_from_slice(&chunk);
+            receiver.release(chunk.len(), ALL);
+        }
+        all
+    }
+
+    #[test]
+    fn any_order_and_overlap_gives_the_stream() {
+        let (mut receiver, pool) = receiver();
+        let start = receiver.next();
+        let data: Vec<u8> = (0..100).collect();
+        for (from, to) in [(50, 60), (30, 55), (90, 100), (60, 91), (0, 10), (5, 31)] {
+            let piece = pool.copy(&data[from..to]);
+            receiver.accept(start.plus(from), piece, to == 100, &pool);
+        }
+        assert_eq!(drain(&mut receiver), data);
+        assert!(receiver.is_finished());
+        assert_eq!(receiver.next(), start.plus(101));
+        assert_eq!(pool.bytes_out(), 0);
+    }
+
+    #[test]
+    fn the_latest_range_is_reported_first() {
+        let (mut receiver, pool) = receiver();
+        let start = receiver.next();
+        for from in [10, 40, 20, 11] {
+            let arrival = receiver.accept(start.plus(from), pool.copy(b"x"), false, &pool);
+            assert_eq!(arrival, Arrival::Unexpected);
+        }
+        let mut options = TcpOptions::default();
+        receiver.selective(&mut options);
+        let expected = [(10, 12), (20, 21), (40, 41)];
+        assert_eq!(options.sacks, expected.len());
+        for (got, (left, right)) in options.sack.iter().zip(expected) {
+            assert_eq!(*got, (start.plus(left), start.plus(right)));
+        }
+    }
+
+    #[test]
+    fn nothing_beyond_the_window_is_kept() {
+        let (mut receiver, pool) = receiver();
+        let start = receiver.next();
+        let window = receiver.edge - start;
+        assert_eq!(window, INITIAL_LIMIT);
+        assert!(receiver.is_acceptable(start.plus(window - 1), 1));
+        assert!(!receiver.is_acceptable(start.plus(window), 1));
+        let piece = pool.copy(&[1; 100]);
+        receiver.accept(start.plus(window - 10), piece, true, &pool);
+        let mut options = TcpOptions::default();
+        receiver.selective(&mut options);
+        assert_eq!(options.sack[0].1, receiver.edge);
+        assert_eq!(receiver.fin, None);
+    }
+
+    #[test]
+    fn the_window_closes_and_opens_with_the_user() {
+        let (mut receiver, pool) = receiver();
+        while receiver.edge != receiver.next() {
+            let count = (receiver.edge - receiver.next()).min(60_000);
+            let at = receiver.next();
+            receiver.accept(at, pool.copy(&vec![0; count]), false, &pool);
+            receiver.announce(ALL);
+        }
+        assert_eq!(receiver.announce(ALL), 0);
+        assert!(receiver.is_acceptable(receiver.next(), 0));
+        assert!(!receiver.is_acceptable(receiver.next(), 1));
+        let mut told = false;
+        while let Some(chunk) = receiver.take() {
+            told |= receiver.release(chunk.len(), ALL);
+        }
+        assert!(told);
+        assert_eq!(usize::from(receiver.announce(ALL)) << 8, INITIAL_LIMIT);
+    }
+
+    #[test]
+    fn ranges_beyond_a_hole_are_bounded() {
+        let (mut receiver, pool) = receiver();
+        let start = receiver.next();
+        for i in 0..1_000 {
+            receiver.accept(start.plus(2 * i + 1), pool.copy(b"x"), false, &pool);
+        }
+        assert_eq!(receiver.beyond.len(), MAX_PIECES);
+    }
+}

@@ -1,0 +1,677 @@
+//! The sending half of a connection: what is queued, out, lost and to be sent next.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use vpnm_wire::{BufferPool, Chunk, Seq, TcpOptions};
+
+use super::congestion::Congestion;
+use super::rtt::RoundTrip;
+use super::scoreboard::Scoreboard;
+
+/// Acknowledgements of the same byte that mean a loss (RFC 5681 section 3.2).
+const DUPLICATES: usize = 3;
+
+/// Bytes sent and not acknowledged, then bytes not yet sent.
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fin {
+    /// More may be sent.
+    Open,
+    /// It follows the last byte.
+    Queued,
+    Sent,
+    Acknowledged,
+}
+
+/// Something was lost and is being sent again.
+#[derive(Debug)]
+struct Recovery {
+    /// All before this was out when the loss was noticed.
+    until: Seq,
+    /// All before this was sent again, or was not lost.
+    next: Seq,
+    /// What was out when `next` last passed the first hole: when more than this is
+    /// acknowledged selectively, what was sent again is lost again.
+    mark: Seq,
+    /// Whether all of it is lost, not just what selective acknowledgements say.
+    all: bool,
+}
+
+/// A stretch of the stream that is to be sent in one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) seq: Seq,
+    pub(super) len: usize,
+    pub(super) fin: bool,
+    /// Whether nothing is left behind it.
+    pub(super) push: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// The first byte not acknowledged.
+    una: Seq,
+    /// The first byte never sent.
+    next: Seq,
+    /// Bytes the peer takes from `una` on.
+    window: usize,
+    /// The largest `window` ever, for its silly-window avoidance.
+    max_window: usize,
+    shift: u8,
+    /// Sequence and acknowledgement number of the segment that set `window`.
+    updated: (Seq, Seq),
+    mss: usize,
+    queue: Queue,
+    fin: Fin,
+    congestion: Congestion,
+    rtt: RoundTrip,
+    sacked: Scoreboard,
+    /// Whether the peer acknowledges selectively.
+    selective: bool,
+    duplicates: usize,
+    recovery: Option<Recovery>,
+    last_sent: Option<Instant>,
+    /// Payload that retransmissions carried.
+    resent: u64,
+}
+
+/// What an acknowledgement did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acked {
+    /// New bytes were acknowledged.
+    Progress,
+    /// Nothing new.
+    Nothing,
+    /// It acknowledges what was never sent, or is far too old (RFC 5961 section 5.2).
+    Invalid,
+}
+
+impl Queue {
+    fn push_copy(&mut self, bytes: &[u8], pool: &BufferPool) {
+        self.bytes += bytes.len();
+        let mut rest = bytes;
+        if let Some(last) = self.chunks.back_mut() {
+            let count = last.append(rest);
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        while !rest.is_empty() {
+            let size = if self.chunks.is_empty() {
+                rest.len()
+            } else {
+                usize::MAX
+            };
+            let mut chunk = Chunk::empty(pool.fitting(size));
+            let count = chunk.append(rest);
+            rest = rest.get(count..).unwrap_or_default();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    fn drop_front(&mut self, mut count: usize) {
+        self.bytes = self.bytes.saturating_sub(count);
+        while let Some(first) = self.chunks.front_mut() {
+            if first.len() > count {
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.chunks.pop_front();
+        }
+        self.chunks = VecDeque::new();
+    }
+
+    /// How many bytes from `offset` on two pieces hold.
+    fn reach(&self, offset: usize) -> usize {
+        self.slices(offset, usize::MAX)
+            .iter()
+            .map(|piece| piece.len())
+            .sum()
+    }
+
+    /// At most `len` bytes from `offset` on, in two pieces.
+    fn slices(&self, mut offset: usize, len: usize) -> [&[u8]; 2] {
+        let mut pieces = [&[][..]; 2];
+        let mut left = len;
+        let mut chunks = self.chunks.iter();
+        for piece in &mut pieces {
+            let chunk = loop {
+                match chunks.next() {
+                    Some(chunk) if chunk.len() <= offset => offset -= chunk.len(),
+                    Some(chunk) => break chunk,
+                    None => return pieces,
+                }
+            };
+            let available = chunk.get(offset..).unwrap_or_default();
+            offset = 0;
+            *piece = available.get(..left).unwrap_or(available);
+            left -= piece.len();
+            if left == 0 {
+                break;
+            }
+        }
+        pieces
+    }
+}
+
+impl Sender {
+    /// For our SYN of this sequence number.
+    pub(super) fn new(syn: Seq, mss: usize) -> Self {
+        Self {
+            una: syn,
+            next: syn,
+            window: 0,
+            max_window: 0,
+            shift: 0,
+            updated: (Seq::default(), Seq::default()),
+            mss,
+            queue: Queue::default(),
+            fin: Fin::Open,
+            congestion: Congestion::new(mss),
+            rtt: RoundTrip::new(),
+            sacked: Scoreboard::default(),
+            selective: false,
+            duplicates: 0,
+            recovery: None,
+            last_sent: None,
+            resent: 0,
+        }
+    }
+
+    /// Takes over what the peer's SYN agreed to.
+    pub(super) fn agree(&mut self, shift: u8, selective: bool) {
+        self.shift = shift;
+        self.selective = selective;
+    }
+
+    pub(super) fn next(&self) -> Seq {
+        self.next
+    }
+
+    pub(super) fn una(&self) -> Seq {
+        self.una
+    }
+
+    pub(super) fn mss(&self) -> usize {
+        self.mss
+    }
+
+    pub(super) fn rtt(&self) -> &RoundTrip {
+        &self.rtt
+    }
+
+    /// Payload bytes that were sent more than once.
+    pub(super) fn resent(&self) -> u64 {
+        self.resent
+    }
+
+    /// A router on the way takes no longer packets.
+    pub(super) fn limit_mss(&mut self, mss: usize) {
+        if mss < self.mss {
+            self.mss = mss;
+            self.start_recovery(true);
+        }
+    }
+
+    /// Bytes queued, sent or not.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.bytes
+    }
+
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+
+    pub(super) fn push_copy(&mut self, bytes: &[u8], pool: &BufferPool) {
+        self.queue.push_copy(bytes, pool);
+    }
+
+    pub(super) fn push(&mut self, bytes: Chunk) {
+        self.queue.bytes += bytes.len();
+        self.queue.chunks.push_back(bytes);
+    }
+
+    /// Nothing is queued any more: the FIN follows.
+    pub(super) fn finish(&mut self) {
+        if self.fin == Fin::Open {
+            self.fin = Fin::Queued;
+        }
+    }
+
+    /// Whether no more can be queued.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.fin != Fin::Open
+    }
+
+    /// Whether the FIN, and so everything, was acknowledged.
+    pub(super) fn is_finished(&self) -> bool {
+        self.fin == Fin::Acknowledged
+    }
+
+    /// Whether anything is out and not acknowledged.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.una != self.next
+    }
+
+    /// Whether data waits for the peer's closed window.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.is_in_flight() && self.window == 0 && (self.unsent() > 0 || self.fin == Fin::Queued)
+    }
+
+    /// Where the data queued so far ends.
+    fn data_end(&self) -> Seq {
+        self.una.plus(self.queue.bytes)
+    }
+
+    fn unsent(&self) -> usize {
+        match self.fin {
+            Fin::Open | Fin::Queued => self.data_end() - self.next,
+            Fin::Sent | Fin::Acknowledged => 0,
+        }
+    }
+
+    /// Our SYN was sent: it takes one place of the sequence.
+    pub(super) fn on_syn_sent(&mut self, now: Instant) {
+        self.next = self.una.plus(1);
+        self.rtt.on_sent(self.next, now);
+    }
+
+    /// Our SYN was acknowledged, with the segment whose fields are given.
+    pub(super) fn on_syn_acked(&mut self, seq: Seq, ack: Seq, window: u16, now: Instant) {
+        self.una = self.next;
+        self.updated = (seq, ack);
+        self.window = usize::from(window) << self.shift;
+        self.max_window = self.window;
+        self.rtt.on_ack(ack, now);
+    }
+
+    /// An acknowledgement arrived; `plain` if its segment carried nothing else.
+    pub(super) fn on_ack(
+        &mut self,
+        (seq, ack, window): (Seq, Seq, u16),
+        options: &TcpOptions,
+        plain: bool,
+        now: Instant,
+    ) -> Acked {
+        if self.next.before(ack) || ack.plus(self.max_window).before(self.una) {
+            return Acked::Invalid;
+        }
+        let in_flight = self.next - self.una;
+        let same_window = usize::from(window) << self.shift == self.window;
+        self.update_window(seq, ack, window);
+        let reported = self.selective && self.sacked.add(options, self.una.max(ack), self.next);
+        if self.una.before(ack) {
+            self.on_progress(ack, in_flight, now);
+            self.judge_loss();
+            return Acked::Progress;
+        }
+        if ack == self.una && in_flight > 0 && plain && (same_window || reported) {
+            self.duplicates += 1;
+            self.judge_loss();
+        }
+        Acked::Nothing
+    }
+
+    fn update_window(&mut self, seq: Seq, ack: Seq, window: u16) {
+        let (last_seq, last_ack) = self.updated;
+        if ack.before(self.una) {
+            return;
+        }
+        if last_seq.before(seq) || last_seq == seq && last_ack.not_after(ack) {
+            self.updated = (seq, ack);
+            self.window = usize::from(window) << self.shift;
+            self.max_window = self.max_window.max(self.window);
+        }
+    }
+
+    fn on_progress(&mut self, ack: Seq, in_flight: usize, now: Instant) {
+        let count = ack - self.una;
+        let data = count.min(self.queue.bytes);
+        self.queue.drop_front(data);
+        if count > data && self.fin == Fin::Sent {
+            self.fin = Fin::Acknowledged;
+        }
+        self.una = ack;
+        self.sacked.forget_before(ack);
+        self.rtt.on_ack(ack, now);
+        // Another byte than the duplicates were about.
+        self.duplicates = 0;
+        match &mut self.recovery {
+            Some(recovery) if ack.before(recovery.until) => {
+                if recovery.all {
+                    self.congestion.on_ack(data, in_flight, self.mss);
+                }
+                recovery.next = recovery.next.max(ack);
+                if !self.selective && !recovery.all {
+                    // The next hole begins where this acknowledgement ends (RFC 6582).
+                    recovery.next = ack;
+                }
+            }
+            Some(_) => self.recovery = None,
+            None => self.congestion.on_ack(data, in_flight, self.mss),
+        }
+    }
+
+    /// Decides whether what the peer reports means a loss.
+    fn judge_loss(&mut self) {
+        let reach = self.sacked.highest().map_or(0, |end| end - self.una);
+        match &mut self.recovery {
+            None => {
+                if self.duplicates >= DUPLICATES || reach > DUPLICATES * self.mss {
+                    self.congestion.on_loss(self.next - self.una, self.mss);
+                    self.start_recovery(false);
+                }
+            }
+            Some(recovery) => {
+                let again = recovery.mark.plus(DUPLICATES * self.mss);
+                if self
+                    .sacked
+                    .highest()
+                    .is_some_and(|highest| again.before(highest))
+                    && self.una.before(recovery.next)
+                {
+                    recovery.next = self.una;
+                    recovery.mark = self.next;
+                }
+            }
+        }
+    }
+
+    fn start_recovery(&mut self, all: bool) {
+        if !self.is_in_flight() {
+            return;
+        }
+        self.recovery = Some(Recovery {
+            until: self.next,
+            next: self.una,
+            mark: self.next,
+            all,
+        });
+        self.rtt.on_retransmitted();
+    }
+
+    /// Nothing was acknowledged in time.
+    pub(super) fn on_timeout(&mut self) {
+        let in_flight = self.next - self.una;
+        if self.rtt.attempts() > 0 {
+            // The peer may have dropped what it reported (RFC 2018 section 8).
+            self.sacked.clear();
+        } else {
+            self.congestion.on_timeout(in_flight, self.mss);
+        }
+        self.duplicates = 0;
+        self.start_recovery(true);
+        self.rtt.on_timeout();
+    }
+
+    /// A probe of a closed window was sent.
+    pub(super) fn on_probe(&mut self) {
+        self.rtt.on_timeout();
+    }
+
+    /// Where what counts as lost ends.
+    fn lost_end(&self, recovery: &Recovery) -> Seq {
+        if recovery.all {
+            recovery.until
+        } else if self.selective {
+            self.sacked.highest().unwrap_or(self.una)
+        } else {
+            let first = self.una.plus(self.mss);
+            if recovery.until.before(first) {
+                recovery.until
+            } else {
+                first
+            }
+        }
+    }
+
+    /// The next stretch to be sent again.
+    fn next_hole(&self) -> Option<(Seq, Seq)> {
+        let recovery = self.recovery.as_ref()?;
+        let end = self.lost_end(recovery);
+        self.sacked.hole(recovery.next.max(self.una), end)
+    }
+
+    /// Bytes believed to be on their way.
+    fn pipe(&self) -> usize {
+        let lost = match &self.recovery {
+            None => 0,
+            Some(recovery) => {
+                let from = recovery.next.max(self.una);
+                self.sacked.missing(from, self.lost_end(recovery))
+            }
+        };
+        let arrived = if self.selective {
+            self.sacked.total()
+        } else {
+            self.duplicates * self.mss
+        };
+        (self.next - self.una).saturating_sub(arrived + lost)
+    }
+
+    /// What to send next in one packet of at most `max` bytes of payload.
+    pub(super) fn next_span(&mut self, max: usize, now: Instant) -> Option<Span> {
+        if let Some(last) = self.last_sent
+            && !self.is_in_flight()
+            && now.saturating_duration_since(last) > self.rtt.timeout()
+        {
+            self.congestion.on_idle(self.mss);
+            self.last_sent = Some(now);
+        }
+        if let Some(span) = self.next_resend(max) {
+            return Some(span);
+        }
+        self.next_new(max, now)
+    }
+
+    fn next_resend(&mut self, max: usize) -> Option<Span> {
+        let (from, to) = self.next_hole()?;
+        let budget = self.congestion.window().saturating_sub(self.pipe());
+        let first = from == self.una;
+        if budget < self.mss && !first {
+            return None;
+        }
+        let data_end = self.data_end();
+        let hole = if data_end.before(to) { data_end } else { to } - from;
+        let max = max.min(self.queue.reach(from - self.una));
+        let len = hole.min(max).min(budget.max(self.mss));
+        let len = if len > self.mss {
+            len - len % self.mss
+        } else {
+            len
+        };
+        let end = from.plus(len);
+        let fin = self.fin == Fin::Sent && end == data_end && data_end.before(to);
+        let end = if fin { end.plus(1) } else { end };
+        let next = self.next;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.next = end;
+            if first {
+                recovery.mark = next;
+            }
+        }
+        self.rtt.on_retransmitted();
+        self.resent += u64::try_from(len).unwrap_or(0);
+        Some(Span {
+            seq: from,
+            len,
+            fin,
+            push: true,
+        })
+    }
+
+    fn next_new(&mut self, max: usize, now: Instant) -> Option<Span> {
+        let unsent = self.unsent();
+        let fin_due = self.fin == Fin::Queued;
+        if unsent == 0 && !fin_due {
+            return None;
+        }
+        let pipe = self.pipe();
+        let edge = self.una.plus(self.window);
+        let open = (edge - self.next).min(self.congestion.window().saturating_sub(pipe));
+        // Silly windows are avoided on this side too (RFC 9293 section 3.8.6.2.1).
+        if open < unsent.min(self.mss) && (open == 0 || pipe > 0 && open < self.max_window / 2) {
+            return None;
+        }
+        let max = max.min(self.queue.reach(self.next - self.una));
+        let mut len = unsent.min(open).min(max);
+        if len < unsent && len >= self.mss {
+            len -= len % self.mss;
+        }
+        let fin = fin_due && len == unsent;
+        if len == 0 && !fin {
+            return None;
+        }
+        let span = Span {
+            seq: self.next,
+            len,
+            fin,
+            push: len == unsent,
+        };
+        self.next = self.next.plus(len + usize::from(fin));
+        if fin {
+            self.fin = Fin::Sent;
+        }
+        self.rtt.on_sent(self.next, now);
+        self.last_sent = Some(now);
+        Some(span)
+    }
+
+    /// Whether the FIN is still to be sent.
+    pub(super) fn is_fin_due(&self) -> bool {
+        self.fin == Fin::Queued
+    }
+
+    /// Whether there may be more to send at once.
+    pub(super) fn has_more(&self) -> bool {
+        self.unsent() > 0 || self.recovery.is_some()
+    }
+
+    /// The bytes of a span, in two pieces.
+    pub(super) fn body(&self, span: &Span) -> [&[u8]; 2] {
+        self.queue.slices(span.seq - self.una, span.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: usize = 1_000;
+
+    fn sender(window: u16) -> (Sender, BufferPool, Instant) {
+        let now = Instant::now();
+        let mut sender = Sender::new(Seq(99), MSS);
+        sender.agree(0, true);
+        sender.on_syn_sent(now);
+        sender.on_syn_acked(Seq(1), Seq(100), window, now);
+        (sender, BufferPool::new(), now)
+    }
+
+    fn spans(sender: &mut Sender, now: Instant) -> Vec<(u32, usize, bool)> {
+        std::iter::from_fn(|| sender.next_span(MSS, now))
+            .map(|span| (span.seq.0, span.len, span.fin))
+            .collect()
+    }
+
+    fn sack(left: u32, right: u32) -> TcpOptions {
+        let mut options = TcpOptions {
+            sacks: 1,
+            ..TcpOptions::default()
+        };
+        options.sack[0] = (Seq(left), Seq(right));
+        options
+    }
+
+    #[test]
+    fn the_peers_window_bounds_what_is_sent() {
+        let (mut sender, pool, now) = sender(2_500);
+        sender.push_copy(&[1; 4_000], &pool);
+        sender.finish();
+        assert_eq!(
+            spans(&mut sender, now),
+            [(100, 1_000, false), (1_100, 1_000, false)]
+        );
+        let ack = (Seq(1), Seq(2_100), 4_000);
+        let none = TcpOptions::default();
+        assert_eq!(sender.on_ack(ack, &none, true, now), Acked::Progress);
+        assert_eq!(
+            spans(&mut sender, now),
+            [(2_100, 1_000, false), (3_100, 1_000, true)]
+        );
+        let ack = (Seq(1), Seq(4_101), 4_000);
+        assert_eq!(sender.on_ack(ack, &none, true, now), Acked::Progress);
+        assert!(sender.is_finished());
+        assert_eq!(sender.queued(), 0);
+        assert_eq!(pool.bytes_out(), 0);
+    }
+
+    #[test]
+    fn only_the_hole_is_sent_again() {
+        let (mut sender, pool, now) = sender(60_000);
+        sender.push_copy(&[1; 10_000], &pool);
+        assert_eq!(spans(&mut sender, now).len(), 10);
+        // The third thousand is missing.
+        let ack = (Seq(1), Seq(2_100), 60_000);
+        let none = TcpOptions::default();
+        sender.on_ack(ack, &none, true, now);
+        sender.on_ack(ack, &sack(3_100, 7_100), true, now);
+        assert_eq!(spans(&mut sender, now), [(2_100, 1_000, false)]);
+        assert_eq!(spans(&mut sender, now), []);
+        sender.on_ack((Seq(1), Seq(10_100), 60_000), &none, true, now);
+        assert!(!sender.is_in_flight() && sender.recovery.is_none());
+    }
+
+    #[test]
+    fn three_duplicates_do_without_selective_acknowledgements() {
+        let (mut sender, pool, now) = sender(60_000);
+        sender.agree(0, false);
+        sender.push_copy(&[1; 10_000], &pool);
+        spans(&mut sender, now);
+        let none = TcpOptions::default();
+        for _ in 0..3 {
+            assert_eq!(spans(&mut sender, now), []);
+            sender.on_ack((Seq(1), Seq(100), 60_000), &none, true, now);
+        }
+        assert_eq!(spans(&mut sender, now), [(100, 1_000, false)]);
+    }
+
+    #[test]
+    fn a_time_out_sends_everything_again_in_slow_start() {
+        let (mut sender, pool, now) = sender(60_000);
+        sender.push_copy(&[1; 3_000], &pool);
+        sender.finish();
+        assert_eq!(spans(&mut sender, now).len(), 3);
+        sender.on_timeout();
+        assert_eq!(spans(&mut sender, now), [(100, 1_000, false)]);
+        let none = TcpOptions::default();
+        sender.on_ack((Seq(1), Seq(1_100), 60_000), &none, true, now);
+        assert_eq!(
+            spans(&mut sender, now),
+            [(1_100, 1_000, false), (2_100, 1_000, true)]
+        );
+    }
+
+    #[test]
+    fn what_was_never_sent_cannot_be_acknowledged() {
+        let (mut sender, _, now) = sender(60_000);
+        let none = TcpOptions::default();
+        let ack = (Seq(1), Seq(101), 60_000);
+        assert_eq!(sender.on_ack(ack, &none, true, now), Acked::Invalid);
+    }
+
+    #[test]
+    fn a_closed_window_blocks() {
+        let (mut sender, pool, now) = sender(0);
+        sender.push_copy(b"x", &pool);
+        assert_eq!(spans(&mut sender, now), []);
+        assert!(sender.is_blocked());
+        sender.on_ack((Seq(1), Seq(100), 1), &TcpOptions::default(), true, now);
+        assert_eq!(spans(&mut sender, now), [(100, 1, false)]);
+    }
+}

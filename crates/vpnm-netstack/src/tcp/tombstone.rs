@@ -1,0 +1,107 @@
+//! Connections that ended in order, remembered for a moment (TIME-WAIT).
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use vpnm_wire::{FlowKey, Seq};
+
+use crate::keyed_hash::KeyedHash;
+
+/// How long: the link's packets are not older than a moment, unlike the minutes that
+/// RFC 9293 section 3.4.1 allows the Internet.
+const LIFETIME: Duration = Duration::from_secs(2);
+/// Most at one time.
+const CAPACITY: usize = 16_384;
+
+/// What is needed to answer a late segment of a connection that is no more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tombstone {
+    /// Our next sequence number.
+    pub(super) ours: Seq,
+    /// The next sequence number expected.
+    pub(super) theirs: Seq,
+}
+
+#[derive(Debug)]
+pub(super) struct Tombstones {
+    stones: HashMap<FlowKey, (Tombstone, Instant), KeyedHash>,
+    /// In the order of their expiry.
+    queue: VecDeque<(Instant, FlowKey)>,
+}
+
+impl Tombstones {
+    pub(super) fn new(hash: KeyedHash) -> Self {
+        Self {
+            stones: HashMap::with_hasher(hash),
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn set(&mut self, key: FlowKey, stone: Tombstone, now: Instant) {
+        self.expire(now);
+        if self.queue.len() >= CAPACITY {
+            self.pop();
+        }
+        let until = now + LIFETIME;
+        self.stones.insert(key, (stone, until));
+        self.queue.push_back((until, key));
+    }
+
+    pub(super) fn get(&mut self, key: &FlowKey, now: Instant) -> Option<Tombstone> {
+        self.expire(now);
+        self.stones.get(key).map(|(stone, _)| *stone)
+    }
+
+    pub(super) fn remove(&mut self, key: &FlowKey) {
+        self.stones.remove(key);
+    }
+
+    /// When the first is to be forgotten.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.queue.front().map(|(until, _)| *until)
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.next_expiry().is_some_and(|until| until <= now) {
+            self.pop();
+        }
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            self.queue.shrink_to_fit();
+            self.stones.shrink_to_fit();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some((until, key)) = self.queue.pop_front()
+            // A stone that was set again since lives on.
+            && self.stones.get(&key).is_some_and(|(_, last)| *last == until)
+        {
+            self.stones.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stone_crumbles_in_time() {
+        let now = Instant::now();
+        let mut stones = Tombstones::new(KeyedHash::new(&[0; 32]));
+        let at = |text: &str| text.parse().unwrap();
+        let key = FlowKey::new(at("192.0.2.1:1"), at("192.0.2.2:2"));
+        let stone = Tombstone {
+            ours: Seq(1),
+            theirs: Seq(2),
+        };
+        stones.set(key, stone, now);
+        stones.set(key, stone, now + LIFETIME / 2);
+        assert!(
+            stones.get(&key, now + LIFETIME).is_some(),
+            "it was set again"
+        );
+        assert!(stones.get(&key, now + LIFETIME * 2).is_none());
+        assert_eq!(stones.next_expiry(), None);
+    }
+}
