@@ -83,6 +83,9 @@ pub enum ReachError {
     /// The host could not be read.
     #[error("cannot observe the host")]
     Observe(#[source] HostError),
+    /// There is no way from here to there.
+    #[error(transparent)]
+    Plan(HostError),
     /// The plan could not be carried out.
     #[error(transparent)]
     Apply(#[from] ApplyError),

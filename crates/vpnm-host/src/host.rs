@@ -1,9 +1,19 @@
 //! The shell: reads the host, carries plans out, reads back.
 
+mod carry_out;
+mod probe;
+mod read;
+
 use crate::desired::Desired;
+use crate::effect::Effect;
 use crate::error::{ApplyError, HostError, ReachError};
+use crate::firewall::Capabilities;
+use crate::netlink::{Failure, Protocol, Socket};
 use crate::observed::Observed;
-use crate::plan::{Effect, Plan};
+use crate::plan::{Plan, plan};
+
+/// How often a plan that others overtook is made anew.
+const ATTEMPTS: usize = 4;
 
 /// A place between two effects of a plan, where a test may stop or kill.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +36,19 @@ impl<F: FnMut(Point<'_>) -> bool> Progress for F {
     }
 }
 
-/// The kernel's state in the network namespace of the thread that opened it.
+/// The kernel's state in the network namespace of the thread that opened it; use it
+/// from threads in the same namespace only.
 ///
 /// Every method blocks for a few milliseconds. While a `Host` lives it owns the
 /// packet filter's tables (on kernels that know ownership): nobody else can change
-/// them. When it is dropped, or its process killed, the tables stay.
+/// them. When it is dropped, or its process killed, the tables stay, and the next
+/// `Host` adopts them.
 #[derive(Debug)]
-pub struct Host {}
+pub struct Host {
+    route: Socket,
+    filter: Socket,
+    capabilities: Capabilities,
+}
 
 impl Host {
     /// Opens the netlink sockets and learns what this kernel can do; changes nothing.
@@ -40,7 +56,24 @@ impl Host {
     /// # Errors
     /// [`HostError`] when a socket cannot be opened or the permission is missing.
     pub fn open() -> Result<Self, HostError> {
-        Ok(Self {})
+        let action = "open a netlink socket";
+        let opened = |protocol| Socket::open(protocol, 0).map_err(|f| f.during(action));
+        let route = opened(Protocol::Route)?;
+        let mut filter = opened(Protocol::Netfilter)?;
+        let capabilities = probe::capabilities(&mut filter)
+            .map_err(|failure| failure.during("use the packet filter (nf_tables)"))?;
+        tracing::debug!(?capabilities, "opened the host");
+        Ok(Self {
+            route,
+            filter,
+            capabilities,
+        })
+    }
+
+    /// How far the packet filter of this kernel goes.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
     }
 
     /// Reads everything a plan is made from.
@@ -48,16 +81,31 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub fn observe(&mut self) -> Result<Observed, HostError> {
-        Err(HostError::Malformed { action: "observe" })
+        read::observe(&mut self.route, &mut self.filter, self.capabilities)
     }
 
     /// Carries a plan out, effect by effect, stopping at the first failure.
     ///
     /// # Errors
-    /// [`ApplyError`]; what was done before stays done, and is closed further than
-    /// it was, never opened.
+    /// [`ApplyError`]; what was done before stays done.
     pub fn apply(&mut self, plan: &Plan, progress: &mut dyn Progress) -> Result<(), ApplyError> {
-        let _ = (plan, progress);
+        for effect in plan.effects() {
+            let stopped = |when: &str| ApplyError::Stopped {
+                at: format!("{when} {effect}"),
+            };
+            if !progress.at(Point::Before(effect)) {
+                return Err(stopped("before"));
+            }
+            tracing::debug!(%effect, "changing the host");
+            self.carry_out(effect)
+                .map_err(|source| ApplyError::Effect {
+                    effect: effect.to_string(),
+                    source,
+                })?;
+            if !progress.at(Point::After(effect)) {
+                return Err(stopped("after"));
+            }
+        }
         Ok(())
     }
 
@@ -66,8 +114,13 @@ impl Host {
     /// # Errors
     /// [`ReachError::Drift`] with what differs.
     pub fn verify(&mut self, desired: &Desired) -> Result<(), ReachError> {
-        let _ = desired;
-        Ok(())
+        let missing = self.plan(desired)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ReachError::Drift {
+            drift: missing.to_string(),
+        })
     }
 
     /// Observes, plans, applies and verifies; returns the plan that was needed,
@@ -80,8 +133,22 @@ impl Host {
         desired: &Desired,
         progress: &mut dyn Progress,
     ) -> Result<Plan, ReachError> {
-        let _ = (desired, progress);
-        Ok(Plan::default())
+        let mut done = Plan::default();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let plan = self.plan(desired)?;
+            let outcome = match self.apply(&plan, progress) {
+                Ok(()) => self.verify(desired),
+                Err(error) => Err(error.into()),
+            };
+            match outcome {
+                Ok(()) => return Ok(done.then(plan)),
+                Err(error) if attempt == ATTEMPTS || !is_overtaken(&error) => return Err(error),
+                Err(error) => tracing::debug!(%error, "the host changed meanwhile"),
+            }
+            done = done.then(plan);
+        }
     }
 
     /// Removes everything of ours, found by its reserved names.
@@ -90,5 +157,44 @@ impl Host {
     /// [`ReachError`]; [`HostError::Owned`] inside it while a daemon is running.
     pub fn cleanup(&mut self, progress: &mut dyn Progress) -> Result<Plan, ReachError> {
         self.reach(&Desired::Open, progress)
+    }
+
+    fn plan(&mut self, desired: &Desired) -> Result<Plan, ReachError> {
+        let observed = self.observe().map_err(ReachError::Observe)?;
+        plan(&observed, desired).map_err(ReachError::Plan)
+    }
+}
+
+/// Whether somebody changed the host between reading and writing, so that another
+/// look is worth it.
+fn is_overtaken(error: &ReachError) -> bool {
+    match error {
+        ReachError::Drift { .. } => true,
+        ReachError::Apply(ApplyError::Effect { source, .. }) => source.is_about_absence(),
+        ReachError::Apply(ApplyError::Stopped { .. })
+        | ReachError::Observe(_)
+        | ReachError::Plan(_) => false,
+    }
+}
+
+impl HostError {
+    /// Whether something was missing, or there already.
+    fn is_about_absence(&self) -> bool {
+        let Self::Refused { source, .. } = self else {
+            return false;
+        };
+        let errno = source.raw_os_error();
+        matches!(
+            errno,
+            Some(libc::ENOENT | libc::ENODEV | libc::ESRCH | libc::EEXIST)
+        )
+    }
+}
+
+/// A failure is no failure when it says that the work is done already.
+fn unless(outcome: Result<(), Failure>, done: &[i32]) -> Result<(), Failure> {
+    match outcome {
+        Err(failure) if failure.errno().is_some_and(|errno| done.contains(&errno)) => Ok(()),
+        other => other,
     }
 }

@@ -13,18 +13,31 @@
 
 pub mod accounts;
 mod desired;
+mod effect;
 mod error;
+mod firewall;
 mod host;
+mod kernel;
 pub mod names;
+mod netlink;
+mod nft;
 mod observed;
 mod plan;
+mod routing;
+mod rtnl;
 mod sys;
 pub mod tun;
 mod watch;
 
 pub use desired::{Addresses, Desired, Endpoint, Guard, Lan, Transport, Tunnel};
+pub use effect::{Effect, FilterChange};
 pub use error::{ApplyError, HostError, ReachError};
+pub use firewall::Capabilities;
 pub use host::{Host, Point, Progress};
+pub use kernel::KernelFacts;
 pub use observed::Observed;
-pub use plan::{Effect, Plan, plan};
+pub use plan::{Plan, plan};
+pub use rtnl::{
+    Address, Family, Link, LinkSettings, Lookup, Prefix, Route, RouteKind, Rule, Selector, TunFacts,
+};
 pub use watch::{Change, Watch};

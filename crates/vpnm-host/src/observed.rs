@@ -1,11 +1,48 @@
 //! What the host looks like.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use crate::desired::Addresses;
 use crate::error::HostError;
+use crate::firewall::{Capabilities, Setting};
+use crate::kernel::KernelFacts;
+use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
+use crate::nft::Read;
+use crate::rtnl::{Address, Family, Link, Prefix, Route, Rule};
 
 /// Everything a plan is made from, as read at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observed {}
+pub struct Observed {
+    /// The network interfaces.
+    pub links: Vec<Link>,
+    /// Their addresses.
+    pub addresses: Vec<Address>,
+    /// All routing rules of the host.
+    pub rules: Vec<Rule>,
+    /// The routes in our table, and the default routes of the main table.
+    pub routes: Vec<Route>,
+    /// Settings under /proc.
+    pub kernel: KernelFacts,
+    /// How far the packet filter goes.
+    pub capabilities: Capabilities,
+    /// Our tables in the packet filter.
+    pub(crate) filter: Vec<Read>,
+    /// The port of our own socket, which owns the tables.
+    pub(crate) port: u32,
+}
+
+/// IPv4 addresses kept for the link: benchmarking (RFC 2544), then private ranges.
+const CANDIDATES_4: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(198, 18, 76, 70),
+    Ipv4Addr::new(10, 176, 76, 70),
+    Ipv4Addr::new(172, 30, 76, 70),
+    Ipv4Addr::new(192, 168, 176, 70),
+];
+/// IPv6 addresses kept for the link, from two unique local prefixes (RFC 4193).
+const CANDIDATES_6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd76, 0x706e, 0x6d30, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xfd9e, 0x3c1b, 0x7670, 0, 0, 0, 0, 1),
+];
 
 impl Observed {
     /// The addresses for the tunnel link: those it has already, or the first kept
@@ -14,6 +51,90 @@ impl Observed {
     /// # Errors
     /// [`HostError::AddressesTaken`].
     pub fn tunnel_addresses(&self) -> Result<Addresses, HostError> {
-        Err(HostError::AddressesTaken)
+        let v4 = self.free(CANDIDATES_4.map(IpAddr::from));
+        let v6 = self.free(CANDIDATES_6.map(IpAddr::from));
+        match (v4, v6) {
+            (Some(IpAddr::V4(v4)), Some(IpAddr::V6(v6))) => Ok(Addresses { v4, v6 }),
+            _ => Err(HostError::AddressesTaken),
+        }
     }
+
+    /// Whether the main table has a default route of the family: without one, no
+    /// server can be reached over it.
+    #[must_use]
+    pub fn has_default_route(&self, family: Family) -> bool {
+        self.routes
+            .iter()
+            .any(|route| route.table != ROUTE_TABLE && route.destination == family.any())
+    }
+
+    /// Rules of others that are asked before ours and so may lead packets away,
+    /// which the packet filter then drops: another VPN, as a rule.
+    pub fn rules_before_ours(&self) -> impl Iterator<Item = &Rule> {
+        let local = |rule: &Rule| rule.priority == 0;
+        let before = |rule: &&Rule| rule.priority <= *RULE_PRIORITIES.end();
+        self.rules
+            .iter()
+            .filter(before)
+            .filter(move |rule| !local(rule) && !is_ours(rule))
+    }
+
+    /// The link vpnm0, whoever made it.
+    #[must_use]
+    pub fn link(&self) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == LINK)
+    }
+
+    pub(crate) fn our_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| is_ours(rule))
+    }
+
+    pub(crate) fn our_routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes
+            .iter()
+            .filter(|route| route.table == ROUTE_TABLE)
+    }
+
+    pub(crate) fn addresses_of(&self, link: u32) -> impl Iterator<Item = &Address> {
+        self.addresses
+            .iter()
+            .filter(move |address| address.link == link)
+    }
+
+    pub(crate) fn setting(&self) -> Setting {
+        let foreign = |link: &&Link| link.name != "lo" && link.name != LINK;
+        let names = self
+            .links
+            .iter()
+            .filter(foreign)
+            .map(|link| link.name.clone());
+        let mut interfaces: Vec<String> = names.collect();
+        interfaces.sort_unstable();
+        Setting {
+            capabilities: self.capabilities,
+            interfaces,
+            local_resolver: self.kernel.local_resolver,
+        }
+    }
+
+    fn free<const N: usize>(&self, candidates: [IpAddr; N]) -> Option<IpAddr> {
+        let link = self.link().map(|link| link.index);
+        let held = |ip: &IpAddr| {
+            let own = self.addresses.iter().filter(|a| Some(a.link) == link);
+            own.map(|a| a.prefix)
+                .any(|prefix| prefix == Prefix::host(*ip))
+        };
+        let collides = |ip: &IpAddr| {
+            let others = self.addresses.iter().filter(|a| Some(a.link) != link);
+            others.map(|a| a.prefix).any(|prefix| prefix.contains(*ip))
+        };
+        candidates
+            .into_iter()
+            .find(held)
+            .or_else(|| candidates.into_iter().find(|ip| !collides(ip)))
+    }
+}
+
+fn is_ours(rule: &Rule) -> bool {
+    rule.protocol == PROTOCOL && RULE_PRIORITIES.contains(&rule.priority)
 }

@@ -1,8 +1,16 @@
 //! Changes that others make.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::epoll;
+use rustix::io::Errno;
+
 use crate::error::HostError;
+use crate::names::{ROUTE_TABLE, TABLE};
+use crate::netlink::{Failure, Message, Protocol, Socket, messages};
+use crate::nft::decode_table_name;
+use crate::rtnl::{self, kind};
 
 /// What changed; read the host again to know how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,15 +24,25 @@ pub enum Change {
     /// A routing rule came or went.
     Rule,
     /// A table of ours in the packet filter changed.
-    Firewall,
+    Filter,
     /// Events were lost; anything may have changed.
     Overflow,
 }
 
-/// The kernel's notifications, as a descriptor to poll and typed events to read.
+/// A bit for each multicast group of rtnetlink: links, and for both families
+/// addresses, routes and rules.
+const ROUTE_GROUPS: u32 = 1 | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 18);
+/// The group NFNLGRP_NFTABLES of nfnetlink.
+const FILTER_GROUPS: u32 = 1 << 6;
+
+/// The kernel's notifications, as one descriptor to poll and typed events to read.
+///
+/// Our own changes are reported like those of others.
 #[derive(Debug)]
 pub struct Watch {
-    fd: OwnedFd,
+    route: Socket,
+    filter: Socket,
+    poll: OwnedFd,
 }
 
 impl Watch {
@@ -33,22 +51,71 @@ impl Watch {
     /// # Errors
     /// [`HostError`] when a netlink socket cannot be opened.
     pub fn open() -> Result<Self, HostError> {
-        Err(HostError::NotPermitted { action: "watch" })
+        Self::subscribe().map_err(|failure| failure.during("watch the host"))
+    }
+
+    fn subscribe() -> Result<Self, Failure> {
+        let route = Socket::open(Protocol::Route, ROUTE_GROUPS)?;
+        let filter = Socket::open(Protocol::Netfilter, FILTER_GROUPS)?;
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for socket in [&route, &filter] {
+            let nothing = epoll::EventData::new_u64(0);
+            epoll::add(&poll, socket, nothing, epoll::EventFlags::IN)?;
+        }
+        Ok(Self {
+            route,
+            filter,
+            poll,
+        })
     }
 
     /// Takes what has arrived, without waiting: each change once, in order of
     /// kind; empty when there is nothing.
     ///
     /// # Errors
-    /// [`HostError`] when the socket fails.
+    /// [`HostError`] when a socket fails.
     pub fn read(&mut self) -> Result<Vec<Change>, HostError> {
-        Ok(Vec::new())
+        let mut changes = BTreeSet::new();
+        for socket in [&self.route, &self.filter] {
+            drain(socket, &mut changes).map_err(|failure| failure.during("watch the host"))?;
+        }
+        Ok(changes.into_iter().collect())
     }
 }
 
 impl AsFd for Watch {
     /// Readable when [`Watch::read`] has something to return.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.poll.as_fd()
+    }
+}
+
+fn drain(socket: &Socket, changes: &mut BTreeSet<Change>) -> Result<(), Failure> {
+    loop {
+        match socket.try_receive() {
+            Ok(None) => return Ok(()),
+            Ok(Some(datagram)) => {
+                changes.extend(messages(&datagram)?.iter().filter_map(classify));
+            }
+            Err(Errno::NOBUFS) => {
+                changes.insert(Change::Overflow);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// What an event means to us; `None` for what concerns us not.
+fn classify(message: &Message<'_>) -> Option<Change> {
+    match message.kind {
+        kind::NEW_LINK | kind::DEL_LINK => Some(Change::Link),
+        kind::NEW_ADDRESS | kind::DEL_ADDRESS => Some(Change::Address),
+        kind::NEW_RULE | kind::DEL_RULE => Some(Change::Rule),
+        kind::NEW_ROUTE | kind::DEL_ROUTE => {
+            let route = rtnl::decode_route(message).ok()??;
+            let concerns = route.table == ROUTE_TABLE || route.destination.is_any();
+            concerns.then_some(Change::Route)
+        }
+        _ => (decode_table_name(message)? == TABLE).then_some(Change::Filter),
     }
 }

@@ -1,0 +1,91 @@
+//! Carries out single effects.
+
+use super::{Host, unless};
+use crate::effect::{Effect, FilterChange};
+use crate::error::HostError;
+use crate::netlink::{Failure, Request};
+use crate::nft::{Batch, TableFamily};
+use crate::rtnl;
+
+impl Host {
+    pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), HostError> {
+        match effect {
+            Effect::Filter(change) => self.replace_filter(change),
+            Effect::Endpoints(change) => self.change_endpoints(change),
+            Effect::Adopt(change) => self.adopt_filter(change),
+            Effect::AddRoute(route) => {
+                self.add(&rtnl::add_route(route), "add a route to table 7670")
+            }
+            Effect::RemoveRoute(route) => {
+                self.remove(&rtnl::remove_route(route), "remove a route from table 7670")
+            }
+            Effect::AddRule(rule) => self.add(&rtnl::add_rule(rule), "add a routing rule"),
+            Effect::RemoveRule(rule) => {
+                self.remove(&rtnl::remove_rule(rule), "remove a routing rule")
+            }
+            Effect::SetLink { link, to, .. } => {
+                let mut requests = rtnl::set_link(*link, to).into_iter();
+                let outcome = requests.try_for_each(|request| self.route.request(&request));
+                outcome.map_err(|failure| failure.during("set up the link vpnm0"))
+            }
+            Effect::AddAddress(address) => {
+                self.add(&rtnl::add_address(address), "give vpnm0 an address")
+            }
+            Effect::RemoveAddress(address) => {
+                self.remove(&rtnl::remove_address(address), "take an address from vpnm0")
+            }
+            Effect::DeleteLink { link } => {
+                self.remove(&rtnl::delete_link(*link), "remove the link vpnm0")
+            }
+        }
+    }
+
+    fn add(&mut self, request: &Request, action: &'static str) -> Result<(), HostError> {
+        let outcome = unless(self.route.request(request), &[libc::EEXIST]);
+        outcome.map_err(|failure| failure.during(action))
+    }
+
+    fn remove(&mut self, request: &Request, action: &'static str) -> Result<(), HostError> {
+        let gone = [libc::ENOENT, libc::ESRCH, libc::ENODEV, libc::EADDRNOTAVAIL];
+        let outcome = unless(self.route.request(request), &gone);
+        outcome.map_err(|failure| failure.during(action))
+    }
+
+    /// Puts new tables in the place of whatever has our names, at one instant.
+    fn replace_filter(&mut self, change: &FilterChange) -> Result<(), HostError> {
+        let owned = self.capabilities.ownership;
+        let mut batch = Batch::new();
+        for family in TableFamily::ALL {
+            batch.clear(family, owned);
+            if let Some(table) = change.to.iter().find(|table| table.family == family) {
+                batch.claim(family, owned);
+                batch.fill(table);
+            }
+        }
+        self.commit(batch, "replace the packet filter")
+    }
+
+    fn change_endpoints(&mut self, change: &FilterChange) -> Result<(), HostError> {
+        let mut batch = Batch::new();
+        for change in change.elements() {
+            batch.add_elements(change.family, &change.set.name, &change.added);
+            batch.remove_elements(change.family, &change.set.name, &change.removed);
+        }
+        self.commit(batch, "change the endpoints in the packet filter")
+    }
+
+    fn adopt_filter(&mut self, change: &FilterChange) -> Result<(), HostError> {
+        let mut batch = Batch::new();
+        for table in &change.to {
+            batch.claim(table.family, true);
+        }
+        self.commit(batch, "adopt the packet filter")
+    }
+
+    fn commit(&mut self, batch: Batch, action: &'static str) -> Result<(), HostError> {
+        let outcome = self.filter.batch(&batch.finish());
+        let refused = outcome.map_err(|failure| failure.during(action))?;
+        let first: Option<Failure> = refused.into_iter().next().map(|(_, failure)| failure);
+        first.map_or(Ok(()), |failure| Err(failure.during_filter_change(action)))
+    }
+}
