@@ -23,7 +23,6 @@ pub struct Profile {
 
 /// The protocol spoken with the server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Protocol {
     /// VLESS: no encryption of its own.
     Vless(Vless),

@@ -7,7 +7,6 @@ use vpnm_wire::Host;
 
 /// The layer that hides the transport from the network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Security {
     /// Nothing: who is on the path sees the transport's bytes.
     None,

@@ -8,7 +8,6 @@ use crate::Path;
 
 /// The layer between the protocol and TCP or TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Transport {
     /// The protocol's bytes as they are.
     Tcp,

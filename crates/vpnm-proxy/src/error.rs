@@ -10,12 +10,6 @@ pub enum OutboundError {
     /// There is no address to connect to.
     #[error("the server has no address")]
     NoAddress,
-    /// The profile asks for a protocol, transport or security that is not spoken here.
-    #[error("the profile asks for what is not supported yet: {what}")]
-    Unsupported {
-        /// What it asks for.
-        what: &'static str,
-    },
     /// The TLS settings cannot be used.
     #[error("the TLS settings cannot be used")]
     Tls(#[source] rustls::Error),
@@ -208,17 +202,22 @@ impl DialError {
         if is_rejection(&error) {
             return Self::Rejected;
         }
+        Self::from_io_kind(error.kind()).unwrap_or(Self::Io(error))
+    }
+
+    /// The failure that a kind of error alone tells.
+    pub(crate) fn from_io_kind(kind: io::ErrorKind) -> Option<Self> {
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "the kinds of io errors are open"
         )]
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Refused,
+        match kind {
+            io::ErrorKind::ConnectionRefused => Some(Self::Refused),
             io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
-            | io::ErrorKind::AddrNotAvailable => Self::Unreachable,
-            _ => Self::Io(error),
+            | io::ErrorKind::AddrNotAvailable => Some(Self::Unreachable),
+            _ => None,
         }
     }
 }

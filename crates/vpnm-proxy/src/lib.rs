@@ -10,13 +10,25 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
+mod answer;
+mod buffer;
 mod datagrams;
 mod dialer;
 mod error;
+#[cfg(test)]
+mod hex;
 pub mod inbound;
 mod outbound;
+mod race;
+mod random;
 pub mod socks5;
 mod stream;
+mod tls;
+mod transport;
+pub mod vless;
+pub mod vmess;
+pub mod ws;
 
 pub use datagrams::{BoxDatagrams, Datagrams, recv, send};
 pub use dialer::{DialFuture, Dialer, TcpDialer};

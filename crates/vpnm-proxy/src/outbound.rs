@@ -6,9 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use vpnm_profile::Profile;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+use vpnm_profile::{Profile, Protocol};
 use vpnm_wire::Target;
 
+use crate::error::Step;
+use crate::transport::Transport;
+use crate::vless::{self, VlessDatagrams, VlessStream};
+use crate::vmess::{self, VmessDatagrams, VmessStream};
 use crate::{BoxDatagrams, BoxStream, DialError, Dialer, OutboundError};
 
 /// The server of a profile, ready to open flows through. Cheap to clone.
@@ -18,9 +24,15 @@ pub struct Outbound {
 }
 
 struct Shared {
-    server: Vec<SocketAddr>,
-    dialer: Arc<dyn Dialer>,
+    transport: Transport,
+    protocol: Spoken,
     timeouts: Timeouts,
+}
+
+/// The protocol, made ready for use.
+enum Spoken {
+    Vless(vpnm_profile::Uuid),
+    Vmess(vmess::Session),
 }
 
 /// How long each step of opening a flow may take.
@@ -38,11 +50,12 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
+        let each = Duration::from_secs(8);
         Self {
-            connect: Duration::from_secs(8),
-            tls: Duration::from_secs(8),
-            websocket: Duration::from_secs(8),
-            header: Duration::from_secs(8),
+            connect: each,
+            tls: each,
+            websocket: each,
+            header: each,
         }
     }
 }
@@ -63,15 +76,31 @@ impl Outbound {
         dialer: Arc<dyn Dialer>,
         roots: Arc<RootCertStore>,
     ) -> Result<Self, OutboundError> {
-        let _ = (profile, roots);
-        if server.is_empty() {
-            return Err(OutboundError::NoAddress);
-        }
+        let timeouts = Timeouts::default();
+        Self::with_timeouts(profile, server, dialer, roots, timeouts)
+    }
+
+    /// As [`Outbound::new`], with other limits of time.
+    ///
+    /// # Errors
+    /// As [`Outbound::new`].
+    pub fn with_timeouts(
+        profile: &Profile,
+        server: Vec<SocketAddr>,
+        dialer: Arc<dyn Dialer>,
+        roots: Arc<RootCertStore>,
+        timeouts: Timeouts,
+    ) -> Result<Self, OutboundError> {
+        let protocol = match &profile.protocol {
+            Protocol::Vless(vless) => Spoken::Vless(vless.id),
+            Protocol::Vmess(vmess) => Spoken::Vmess(vmess::Session::new(vmess)),
+        };
+        let transport = Transport::new(profile, server, dialer, roots)?;
         Ok(Self {
             shared: Arc::new(Shared {
-                server,
-                dialer,
-                timeouts: Timeouts::default(),
+                transport,
+                protocol,
+                timeouts,
             }),
         })
     }
@@ -87,16 +116,20 @@ impl Outbound {
     /// # Errors
     /// [`DialError`] when the server cannot be reached or spoken with.
     pub async fn dial_tcp(&self, target: &Target, first: &[u8]) -> Result<BoxStream, DialError> {
-        let _ = (target, first);
-        let address = self.shared.server.first().ok_or(DialError::Unreachable)?;
-        let stream = tokio::time::timeout(
-            self.shared.timeouts.connect,
-            self.shared.dialer.dial(*address),
-        );
-        stream
-            .await
-            .map_err(|_| DialError::Unreachable)?
-            .map_err(DialError::from_io)
+        let mut head = Vec::with_capacity(128 + first.len());
+        match &self.shared.protocol {
+            Spoken::Vless(id) => {
+                vless_request(*id, vless::Command::Tcp, target).encode(&mut head);
+                head.extend_from_slice(first);
+                let stream = self.open(&head).await?;
+                Ok(Box::new(VlessStream::new(stream)))
+            }
+            Spoken::Vmess(session) => {
+                let codec = session.open_tcp(target, first, &mut head);
+                let stream = self.open(&head).await?;
+                Ok(Box::new(VmessStream::new(stream, codec)))
+            }
+        }
     }
 
     /// Opens a session of datagrams with `target` through the server.
@@ -104,8 +137,60 @@ impl Outbound {
     /// # Errors
     /// [`DialError`] when the server cannot be reached or spoken with.
     pub async fn dial_udp(&self, target: &Target) -> Result<BoxDatagrams, DialError> {
-        self.dial_tcp(target, &[]).await?;
-        Err(DialError::Unreachable)
+        let mut head = Vec::with_capacity(128);
+        match &self.shared.protocol {
+            Spoken::Vless(id) => {
+                vless_request(*id, vless::Command::Udp, target).encode(&mut head);
+                let (stream, sent) = self
+                    .shared
+                    .transport
+                    .open(&head, &self.shared.timeouts)
+                    .await?;
+                let unsent = head.get(sent..).unwrap_or_default();
+                Ok(Box::new(VlessDatagrams::new(stream, unsent)))
+            }
+            Spoken::Vmess(session) => {
+                let codec = session.open_udp(target, &mut head);
+                let (stream, sent) = self
+                    .shared
+                    .transport
+                    .open(&head, &self.shared.timeouts)
+                    .await?;
+                let unsent = head.get(sent..).unwrap_or_default();
+                Ok(Box::new(VmessDatagrams::new(stream, codec, unsent)))
+            }
+        }
+    }
+
+    /// Opens the transport and hands it all of `head`.
+    async fn open(&self, head: &[u8]) -> Result<BoxStream, DialError> {
+        let timeouts = &self.shared.timeouts;
+        let (mut stream, sent) = self.shared.transport.open(head, timeouts).await?;
+        let unsent = head.get(sent..).unwrap_or_default();
+        let sending = async {
+            stream.write_all(unsent).await?;
+            stream.flush().await
+        };
+        let (step, limit) = (Step::Sending, timeouts.header);
+        match timeout(limit, sending).await {
+            Ok(Ok(())) => Ok(stream),
+            Ok(Err(error)) if crate::answer::is_end(&error) => Err(DialError::Rejected),
+            Ok(Err(error)) => Err(DialError::from_io(error)),
+            Err(_) => Err(DialError::TimedOut { step, limit }),
+        }
+    }
+}
+
+fn vless_request(
+    id: vpnm_profile::Uuid,
+    command: vless::Command,
+    target: &Target,
+) -> vless::Request {
+    let target = target.clone();
+    vless::Request {
+        id,
+        command,
+        target,
     }
 }
 

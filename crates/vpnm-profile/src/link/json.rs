@@ -20,16 +20,15 @@ const TOLERANT: GeneralPurpose = GeneralPurpose::new(
 pub(super) fn split(text: &str) -> Result<Parts, LinkError> {
     let json = decode(text)?;
     let mut values = serde_json::Deserializer::from_slice(&json).into_iter::<Map<String, Value>>();
-    let object = match values.next() {
-        Some(Ok(object)) => object,
-        _ => return Err(LinkError::Json),
+    let Some(Ok(object)) = values.next() else {
+        return Err(LinkError::Json);
     };
     let mut fields = Fields::default();
     for (key, value) in object {
         let text = text_of(value);
         fields.push(
             key,
-            text.ok_or(LinkError::invalid("a value", Reason::Kind))?,
+            text.ok_or_else(|| LinkError::invalid("a value", Reason::Kind))?,
         );
     }
     let mut take = |key| Ok(fields.take(key)?.unwrap_or_default());

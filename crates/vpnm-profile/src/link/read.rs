@@ -94,7 +94,7 @@ fn server(parts: &Parts, keys: &Dialect) -> Result<Target, LinkError> {
     }
     let host = host(keys.host, &parts.host)?;
     let port = parts.port.parse().ok().filter(|port| *port != 0);
-    let port = port.ok_or(LinkError::invalid(keys.port, Reason::Port))?;
+    let port = port.ok_or_else(|| LinkError::invalid(keys.port, Reason::Port))?;
     Ok(Target { host, port })
 }
 

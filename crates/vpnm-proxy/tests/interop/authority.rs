@@ -1,0 +1,57 @@
+//! A certificate authority of the test's own, and what it signs.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::RootCertStore;
+
+/// The name that the good certificate is for.
+pub(crate) const NAME: &str = "node.test";
+
+/// A certificate chain and its key, as PEM.
+pub(crate) struct Leaf {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// The certificates a server may show.
+pub(crate) struct Authority {
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) good: Leaf,
+    pub(crate) expired: Leaf,
+    pub(crate) other_name: Leaf,
+    pub(crate) stranger: Leaf,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let issuer = issuer();
+        let mut roots = RootCertStore::empty();
+        roots.add(issuer.der().clone()).unwrap();
+        Self {
+            roots: Arc::new(roots),
+            good: leaf(&issuer, NAME, 2099),
+            expired: leaf(&issuer, NAME, 2001),
+            other_name: leaf(&issuer, "other.test", 2099),
+            stranger: leaf(&self::issuer(), NAME, 2099),
+        }
+    }
+}
+
+fn issuer() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn leaf(issuer: &CertifiedIssuer<'static, KeyPair>, name: &str, until: i32) -> Leaf {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    Leaf {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
