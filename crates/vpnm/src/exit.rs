@@ -67,6 +67,14 @@ impl Exit {
         }
     }
 
+    /// How another run of this program ended, which names the same codes.
+    pub(crate) fn of(status: std::process::ExitStatus) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|exit| status.code() == Some(exit.code().into()))
+            .unwrap_or(Self::Failed)
+    }
+
     /// Every code with its meaning, in order.
     pub(crate) const TABLE: [(u8, &'static str); 9] = {
         let mut table = [(0, ""); 9];

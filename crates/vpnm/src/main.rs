@@ -7,8 +7,11 @@
 
 mod cli;
 mod commands;
+mod control;
 mod exit;
+mod logging;
 mod output;
+mod secret;
 mod usage;
 
 use std::ffi::OsString;

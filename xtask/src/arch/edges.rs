@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vpnm-api",
             "vpnm-daemon",
             "vpnm-engine",
+            "vpnm-host",
             "vpnm-profile",
             "vpnm-world",
         ],

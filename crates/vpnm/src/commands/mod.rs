@@ -1,8 +1,16 @@
 //! The commands: for each its definition and what it does.
 
+mod attempt;
 mod completions;
+mod connect;
+mod demo;
+mod disconnect;
 pub(crate) mod help;
+mod lockdown;
 mod man;
+mod reconnect;
+mod status;
+mod tun2socks;
 pub(crate) mod version;
 
 use crate::cli::parse::Matches;
@@ -24,6 +32,13 @@ type Run = fn(&Context, &Matches) -> Result<Exit, Failure>;
 
 /// Every command, in the order of the help text.
 const ENTRIES: &[(&Command, Run)] = &[
+    (&connect::COMMAND, connect::run),
+    (&disconnect::COMMAND, disconnect::run),
+    (&status::COMMAND, status::run),
+    (&reconnect::COMMAND, reconnect::run),
+    (&lockdown::COMMAND, lockdown::run),
+    (&demo::COMMAND, demo::run),
+    (&tun2socks::COMMAND, tun2socks::run),
     (&completions::COMMAND, completions::run),
     (&man::COMMAND, man::run),
     (&help::COMMAND, help::run),
@@ -87,4 +102,56 @@ pub(crate) fn run(
         .find(|(known, _)| known.name == command.name)
         .expect("invariant: the parser only knows the commands of this table");
     run(context, matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::PROGRAM;
+    use crate::cli::reference;
+    use crate::cli::spec::{Flag, GLOBAL};
+
+    #[test]
+    fn the_reference_in_the_documentation_is_the_generated_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/commands.md");
+        let generated = reference::markdown(&PROGRAM);
+        if std::env::var_os("VPNM_BLESS").is_some() {
+            std::fs::write(&path, &generated).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap() == generated,
+            "docs/commands.md is old; VPNM_BLESS=1 cargo test -p vpnm writes it anew"
+        );
+    }
+
+    #[test]
+    fn names_are_unique_and_lines_have_no_full_stop() {
+        let mut names = BTreeSet::new();
+        for command in PROGRAM.commands {
+            assert!(names.insert(command.name), "{} twice", command.name);
+            assert!(!command.summary.ends_with('.'), "{}", command.name);
+            let mut longs = BTreeSet::new();
+            let mut shorts = BTreeSet::new();
+            let flags: Vec<&Flag> = command.flags.iter().copied().chain(GLOBAL).collect();
+            for flag in flags {
+                let place = format!("{} --{}", command.name, flag.long);
+                assert!(longs.insert(flag.long), "{place} twice");
+                assert!(
+                    flag.short.is_none_or(|short| shorts.insert(short)),
+                    "{place}"
+                );
+                assert!(!flag.summary.ends_with('.'), "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_last_operands_are_optional() {
+        for command in PROGRAM.commands {
+            let optional: Vec<bool> = command.operands.iter().map(|one| one.optional).collect();
+            assert!(optional.is_sorted(), "{}", command.name);
+        }
+    }
 }

@@ -14,8 +14,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 use thiserror::Error;
 
-pub(crate) use problem::{Failure, Problem};
-pub(crate) use progress::Progress;
+pub(crate) use problem::{Failure, Problem, chain};
+pub(crate) use progress::{Progress, Reporter};
 pub(crate) use style::{Colour, Paint, Style};
 pub(crate) use table::{Table, wrap};
 

@@ -1,0 +1,192 @@
+//! The daemon, as the commands reach it.
+
+use std::io;
+use std::path::Path;
+
+use anyd::CallError;
+use vpnm_api::tunnel::{CONTROL_GROUP, SOCKET, TunnelBlocking, TunnelError};
+use vpnm_api::{Code, Failure, State};
+
+use crate::exit::Exit;
+use crate::output::{Problem, chain};
+
+/// Connects to the daemon, which root must serve.
+pub(crate) fn open() -> Result<TunnelBlocking, Problem> {
+    anyd::blocking::Client::open(SOCKET)
+        .map(TunnelBlocking::from)
+        .map_err(|error| unreachable(&error))
+}
+
+/// Why there is no daemon to speak to.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enumeration is open, and every other kind says enough itself"
+)]
+fn unreachable(error: &io::Error) -> Problem {
+    let (exit, why, next) = match error.kind() {
+        io::ErrorKind::NotFound => (
+            Exit::Daemon,
+            format!("it does not run: there is no {SOCKET}"),
+            start_daemon().to_owned(),
+        ),
+        io::ErrorKind::ConnectionRefused => (
+            Exit::Daemon,
+            format!("it does not run: nobody listens at {SOCKET}"),
+            start_daemon().to_owned(),
+        ),
+        io::ErrorKind::PermissionDenied => {
+            (Exit::Denied, error.to_string(), format!("ls -l {SOCKET}"))
+        }
+        _ => (Exit::Daemon, error.to_string(), start_daemon().to_owned()),
+    };
+    Problem::new(
+        exit,
+        "daemon_unreachable",
+        "the daemon cannot be reached",
+        why,
+        next,
+    )
+}
+
+/// What starts the daemon on this machine.
+fn start_daemon() -> &'static str {
+    let has_unit = ["/etc", "/usr/lib", "/lib"].iter().any(|place| {
+        Path::new(place)
+            .join("systemd/system/vpnmd.service")
+            .exists()
+    });
+    if has_unit && Path::new("/run/systemd/system").exists() {
+        "sudo systemctl start vpnmd"
+    } else {
+        "sudo vpnm daemon"
+    }
+}
+
+/// Why the daemon did not do as asked. `what` did not happen.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enumeration is open, and every other error says enough itself"
+)]
+pub(crate) fn refused(what: &str, error: CallError<TunnelError>) -> Problem {
+    match error {
+        CallError::Remote(TunnelError::Failed { failure }) => failed(what, &failure),
+        CallError::Denied { .. } => Problem::new(
+            Exit::Denied,
+            "denied",
+            what,
+            format!("only root and the group {CONTROL_GROUP} may do this"),
+            format!(
+                "sudo usermod -aG {CONTROL_GROUP} $USER, then log in again; or the same with sudo"
+            ),
+        ),
+        CallError::NotFound { .. } | CallError::Malformed { .. } | CallError::Unknown { .. } => {
+            Problem::new(
+                Exit::Daemon,
+                "version_mismatch",
+                what,
+                format!("the daemon is of another version: {}", chain(&error)),
+                "sudo systemctl restart vpnmd",
+            )
+        }
+        CallError::Closed { .. } | CallError::NoAnswer { .. } | CallError::Io { .. } => {
+            Problem::new(
+                Exit::Daemon,
+                "daemon_lost",
+                what,
+                chain(&error),
+                "vpnm status",
+            )
+        }
+        _ => Problem::new(Exit::Failed, "refused", what, chain(&error), "vpnm status"),
+    }
+}
+
+/// A failure that the daemon named, in three parts.
+pub(crate) fn failed(what: &str, failure: &Failure) -> Problem {
+    Problem::new(
+        exit_of(failure.code),
+        failure.code.name(),
+        what,
+        failure.to_string(),
+        failure.hint(),
+    )
+}
+
+/// What a state that is not the wanted one means for the traffic.
+pub(crate) fn not_connected(state: &State) -> &'static str {
+    match state {
+        State::Disconnected | State::Disconnecting => {
+            "not connected; nothing was changed and traffic leaves as before"
+        }
+        State::Unprotected { .. } => {
+            "not connected, and this machine could not be blocked: traffic may leave in the clear"
+        }
+        State::Connected(_)
+        | State::Connecting { .. }
+        | State::Reconnecting { .. }
+        | State::Blocked { .. } => "not connected; this machine is blocked and nothing leaves it",
+    }
+}
+
+fn exit_of(code: Code) -> Exit {
+    match code {
+        Code::NoNetwork
+        | Code::NameNotFound
+        | Code::Unreachable
+        | Code::Refused
+        | Code::TimedOut
+        | Code::Certificate
+        | Code::Tls
+        | Code::WebSocket
+        | Code::Rejected
+        | Code::Protocol
+        | Code::NoAnswer
+        | Code::Unsupported
+        | Code::NetworkChanged => Exit::Server,
+        Code::NoTunDevice
+        | Code::Foreign
+        | Code::NotPermitted
+        | Code::Host
+        | Code::EngineStart
+        | Code::EngineLost
+        | Code::JournalUnreadable
+        | Code::JournalWrite
+        | Code::Settings => Exit::Machine,
+        Code::Lockdown | Code::NoServer | Code::Superseded | Code::Stopping => Exit::State,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_does_not_run_is_to_be_started() {
+        let problem = unreachable(&io::ErrorKind::NotFound.into());
+        assert_eq!(problem.exit, Exit::Daemon);
+        assert!(problem.next.starts_with("sudo "));
+    }
+
+    #[test]
+    fn who_may_not_is_told_how_to_be_allowed() {
+        let problem = refused(
+            "not connected",
+            CallError::Denied {
+                method: "net.vpnm.Tunnel.Connect".into(),
+                reason: String::new(),
+            },
+        );
+        assert_eq!(problem.exit, Exit::Denied);
+        assert!(problem.next.contains("usermod -aG vpnm"));
+    }
+
+    #[test]
+    fn a_failure_keeps_its_code_reason_and_hint() {
+        let failure = Failure::new(Code::Rejected, "after 12 ms");
+        let problem = refused("not connected", CallError::Remote(failure.clone().into()));
+        assert_eq!(problem.code, "rejected");
+        assert_eq!(problem.exit, Exit::Server);
+        assert_eq!(problem.why, failure.to_string());
+        assert_eq!(problem.next, failure.hint());
+    }
+}
