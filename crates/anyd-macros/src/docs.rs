@@ -15,14 +15,13 @@ fn line(attribute: &Attribute) -> Option<String> {
     if !pair.path.is_ident("doc") {
         return None;
     }
-    match &pair.value {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) => {
-            let text = text.value();
-            Some(text.strip_prefix(' ').unwrap_or(&text).to_owned())
-        }
-        _ => None,
-    }
+    let Expr::Lit(ExprLit {
+        lit: Lit::Str(text),
+        ..
+    }) = &pair.value
+    else {
+        return None;
+    };
+    let text = text.value();
+    Some(text.strip_prefix(' ').unwrap_or(&text).to_owned())
 }

@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
+use syn::{FnArg, Ident, Pat};
 
 use crate::method::{Method, generic_of};
 use crate::service::Service;
@@ -61,7 +62,7 @@ fn interface(service: &Service) -> TokenStream {
     }
 }
 
-fn names(service: &Service) -> [proc_macro2::Ident; 3] {
+fn names(service: &Service) -> [Ident; 3] {
     ["Service", "Client", "Blocking"].map(|what| format_ident!("{}{}", service.item.ident, what))
 }
 
@@ -183,19 +184,24 @@ fn the_trait(service: &Service) -> TokenStream {
 fn forward(method: &Method) -> TokenStream {
     let (ident, inputs) = (&method.ident, &method.item.sig.inputs);
     let (reply, fault) = (&method.reply, &method.fault);
-    let arguments = inputs.iter().skip(1).filter_map(|input| match input {
-        syn::FnArg::Typed(typed) => match &*typed.pat {
-            syn::Pat::Ident(pattern) => Some(pattern.ident.to_token_stream()),
-            _ => None,
-        },
-        syn::FnArg::Receiver(_) => None,
-    });
+    let arguments = inputs.iter().skip(1).filter_map(argument);
     quote! {
         fn #ident(#inputs) -> impl ::core::future::Future<
             Output = ::core::result::Result<#reply, #fault>> + ::core::marker::Send {
             __T::#ident(&**self, #(#arguments),*)
         }
     }
+}
+
+/// The name of an argument.
+fn argument(input: &FnArg) -> Option<&Ident> {
+    let FnArg::Typed(typed) = input else {
+        return None;
+    };
+    let Pat::Ident(pattern) = &*typed.pat else {
+        return None;
+    };
+    Some(&pattern.ident)
 }
 
 fn server(service: &Service) -> TokenStream {
@@ -231,7 +237,7 @@ fn server(service: &Service) -> TokenStream {
     }
 }
 
-fn arm(the_trait: &proc_macro2::Ident, method: &Method) -> TokenStream {
+fn arm(the_trait: &Ident, method: &Method) -> TokenStream {
     let ident = &method.ident;
     let parameters = method.parameters.iter().enumerate().map(|(at, parameter)| {
         let (ident, ty) = (&parameter.ident, &parameter.ty);
@@ -245,19 +251,7 @@ fn arm(the_trait: &proc_macro2::Ident, method: &Method) -> TokenStream {
         .events
         .iter()
         .map(|(events, item)| quote!(let #events = __call.events::<#item>();));
-    let arguments = method
-        .item
-        .sig
-        .inputs
-        .iter()
-        .skip(2)
-        .filter_map(|input| match input {
-            syn::FnArg::Typed(typed) => match &*typed.pat {
-                syn::Pat::Ident(pattern) => Some(&pattern.ident),
-                _ => None,
-            },
-            syn::FnArg::Receiver(_) => None,
-        });
+    let arguments = method.item.sig.inputs.iter().skip(2).filter_map(argument);
     let answer = match (&method.events, method.policy.descriptors.out) {
         (Some(_), _) => quote!(end),
         (None, 0) => quote!(answer),

@@ -215,11 +215,13 @@ fn type_arguments(segment: &PathSegment) -> Vec<Type> {
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
         return Vec::new();
     };
-    let types = arguments.args.iter().filter_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty.clone()),
-        _ => None,
-    });
-    types.collect()
+    let mut types = Vec::new();
+    for argument in &arguments.args {
+        if let GenericArgument::Type(ty) = argument {
+            types.push(ty.clone());
+        }
+    }
+    types
 }
 
 /// `(R, E)` of `-> Result<R, E>`.

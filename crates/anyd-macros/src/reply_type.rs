@@ -50,7 +50,7 @@ fn implement(input: &DeriveInput, shape: &Shape) -> TokenStream {
     let (impls, types, wheres) = generics.split_for_impl();
     let secret = match shape {
         Shape::Same(other) => quote!(<#other as ::anyd::Type>::SECRET),
-        _ => quote!(false),
+        Shape::Object(_) | Shape::Words(_) | Shape::Foreign => quote!(false),
     };
     let body = match shape {
         Shape::Same(other) => quote!(<#other as ::anyd::Type>::idl(__types)),
@@ -74,7 +74,7 @@ fn implement(input: &DeriveInput, shape: &Shape) -> TokenStream {
                 }
             }
         }),
-        _ => None,
+        Shape::Same(_) | Shape::Words(_) | Shape::Foreign => None,
     };
     quote! {
         impl #impls ::anyd::Type for #ident #types #wheres {
@@ -219,7 +219,7 @@ fn external(variants: &[(String, &Variant)], form: &Form) -> syn::Result<Shape> 
                     __fields.nested(#name, #docs, &__inner);
                 });
             }
-            _ => return Ok(Shape::Foreign),
+            Fields::Unnamed(_) | Fields::Unit => return Ok(Shape::Foreign),
         }
     }
     Ok(Shape::Object(statements))

@@ -48,10 +48,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     }
     let mut methods = Vec::new();
     for member in std::mem::take(&mut item.items) {
-        match member {
-            TraitItem::Fn(function) => methods.push(Method::parse(function)?),
-            other => return Err(Error::new(other.span(), "a service has only methods")),
-        }
+        let TraitItem::Fn(function) = member else {
+            return Err(Error::new(member.span(), "a service has only methods"));
+        };
+        methods.push(Method::parse(function)?);
     }
     check_twins(&methods)?;
     let service = Service {

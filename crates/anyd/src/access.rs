@@ -93,9 +93,10 @@ fn joined(f: &mut fmt::Formatter<'_>, rules: &[Access], word: &str) -> fmt::Resu
         if at > 0 {
             f.write_str(word)?;
         }
-        match rule {
-            Access::Any(_) | Access::All(_) => write!(f, "({rule})")?,
-            _ => write!(f, "{rule}")?,
+        if matches!(rule, Access::Any(_) | Access::All(_)) {
+            write!(f, "({rule})")?;
+        } else {
+            write!(f, "{rule}")?;
         }
     }
     Ok(())

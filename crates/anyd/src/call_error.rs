@@ -135,13 +135,19 @@ impl<E> CallError<E> {
     /// What went wrong between here and the daemon.
     pub(crate) fn io(method: &str, source: io::Error) -> Self {
         let method = method.to_owned();
-        match source.kind() {
-            io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::UnexpectedEof => Self::Closed { method },
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::NoAnswer { method },
-            _ => Self::Io { method, source },
+        let closed = [
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::NotConnected,
+            io::ErrorKind::UnexpectedEof,
+        ];
+        let late = [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock];
+        if closed.contains(&source.kind()) {
+            Self::Closed { method }
+        } else if late.contains(&source.kind()) {
+            Self::NoAnswer { method }
+        } else {
+            Self::Io { method, source }
         }
     }
 
@@ -237,10 +243,13 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
 
 impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Remote(error) => error.source(),
-            Self::Io { source, .. } => Some(source),
-            _ => None,
+        if let Self::Io { source, .. } = self {
+            return Some(source);
         }
+        // What a remote error says is said by the text already: its cause is next.
+        if let Self::Remote(error) = self {
+            return error.source();
+        }
+        None
     }
 }

@@ -41,7 +41,7 @@ impl Groups {
 
     /// These groups and no others.
     #[must_use]
-    pub fn fixed<'a>(groups: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
+    pub fn fixed(groups: impl IntoIterator<Item = (&'static str, u32)>) -> Self {
         let ids = groups
             .into_iter()
             .map(|(name, gid)| (name.to_owned(), gid))

@@ -103,8 +103,8 @@ pub use rate::Rate;
 pub use request::{Request, WithFds};
 #[cfg(feature = "server")]
 pub use server::{
-    Answering, Call, Caller, Daemon, Decision, Error, Events, Limits, Product, Result, Service,
-    Socket, signals,
+    Answering, Call, Caller, Daemon, DaemonError, Decision, Events, Limits, Product, Result,
+    Service, Socket, signals,
 };
 pub use trust::Trust;
 pub use writer::FieldWriter;

@@ -7,6 +7,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Map
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::method::Parameter;
+
 /// A parameter that is not what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
@@ -82,22 +84,18 @@ impl<'a> Parameters<'a> {
     }
 
     /// Refuses a parameter that is not among the known ones.
-    pub(crate) fn only<'n>(
-        &self,
-        mut known: impl Iterator<Item = &'n str> + Clone,
-    ) -> Result<(), Invalid> {
-        for (name, _) in &self.given {
-            if !known.clone().any(|one| one == name) {
-                let names: Vec<&str> = known.by_ref().collect();
-                let reason = if names.is_empty() {
-                    "not known: this method takes no parameters".to_owned()
-                } else {
-                    format!("not known: this method takes {}", names.join(", "))
-                };
-                return Err(Invalid::new(shortened(name), reason));
-            }
-        }
-        Ok(())
+    pub(crate) fn only(&self, known: &[Parameter]) -> Result<(), Invalid> {
+        let is_known = |name: &str| known.iter().any(|one| one.name == name);
+        let Some((name, _)) = self.given.iter().find(|(name, _)| !is_known(name)) else {
+            return Ok(());
+        };
+        let names: Vec<&str> = known.iter().map(|one| one.name).collect();
+        let reason = if names.is_empty() {
+            "not known: this method takes no parameters".to_owned()
+        } else {
+            format!("not known: this method takes {}", names.join(", "))
+        };
+        Err(Invalid::new(shortened(name), reason))
     }
 
     /// Parses a parameter; one that is missing counts as `null`.
@@ -217,6 +215,11 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
+    const KNOWN: &[Parameter] = &[Parameter {
+        name: "n",
+        secret: false,
+    }];
+
     fn read(text: &str) -> Parameters<'_> {
         Parameters::of_text(raw(text)).unwrap()
     }
@@ -264,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_unknown_parameter_is_named() {
-        let refused = read(r#"{"m":1}"#).only(["n"].into_iter()).unwrap_err();
+        let refused = read(r#"{"m":1}"#).only(KNOWN).unwrap_err();
         assert_eq!(refused, Invalid::new("m", "not known: this method takes n"));
     }
 

@@ -1,5 +1,10 @@
 //! One service, called by every client: replies, faults, refusals, streams,
 //! descriptors.
+#![expect(
+    clippy::tests_outside_test_module,
+    clippy::unwrap_used,
+    reason = "an integration test is a test module"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -10,13 +15,13 @@ use anyd::{CallError, Caller, Daemon, Events, Fault, Peer, Type, WithFds, servic
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
-pub struct Echoed {
+pub(crate) struct Echoed {
     arg: String,
 }
 
 #[derive(Debug, PartialEq, Eq, Fault)]
 #[fault(interface = "org.example.Bench")]
-pub enum BenchError {
+pub(crate) enum BenchError {
     Silence,
     #[fault("{host} is not reachable after {tries} tries")]
     Unreachable {
@@ -26,7 +31,7 @@ pub enum BenchError {
 }
 
 #[service(interface = "org.example.Bench")]
-pub trait Bench {
+pub(crate) trait Bench {
     /// Returns its argument.
     #[access(anyone)]
     async fn echo(&self, caller: &Caller, arg: Text<0, 4096>) -> Result<Echoed, BenchError>;

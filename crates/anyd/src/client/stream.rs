@@ -23,7 +23,7 @@ pub struct Stream<'c, R, E> {
     carries: PhantomData<fn() -> (R, E)>,
 }
 
-impl<'c, R: DeserializeOwned, E: Fault> Stream<'c, R, E> {
+impl<'c, R, E> Stream<'c, R, E> {
     pub(super) fn new(client: &'c mut Client, method: &'static Method) -> Self {
         Self {
             client,
@@ -33,6 +33,13 @@ impl<'c, R: DeserializeOwned, E: Fault> Stream<'c, R, E> {
         }
     }
 
+    fn end(&mut self) {
+        self.ended = true;
+        self.client.broken = false;
+    }
+}
+
+impl<R: DeserializeOwned, E: Fault> Stream<'_, R, E> {
     /// The next reply; `None` when the stream has ended. May be dropped while
     /// it waits: nothing is lost.
     pub async fn next(&mut self) -> Option<Result<R, CallError<E>>> {
@@ -63,9 +70,13 @@ impl<'c, R: DeserializeOwned, E: Fault> Stream<'c, R, E> {
         }
         Some(answered.map(|answered| answered.reply))
     }
+}
 
-    fn end(&mut self) {
-        self.ended = true;
-        self.client.broken = false;
+impl<R, E> Drop for Stream<'_, R, E> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Tells the daemon that nobody listens; the socket may be gone already.
+            let _gone = rustix::net::shutdown(&self.client.stream, rustix::net::Shutdown::Both);
+        }
     }
 }

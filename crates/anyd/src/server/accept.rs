@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
-use super::daemon::{Connected, Error, Result};
+use super::daemon::{Connected, DaemonError, Result};
 use super::limits::Limits;
 use super::output;
 use super::shared::Shared;
@@ -68,7 +68,7 @@ impl Server {
             if !takes_fds {
                 sys::refuse_descriptors(&listener);
             }
-            let listener = UnixListener::from_std(listener).map_err(Error::Descriptor)?;
+            let listener = UnixListener::from_std(listener).map_err(DaemonError::Descriptor)?;
             listeners.push(listener);
         }
         Ok(Self {

@@ -180,7 +180,7 @@ fn parameters<'a>(
         Some(Err(Unreadable::Syntax(reason))) => return Err(Invalid::new("parameters", reason)),
     };
     let method = found.method;
-    parameters.only(method.parameters.iter().map(|known| known.name))?;
+    parameters.only(method.parameters)?;
     let (least, most) = (usize::from(method.fds_least), usize::from(method.fds_most));
     if fds < least || fds > most {
         let reason = format!("{fds} descriptors came with the call, which takes {least} to {most}");
@@ -354,7 +354,10 @@ impl Line {
         let outcome = match refusal {
             Refusal::Denied(reason) => Outcome::Denied(reason.clone()),
             Refusal::Invalid(invalid) => Outcome::Invalid(invalid.parameter.clone()),
-            _ => return,
+            Refusal::NoInterface(_)
+            | Refusal::NoMethod(_)
+            | Refusal::NotImplemented(_)
+            | Refusal::ExpectedMore => return,
         };
         self.write_record(caller, outcome, started, Vec::new());
     }

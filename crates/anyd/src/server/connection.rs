@@ -218,13 +218,10 @@ impl Connection {
     }
 
     async fn read(&mut self) -> Flow {
-        let room = match self.inbox.room() {
-            Ok(room) => room,
-            Err(_) => {
-                self.refuse_long().await;
-                return Err(Closed::TooLong);
-            }
-        };
+        if self.inbox.room().is_err() {
+            self.refuse_long().await;
+        }
+        let room = self.inbox.room().map_err(|_| Closed::TooLong)?;
         let (line, fds, most) = (&mut self.line, &mut self.fds, self.most_fds);
         let stopping = stopped(&mut line.stopping);
         let stream = &mut line.stream;
@@ -330,7 +327,7 @@ impl Line {
             }
         }
         self.hangup.set();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -26,7 +26,7 @@ use crate::peer::Peer;
 /// Why a daemon cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum DaemonError {
     /// The socket cannot be made.
     #[error("cannot listen on {path}: {reason}")]
     Listen {
@@ -47,7 +47,7 @@ pub enum Error {
 }
 
 /// The result of running a daemon.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = DaemonError> = std::result::Result<T, E>;
 
 /// What a site's policy says about a call that the method's own rule lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Daemon {
     /// When a socket cannot be made. Nothing that a client does is an error.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.sockets.is_empty() && self.streams.is_empty() {
-            return Err(Error::Nowhere);
+            return Err(DaemonError::Nowhere);
         }
         let shared = Arc::new(Shared {
             registry: Registry::new(self.product, self.services),
@@ -220,7 +220,7 @@ impl Daemon {
         }
         let mut server = accept::Server::new(Arc::clone(&shared), bound)?;
         for connected in self.streams {
-            server.attach(connected).map_err(Error::Descriptor)?;
+            server.attach(connected).map_err(DaemonError::Descriptor)?;
         }
         server.run(shutdown, self.grace).await;
         Ok(())

@@ -22,7 +22,7 @@ mod users;
 
 pub use audit::{Outcome, Record};
 pub use caller::Caller;
-pub use daemon::{Daemon, Decision, Error, Result};
+pub use daemon::{Daemon, DaemonError, Decision, Result};
 pub use events::{Events, NobodyListens};
 #[cfg(feature = "blocking")]
 pub use introspection::IntrospectionBlocking;

@@ -34,10 +34,11 @@ pub(super) fn reply_form<T: Serialize>(form: Form, body: &T) -> serde_json::Resu
             reply(&mut text, body, false)?;
             Ok(Form::Text(text))
         }
-        Form::Value(_) => Ok(Form::Value(match serde_json::to_value(body)? {
-            Value::Null => Value::Object(serde_json::Map::new()),
-            value => value,
-        })),
+        Form::Value(_) => {
+            let value = serde_json::to_value(body)?;
+            let nothing = || Value::Object(serde_json::Map::new());
+            Ok(Form::Value(if value.is_null() { nothing() } else { value }))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
-use super::daemon::{Error, Result};
+use super::daemon::{DaemonError, Result};
 use crate::groups::Groups;
 
 /// Where a daemon listens, and who may connect.
@@ -65,7 +65,7 @@ impl Socket {
     }
 
     pub(super) fn bind(self, groups: &Groups) -> Result<Bound> {
-        let listening = self.make(groups).map_err(|source| Error::Listen {
+        let listening = self.make(groups).map_err(|source| DaemonError::Listen {
             path: self.path.display().to_string(),
             reason: source.to_string(),
             source: Some(source),
@@ -84,7 +84,7 @@ impl Socket {
         check_directory(directory)?;
         let lock_path = directory.join(format!("{name}.lock"));
         let lock = lock(&lock_path)?;
-        let (listener, identity) = self.make_listener(directory, gid)?;
+        let (listener, identity) = self.make_listener(directory, name, gid)?;
         Ok(Bound {
             listener: Some(listener),
             made: Some(Made {
@@ -102,10 +102,11 @@ impl Socket {
     fn make_listener(
         &self,
         directory: &Path,
+        name: &str,
         gid: Option<u32>,
     ) -> io::Result<(UnixListener, (u64, u64))> {
-        let cradle = directory.join(format!(".{:x}", std::process::id()));
-        // What a crashed process of the same id has left.
+        let cradle = directory.join(format!(".{name}"));
+        // What a crashed daemon has left; the lock is ours.
         let _absent = fs::remove_dir_all(&cradle);
         DirBuilder::new().mode(0o700).create(&cradle)?;
         let made = self.make_in(&cradle, gid);

@@ -147,9 +147,10 @@ mod tests {
     fn a_foreign_root_has_no_reserve() {
         let users = Arc::new(Users::default());
         let foreign = Peer::uid(0).pid(0);
-        let let_in: Vec<_> = (0..9)
-            .filter_map(|_| users.admit(&foreign, &limits(), NOW))
-            .collect();
+        let mut let_in = Vec::new();
+        for _ in 0..9 {
+            let_in.extend(users.admit(&foreign, &limits(), NOW));
+        }
         assert_eq!(let_in.len(), 3);
     }
 

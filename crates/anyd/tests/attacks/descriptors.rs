@@ -1,0 +1,112 @@
+//! Descriptors that nobody asked for.
+
+use std::io::{IoSlice, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use crate::arena::{Arena, brisk, call, is_root, skip};
+
+/// Sends bytes with descriptors.
+fn smuggle(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(250))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
+    sendmsg(
+        stream,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .is_ok()
+}
+
+#[test]
+fn descriptors_of_a_stranger_never_arrive() {
+    if !is_root() && skip("needs root and another user") {
+        return;
+    }
+    let arena = Arena::new(brisk());
+    let raw = arena.attacker();
+    let (mut reads, writes) = std::io::pipe().unwrap();
+    let bomb = vec![writes.as_fd(); 250];
+    let mut sent = 0;
+    for _ in 0..6 {
+        sent += usize::from(smuggle(&raw.stream, b"{", &bomb));
+    }
+    println!("the kernel took {sent} of 6 bombs from the sender");
+    drop(writes);
+    // Whoever held a copy of the writing end would keep this from ending.
+    let mut nothing = Vec::new();
+    reads.read_to_end(&mut nothing).unwrap();
+    arena.assert_alive();
+}
+
+#[test]
+fn a_stranger_cannot_attach_descriptors_to_a_call_that_takes_them() {
+    if !is_root() && skip("needs root and another user") {
+        return;
+    }
+    let arena = Arena::new(brisk());
+    let mut raw = arena.attacker();
+    let (mut reads, writes) = std::io::pipe().unwrap();
+    let text = call("Keep", "{}") + "\0";
+    if smuggle(&raw.stream, text.as_bytes(), &[writes.as_fd()]) {
+        let answer = raw.receive().unwrap();
+        assert_eq!(answer["error"], "org.varlink.service.PermissionDenied");
+    }
+    drop(writes);
+    let mut nothing = Vec::new();
+    reads.read_to_end(&mut nothing).unwrap();
+}
+
+#[test]
+fn who_may_send_descriptors_may_not_send_others() {
+    if !is_root() && skip("needs root") {
+        return;
+    }
+    let arena = Arena::new(brisk());
+    let honest = || crate::arena::Raw::connect(&arena.path());
+    let (mut reads, writes) = std::io::pipe().unwrap();
+    let one = writes.as_fd();
+
+    let mut raw = honest();
+    assert!(smuggle(
+        &raw.stream,
+        (call("Keep", "{}") + "\0").as_bytes(),
+        &[one]
+    ));
+    assert_eq!(raw.receive().unwrap()["parameters"], serde_json::json!({}));
+
+    let (name, _) = raw.ask_error(&call("Keep", "{}"));
+    assert_eq!(
+        name, "org.varlink.service.InvalidParameter",
+        "none came with it"
+    );
+
+    assert!(smuggle(
+        &raw.stream,
+        (call("Whoami", "{}") + "\0").as_bytes(),
+        &[one]
+    ));
+    let answer = raw.receive().unwrap();
+    assert_eq!(
+        answer["parameters"]["parameter"], "fds",
+        "a method that takes none"
+    );
+
+    let mut raw = honest();
+    let _refused = smuggle(
+        &raw.stream,
+        (call("Keep", "{}") + "\0").as_bytes(),
+        &[one; 9],
+    );
+    assert_eq!(raw.receive(), None, "more than any method takes");
+
+    drop(writes);
+    let mut nothing = Vec::new();
+    reads.read_to_end(&mut nothing).unwrap();
+    arena.assert_alive();
+}
