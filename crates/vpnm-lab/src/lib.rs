@@ -1,1 +1,15 @@
-//! The lab: leak scenarios, observer and real peers in network namespaces.
+//! The lab: the real program, in a world of its own, under attack.
+//!
+//! * [`harness`] runs cases and says how they ended;
+//! * [`session`] is one world with the program under test in it;
+//! * [`scenario`] are the ways in which a tunnel may leak, as data, and the
+//!   driver that runs them;
+//! * [`peer`] is an unmodified server to speak with.
+
+pub mod harness;
+pub mod machine;
+pub mod peer;
+pub mod product;
+pub mod report;
+pub mod scenario;
+pub mod session;

@@ -27,7 +27,12 @@ pub struct Identity {
 }
 
 impl Authority {
-    pub(crate) fn new() -> Result<Self, rcgen::Error> {
+    /// A new authority, which nothing trusts yet.
+    ///
+    /// # Errors
+    ///
+    /// [`rcgen::Error`] when no key can be made.
+    pub fn new() -> Result<Self, rcgen::Error> {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters

@@ -1,0 +1,239 @@
+//! A test harness for cases that need a world: none is ever silently skipped.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use vpnm_world::privilege::{self, Privilege};
+
+/// Set to `require`, a case that would be skipped fails.
+const VARIABLE: &str = "VPNM_LAB";
+
+type Run<'a> = Box<dyn Fn(&Options) -> anyhow::Result<()> + 'a>;
+
+/// A case and its name.
+pub struct Case<'a> {
+    /// Shown, and matched by filters on the command line.
+    pub name: String,
+    run: Run<'a>,
+}
+
+impl fmt::Debug for Case<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Case")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Case<'a> {
+    /// A case that passes when `run` returns without error.
+    pub fn new(name: impl Into<String>, run: impl Fn(&Options) -> anyhow::Result<()> + 'a) -> Self {
+        Self {
+            name: name.into(),
+            run: Box::new(run),
+        }
+    }
+}
+
+/// What the command line asks for. Flags of the standard harness that make no
+/// difference here are taken and ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Only cases whose name contains one of these; all if empty.
+    pub filters: Vec<String>,
+    /// Say what there is, run nothing.
+    pub list: bool,
+    /// One JSON object on standard output instead of a table.
+    pub json: bool,
+    /// Probes of every leak scenario, at least.
+    pub probes: u64,
+    /// A directory for capture files, one for each case.
+    pub captures: Option<std::path::PathBuf>,
+}
+
+impl Options {
+    /// Reads arguments, the program's name left out.
+    ///
+    /// # Errors
+    ///
+    /// For a flag that is not known or lacks its value.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> anyhow::Result<Self> {
+        let mut options = Self {
+            filters: Vec::new(),
+            list: false,
+            json: false,
+            probes: 1_000,
+            captures: None,
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| anyhow::anyhow!("{argument} needs a value"))
+            };
+            match argument.as_str() {
+                "--list" => options.list = true,
+                "--json" => options.json = true,
+                "--probes" => options.probes = value()?.parse()?,
+                "--captures" => options.captures = Some(value()?.into()),
+                "--test-threads" | "--color" | "--format" => drop(value()?),
+                "--nocapture" | "--no-capture" | "--quiet" | "-q" | "--exact"
+                | "--include-ignored" => {}
+                flag if flag.starts_with("--test-threads=") || flag.starts_with("--color=") => {}
+                flag if flag.starts_with('-') => anyhow::bail!("there is no flag {flag}"),
+                filter => options.filters.push(filter.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn selects(&self, name: &str) -> bool {
+        self.filters.is_empty()
+            || self
+                .filters
+                .iter()
+                .any(|filter| name.contains(filter.as_str()))
+    }
+}
+
+/// The error of a case that cannot run here.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// How the cases ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// What a whole run came to, before anything is said about it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The cases ran here.
+    Ran {
+        /// None failed.
+        passed: bool,
+    },
+    /// Everything has been done and said by another process.
+    Elsewhere(ExitCode),
+}
+
+/// Runs the selected cases one after the other, and says so on standard error.
+///
+/// # Errors
+///
+/// When standard error cannot be written.
+pub fn run(options: &Options, cases: &[Case<'_>]) -> io::Result<Outcome> {
+    let selected: Vec<&Case<'_>> = cases
+        .iter()
+        .filter(|case| options.selects(&case.name))
+        .collect();
+    if options.list {
+        for case in &selected {
+            say(&format!("{}: test\n", case.name))?;
+        }
+        return Ok(Outcome::Ran { passed: true });
+    }
+    let forbidden = match privilege::ensure() {
+        Ok(Privilege::Held) => None,
+        Ok(Privilege::Delegated(status)) => {
+            let code = status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .unwrap_or(1);
+            return Ok(Outcome::Elsewhere(ExitCode::from(code)));
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    let required = std::env::var_os(VARIABLE).is_some_and(|value| value == "require");
+    let mut count = Count::default();
+    for case in selected {
+        say(&format!("{} ... ", case.name))?;
+        let start = Instant::now();
+        let verdict = match &forbidden {
+            Some(reason) => Err(Skip(reason.clone()).into()),
+            None => attempt(case, options),
+        };
+        let seconds = start.elapsed().as_secs_f32();
+        let line = match verdict {
+            Ok(()) => {
+                count.passed += 1;
+                format!("ok ({seconds:.1} s)\n")
+            }
+            Err(error) if error.is::<Skip>() && !required => {
+                count.skipped += 1;
+                format!("SKIP {error}\n")
+            }
+            Err(error) => {
+                count.failed += 1;
+                format!("FAILED ({seconds:.1} s)\n    {}\n", chain(&error))
+            }
+        };
+        say(&line)?;
+    }
+    let Count {
+        passed,
+        failed,
+        skipped,
+    } = count;
+    say(&format!(
+        "{passed} passed, {failed} failed, {skipped} skipped\n"
+    ))?;
+    Ok(Outcome::Ran {
+        passed: failed == 0,
+    })
+}
+
+fn attempt(case: &Case<'_>, options: &Options) -> anyhow::Result<()> {
+    // A case owns its world: what a panic leaves half done goes with it.
+    catch_unwind(AssertUnwindSafe(|| (case.run)(options)))
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked; the message is above")))
+}
+
+fn chain(error: &anyhow::Error) -> String {
+    let lines: Vec<String> = error.chain().map(ToString::to_string).collect();
+    lines.join("\n    because ").replace('\n', "\n    ")
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut stream = io::stderr().lock();
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> anyhow::Result<Options> {
+        Options::parse(arguments.iter().map(|&argument| argument.to_owned()))
+    }
+
+    #[test]
+    fn flags_of_the_standard_harness_are_no_filters() {
+        let options = parse(&["--nocapture", "--test-threads", "1", "engine"]).expect("parsed");
+        assert_eq!(options.filters, ["engine"]);
+        assert!(options.selects("1 engine killed") && !options.selects("18 nft"));
+    }
+
+    #[test]
+    fn unknown_flags_are_refused() {
+        assert!(parse(&["--bogus"]).is_err());
+        assert!(parse(&["--probes"]).is_err());
+        assert_eq!(parse(&["--probes", "7"]).expect("parsed").probes, 7);
+    }
+}

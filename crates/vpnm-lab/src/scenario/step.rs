@@ -1,0 +1,38 @@
+//! What can happen in a scenario.
+
+use std::time::Duration;
+
+/// One happening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing but probes.
+    Probe,
+    /// The data plane is killed.
+    KillEngine,
+    /// The data plane is stopped (`SIGSTOP`).
+    StopEngine,
+    /// The data plane goes on (`SIGCONT`).
+    ContinueEngine,
+    /// The control plane is killed; the data plane ends with it.
+    KillDaemon,
+    /// The control plane is started again.
+    StartDaemon,
+    /// The proxy server ends: connections to it are refused.
+    EndNode,
+    /// A shell command of root on the client.
+    Client(&'static str),
+    /// A shell command of root on the router.
+    Router(&'static str),
+    /// The router advertises itself as the best way to everywhere.
+    Advertise,
+    /// Time passes.
+    Wait(Duration),
+    /// One of these states comes about.
+    Expect(&'static [&'static str]),
+    /// Programs open connections, and fill them with what nobody reads.
+    OpenFlows,
+    /// Programs write into the connections they have.
+    WriteFlows,
+    /// Programs end and leave what they had written behind.
+    DropFlows,
+}

@@ -1,0 +1,319 @@
+//! One world with the program under test in it, watched from the start.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use vpnm_world::addresses::{NODE, SITE, SITE_NAME};
+use vpnm_world::capture::{Capture, Endpoint, Tally};
+use vpnm_world::internet::{Carrier, Internet, Node};
+use vpnm_world::{Host, Process, Signal, Snapshot, User, Visitor, World};
+
+use crate::machine::{self, children, wait_for};
+use crate::product;
+
+/// Where the program under test is on the client.
+const PROGRAM: &str = "/run/lab/vpnm";
+/// Longest a state may take to come about.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A world, its internet, a node, a capture, and the daemon under test.
+///
+/// Fields are dropped in this order: processes end before the world does.
+#[derive(Debug)]
+pub struct Session {
+    daemon: Option<Process>,
+    node: Option<Node>,
+    capture: Capture,
+    internet: Internet,
+    before: Snapshot,
+    world: World,
+    link: String,
+    endpoints: Vec<Endpoint>,
+    /// Whether the program is on the client.
+    shown: bool,
+}
+
+impl Session {
+    /// A new world with everything running but the daemon. The capture has
+    /// begun; it is recorded when there is a path.
+    ///
+    /// # Errors
+    ///
+    /// When the world cannot be built.
+    pub fn begin(record: Option<&Path>) -> Result<Self> {
+        let world = World::build()?;
+        let internet = Internet::start(&world)?;
+        let node = Node::start(&world, Carrier::Tls)?;
+        let endpoints = node.endpoints();
+        let capture = Capture::start(&world, &endpoints, record)?;
+        let before = Snapshot::take(world.client())?;
+        // By address: names are looked up in a case of their own.
+        let link = node.link_to(&NODE.v4.to_string());
+        Ok(Self {
+            daemon: None,
+            node: Some(node),
+            capture,
+            internet,
+            before,
+            world,
+            link,
+            endpoints,
+            shown: false,
+        })
+    }
+
+    /// The world.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The machine under test.
+    #[must_use]
+    pub fn client(&self) -> &Host {
+        self.world.client()
+    }
+
+    /// The world's services.
+    #[must_use]
+    pub fn internet(&self) -> &Internet {
+        &self.internet
+    }
+
+    /// The capture on the client's wire.
+    #[must_use]
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// Where the node listens.
+    #[must_use]
+    pub fn server(&self) -> SocketAddr {
+        SocketAddr::new(NODE.v4.into(), 443)
+    }
+
+    /// The share link of the node.
+    #[must_use]
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+
+    /// Replaces the node's link: for another server than the embedded one,
+    /// which ends. Traffic to `endpoints` counts as tunnel from now on.
+    pub fn use_server(&mut self, link: String, endpoints: Vec<Endpoint>) {
+        self.node = None;
+        self.capture.permit(&endpoints);
+        self.link = link;
+        self.endpoints = endpoints;
+    }
+
+    /// Permits frames to further endpoints.
+    pub fn permit(&mut self, endpoints: &[Endpoint]) {
+        self.endpoints.extend_from_slice(endpoints);
+        self.capture.permit(&self.endpoints);
+    }
+
+    /// Ends the node: connections to it are refused from now on.
+    pub fn end_node(&mut self) {
+        self.node = None;
+    }
+
+    /// Starts the daemon and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or does not listen in time.
+    pub fn start_daemon(&mut self) -> Result<()> {
+        if !self.shown {
+            machine::show(self.client(), product::binary()?, Path::new(PROGRAM))?;
+            self.shown = true;
+        }
+        let mut command = self.client().command(PROGRAM).arg("daemon");
+        if std::env::var_os("VPNM_LAB_LOG").is_none() {
+            command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        self.daemon = Some(command.spawn()?);
+        wait_for("the daemon's socket", PATIENCE, || {
+            if let Some(status) = self.daemon_mut()?.try_wait()? {
+                bail!("the daemon ended with {status}");
+            }
+            let output = self.vpnm(User::Alice, &["status", "--json"])?;
+            Ok(output.status.success().then_some(()))
+        })
+    }
+
+    /// Runs the command line as `user`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn vpnm(&self, user: User, arguments: &[&str]) -> Result<Output> {
+        let command = self.client().command(PROGRAM).args(arguments).user(user);
+        command.output().context("vpnm could not be started")
+    }
+
+    /// Runs the command line as a user in group `vpnm`, who must succeed, and
+    /// returns what it wrote.
+    ///
+    /// # Errors
+    ///
+    /// When it fails; the text has what it said.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.vpnm(User::Alice, arguments)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "vpnm {} ended with {}: {text}{errors}",
+                arguments.join(" "),
+                output.status
+            );
+        }
+        Ok(text)
+    }
+
+    /// Connects to the session's server.
+    ///
+    /// # Errors
+    ///
+    /// What the command line says.
+    pub fn connect(&self) -> Result<()> {
+        self.command(&["connect", &self.link]).map(drop)
+    }
+
+    /// What `vpnm status --json` says to a user who may see everything.
+    ///
+    /// # Errors
+    ///
+    /// What the command line says.
+    pub fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.command(&["status", "--json"])?)?)
+    }
+
+    /// The name of the state.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::status`].
+    pub fn state(&self) -> Result<String> {
+        let status = self.status()?;
+        let name = status.pointer("/state/name").and_then(Value::as_str);
+        Ok(name.context("the status has no state")?.to_owned())
+    }
+
+    /// Waits for one of these states and returns which it is.
+    ///
+    /// # Errors
+    ///
+    /// When none comes about in time.
+    pub fn wait_for_state(&self, names: &[&str]) -> Result<String> {
+        let what = format!("the state to be {}", names.join(" or "));
+        let mut last = String::new();
+        wait_for(&what, PATIENCE, || {
+            // The daemon may be between two lives.
+            last = self.state().unwrap_or_default();
+            Ok(names.contains(&last.as_str()).then(|| last.clone()))
+        })
+    }
+
+    fn daemon_mut(&mut self) -> Result<&mut Process> {
+        self.daemon.as_mut().context("the daemon does not run")
+    }
+
+    /// The daemon's process id.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn daemon_pid(&self) -> Result<u32> {
+        Ok(self
+            .daemon
+            .as_ref()
+            .context("the daemon does not run")?
+            .id())
+    }
+
+    /// The engine's process id.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn engine_pid(&self) -> Result<u32> {
+        let pids = children(self.daemon_pid()?)?;
+        pids.first().copied().context("there is no engine")
+    }
+
+    /// Sends the engine a signal.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn signal_engine(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.engine_pid()?)?;
+        let pid = rustix::process::Pid::from_raw(pid).context("no process id")?;
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// Kills the daemon at once.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn kill_daemon(&mut self) -> Result<()> {
+        self.daemon_mut()?.kill()?;
+        self.daemon = None;
+        Ok(())
+    }
+
+    /// Whether a page comes through the tunnel, and the site saw the node.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come, or came another way.
+    pub fn check_tunnel(&self) -> Result<()> {
+        let alice = Visitor::new(self.client(), User::Alice);
+        let page = alice
+            .fetch((SITE.v4, 80).into(), SITE_NAME, "/address")
+            .context("the site could not be reached through the tunnel")?;
+        ensure!(
+            page.trim() == NODE.v4.to_string(),
+            "the site saw {page:?}, not the node"
+        );
+        Ok(())
+    }
+
+    /// Disconnects, ends the daemon, and makes sure that the client is as it
+    /// was before anything was started.
+    ///
+    /// # Errors
+    ///
+    /// When something is not as it was.
+    pub fn end(mut self) -> Result<Tally> {
+        self.command(&["disconnect"])?;
+        let tally = self.capture.tally()?;
+        self.daemon_mut()?.signal(Signal::TERM)?;
+        let status = self.daemon_mut()?.wait()?;
+        ensure!(status.success(), "the daemon ended with {status}");
+        self.check_restored()?;
+        Ok(tally)
+    }
+
+    /// Makes sure that the client is as it was before anything was started.
+    ///
+    /// # Errors
+    ///
+    /// Listing what differs.
+    pub fn check_restored(&self) -> Result<()> {
+        let changes = Snapshot::take(self.client())?.changes_since(&self.before);
+        ensure!(
+            changes.is_empty(),
+            "the client was not restored:\n{}",
+            changes.join("\n")
+        );
+        Ok(())
+    }
+}
