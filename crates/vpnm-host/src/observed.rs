@@ -79,6 +79,12 @@ impl Observed {
             .filter(move |rule| !local(rule) && !is_ours(rule))
     }
 
+    /// Whether a packet filter of ours is in place, whatever it lets pass.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
     /// The link vpnm0, whoever made it.
     #[must_use]
     pub fn link(&self) -> Option<&Link> {

@@ -1,0 +1,307 @@
+//! What passes and what does not, told by the frames that reach the far side.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use crate::support::{
+    DNS_PORT, ENGINE, Far, SERVER, SERVER_6, as_uid, connect, device, go_on, guard, in_namespace,
+    probe_everything, run, tunnel,
+};
+use vpnm_host::{Desired, Host, Lan};
+
+#[test]
+fn every_probe_finds_its_way_out_of_an_open_host() {
+    in_namespace(|| {
+        let far = Far::connect();
+        probe_everything();
+        let frames = far.take();
+        let leaks = frames.iter().filter(|frame| frame.kind() == "leak").count();
+        assert!(
+            leaks > 60,
+            "the probes are blind: {leaks} of {}",
+            frames.len()
+        );
+        assert!(frames.iter().any(|frame| frame.kind() == "server"));
+    });
+}
+
+#[test]
+fn nothing_leaves_a_blocked_host() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn nothing_leaves_a_host_beside_its_tunnel() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+        // The tunnel is gone, the block is not.
+        drop(device);
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn the_packet_filter_holds_without_the_rules() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        for family in ["-4", "-6"] {
+            for priority in [7600, 7601, 7602, 7605, 7606, 7610, 7619, 7620] {
+                run("ip", &format!("{family} rule del pref {priority}"));
+            }
+        }
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn the_routes_hold_without_the_packet_filter() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(host);
+        for table in ["inet", "arp", "netdev"] {
+            run("nft", &format!("delete table {table} vpnm"));
+        }
+        drop(far.take());
+        let send = || {
+            for destination in ["203.0.113.9:9", "192.168.77.1:53", "[2001:db8:9::9]:443"] {
+                let v6 = destination.starts_with('[');
+                let socket = UdpSocket::bind(if v6 { "[::]:0" } else { "0.0.0.0:0" }).unwrap();
+                drop(socket.send_to(&[0x55; 64], destination));
+            }
+        };
+        send();
+        assert_eq!(far.take(), [], "into the tunnel");
+        drop(device);
+        send();
+        assert_eq!(far.take(), [], "into the backstop");
+    });
+}
+
+/// Whether the engine reaches both servers over TCP, and one over UDP.
+fn the_engine_gets_through() {
+    as_uid(ENGINE, || {
+        for server in [SERVER, SERVER_6] {
+            let mut stream = connect(server, 443)
+                .unwrap_or_else(|error| panic!("no connection to {server}: {error}"));
+            stream.write_all(b"hello").unwrap();
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"hello");
+        }
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        socket.send_to(b"hello", (SERVER, 443)).unwrap();
+        let mut answer = [0; 5];
+        socket.recv_from(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+    });
+}
+
+#[test]
+fn the_engine_reaches_its_servers_and_nothing_else() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let tunnel = tunnel(&mut host);
+        for desired in [Desired::Blocked(guard()), tunnel] {
+            host.reach(&desired, &mut go_on).unwrap();
+            drop(far.take());
+            the_engine_gets_through();
+            let frames = far.take();
+            assert!(!frames.is_empty());
+            assert!(
+                frames.iter().all(|frame| frame.kind() == "server"),
+                "{frames:?}"
+            );
+            as_uid(ENGINE, probe_everything);
+            let frames = far.take();
+            assert!(
+                frames.iter().all(|frame| frame.kind() == "server"),
+                "{frames:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_strict_reverse_path_filter_lets_the_answers_in() {
+    in_namespace(|| {
+        let far = Far::connect();
+        for setting in ["all/rp_filter", "eth0/rp_filter"] {
+            std::fs::write(format!("/proc/sys/net/ipv4/conf/{setting}"), "1").unwrap();
+        }
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        the_engine_gets_through();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn what_was_open_before_does_not_go_on_in_the_clear() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut stream = TcpStream::connect(("192.0.2.1", 443)).unwrap();
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect("203.0.113.9:9").unwrap();
+        drop(socket.send(&[0x55; 64]));
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        for _ in 0..20 {
+            drop(stream.write_all(&[0x55; 512]));
+            drop(socket.send(&[0x55; 64]));
+        }
+        // What is still queued goes on without a process.
+        drop(stream);
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn an_interface_that_appears_is_closed_to_programs_at_once_and_then_to_frames() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let desired = Desired::Blocked(guard());
+        host.reach(&desired, &mut go_on).unwrap();
+        run("ip", "link add late0 type veth peer name late1");
+        run("ip", "link set late0 up");
+        let plan = host.reach(&desired, &mut go_on).unwrap();
+        assert!(plan.to_string().starts_with("~ filter"), "{plan}");
+        let rules = run("nft", "list table netdev vpnm");
+        for link in ["eth0", "late0", "late1"] {
+            assert!(rules.contains(link), "{rules}");
+        }
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn the_local_network_is_reached_only_when_it_is_allowed_and_never_for_names() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let mut guard = guard();
+        guard.lan = Lan::Allowed;
+        host.reach(&Desired::Blocked(guard), &mut go_on).unwrap();
+        drop(far.take());
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.send_to(&[0x55; 64], "192.168.77.1:9").unwrap();
+        assert_eq!(far.take().len(), 1);
+        for destination in ["192.168.77.1:53", "192.168.77.1:853", "224.0.0.251:5353"] {
+            drop(socket.send_to(&[0x55; 64], destination));
+        }
+        // Private, but behind the router: only routes of their own lead there.
+        drop(socket.send_to(&[0x55; 64], "10.9.9.9:9"));
+        drop(socket.send_to(&[0x55; 64], "203.0.113.9:9"));
+        assert_eq!(far.take(), []);
+    });
+}
+
+/// A query from a socket tied to another interface by IP_UNICAST_IF, as
+/// systemd-resolved sends them, and one to a loopback address where nobody listens.
+#[test]
+fn a_query_that_cannot_enter_the_tunnel_is_answered_by_the_local_resolver() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let resolver = UdpSocket::bind(("127.0.0.1", DNS_PORT)).unwrap();
+        resolver
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        for (destination, link) in [("192.168.77.1:53", Some("eth0")), ("127.0.0.53:53", None)] {
+            let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(2)))
+                .unwrap();
+            if let Some(link) = link {
+                crate::support::prefer_link(&client, link);
+            }
+            client.connect(destination).unwrap();
+            client.send(b"query").unwrap();
+            let mut buffer = [0; 16];
+            let (length, from) = resolver.recv_from(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"query");
+            resolver.send_to(b"answer", from).unwrap();
+            let length = client.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"answer", "{destination}");
+        }
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn the_tunnels_address_is_not_answered_for_on_the_wire() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        let ask = |ip: &str| far.asks_who_has(ip);
+        assert!(ask("192.168.77.10"), "ARP works");
+        assert!(
+            !ask("198.18.76.70"),
+            "the tunnel's address is known on the wire"
+        );
+    });
+}
+
+#[test]
+fn forwarded_packets_do_not_pass() {
+    in_namespace(|| {
+        let far = Far::connect();
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        let mut host = Host::open().unwrap();
+        host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        drop(far.take());
+        far.sends_through("203.0.113.77");
+        assert_eq!(far.take(), []);
+        host.cleanup(&mut go_on).unwrap();
+        far.sends_through("203.0.113.77");
+        assert!(!far.take().is_empty(), "an open host forwards");
+    });
+}

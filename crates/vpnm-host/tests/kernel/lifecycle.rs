@@ -1,0 +1,278 @@
+//! From open to tunnel and back on a real kernel, whole and cut at every point.
+
+use crate::support::{
+    Far, as_uid, assert_same, device, die, go_on, guard, in_child, in_namespace, objects, run,
+    snapshot, tunnel,
+};
+use rustix::process::Signal;
+use vpnm_host::{Desired, Host, HostError, Point, ReachError};
+
+#[test]
+fn the_kernel_holds_what_was_planned() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        let rules = run("ip", "rule");
+        for rule in [
+            "7601:\tfrom all uidrange 7670-7670 lookup main proto 118",
+            "7605:\tfrom all ipproto udp dport 53 lookup 7670 proto 118",
+            "7619:\tfrom all lookup 7670 proto 118",
+        ] {
+            assert!(rules.contains(rule), "{rules}");
+        }
+        for family in ["", "-6 "] {
+            let routes = run("ip", &format!("{family}route show table 7670"));
+            assert!(routes.contains("default dev vpnm0 proto 118"), "{routes}");
+            assert!(routes.contains("congctl cubic"), "{routes}");
+            assert!(routes.contains("unreachable default"), "{routes}");
+        }
+        let link = run("ip", "-d link show dev vpnm0");
+        for property in [
+            "mtu 1500",
+            "qlen 4096",
+            "persist off",
+            "vnet_hdr on",
+            "user 7670",
+            "UP",
+        ] {
+            assert!(link.contains(property), "{link}");
+        }
+        let rules = run("nft", "list ruleset");
+        for rule in [
+            "type filter hook output priority filter; policy drop;",
+            "meta skuid . ip daddr . meta l4proto . th dport @servers4 accept",
+            "hook egress device \"eth0\"",
+            "arp daddr ip 198.18.76.70 drop",
+            "elements = { 7670 . 2001:db8:2::1 . tcp . 443 }",
+        ] {
+            assert!(rules.contains(rule), "{rules}");
+        }
+    });
+}
+
+#[test]
+fn applying_twice_changes_nothing() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let tunnel = tunnel(&mut host);
+        let blocked = Desired::Blocked(guard());
+        for desired in [&blocked, &tunnel, &blocked, &tunnel, &Desired::Open] {
+            host.reach(desired, &mut go_on).unwrap();
+            let again = host.reach(desired, &mut go_on).unwrap();
+            assert!(again.is_empty(), "{again}");
+        }
+    });
+}
+
+#[test]
+fn a_host_that_was_opened_again_is_the_host_it_was() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let before = snapshot();
+        let mut host = Host::open().unwrap();
+        assert_same(&before, &snapshot());
+        let device = device();
+        let tunnel = tunnel(&mut host);
+        host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        host.reach(&tunnel, &mut go_on).unwrap();
+        host.cleanup(&mut go_on).unwrap();
+        drop(device);
+        assert_same(&before, &snapshot());
+    });
+}
+
+#[test]
+fn a_server_switch_changes_one_element_of_a_set() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let mut guard = guard();
+        host.reach(&Desired::Blocked(guard.clone()), &mut go_on)
+            .unwrap();
+        guard.endpoints.retain(|endpoint| endpoint.ip.is_ipv6());
+        let plan = host.reach(&Desired::Blocked(guard), &mut go_on).unwrap();
+        let text = plan.to_string();
+        assert_eq!(
+            text,
+            "~ endpoints inet.servers4(+0 -2) inet.peers4(+0 -2) netdev.servers4(+0 -2)\n"
+        );
+        drop(far.take());
+        assert!(
+            as_uid(crate::support::ENGINE, || crate::support::connect(
+                crate::support::SERVER,
+                443
+            ))
+            .is_err()
+        );
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn the_reverse_of_a_plan_undoes_it() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let blocked = Desired::Blocked(guard());
+        host.reach(&blocked, &mut go_on).unwrap();
+        let desired = tunnel(&mut host);
+        let plan = host.reach(&desired, &mut go_on).unwrap();
+        host.apply(&plan.reversed(), &mut go_on).unwrap();
+        host.verify(&blocked).unwrap();
+        assert!(matches!(
+            host.verify(&desired),
+            Err(ReachError::Drift { .. })
+        ));
+    });
+}
+
+/// Kills a child before and after every effect on the way to the tunnel and, from
+/// there, to the open host. Each time the wire stays silent as soon as the filter
+/// has been set, the next process gets everywhere, and removes all there is.
+#[test]
+fn killed_at_any_point_the_host_stays_closed_and_recovers() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let before = snapshot();
+        let objects_before = objects();
+        let mut cut = 0;
+        loop {
+            let finished = in_child(|| way_in_and_out(cut));
+            if finished {
+                break;
+            }
+            if cut > 0 && Host::open().unwrap().observe().unwrap().is_filtered() {
+                drop(far.take());
+                crate::support::probe_everything();
+                assert_eq!(far.take(), [], "cut {cut}");
+            }
+            let mut host = Host::open().unwrap();
+            host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+            let device = device();
+            let desired = tunnel(&mut host);
+            host.reach(&desired, &mut go_on).unwrap();
+            drop(device);
+            host.cleanup(&mut go_on).unwrap();
+            assert_same(&objects_before, &objects());
+            cut += 1;
+        }
+        assert_same(&before, &snapshot());
+        assert!(cut > 80, "only {cut} places to be killed at");
+    });
+}
+
+/// Every change there is; dies at the given point.
+fn way_in_and_out(cut: usize) {
+    let mut passed = 0;
+    let mut progress = |_: Point<'_>| {
+        if passed == cut {
+            die(Signal::KILL);
+        }
+        passed += 1;
+        true
+    };
+    let mut host = Host::open().unwrap();
+    host.reach(&Desired::Blocked(guard()), &mut progress)
+        .unwrap();
+    let _device = device();
+    let desired = tunnel(&mut host);
+    host.reach(&desired, &mut progress).unwrap();
+    host.cleanup(&mut progress).unwrap();
+}
+
+#[test]
+fn a_plan_can_be_stopped_and_taken_up_again() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let blocked = Desired::Blocked(guard());
+        let mut left = 5;
+        let mut stop = |_: Point<'_>| {
+            left -= 1;
+            left > 0
+        };
+        let error = host.reach(&blocked, &mut stop).unwrap_err();
+        assert!(matches!(error, ReachError::Apply(_)), "{error}");
+        host.reach(&blocked, &mut go_on).unwrap();
+    });
+}
+
+#[test]
+fn a_tunnel_needs_its_link() {
+    in_namespace(|| {
+        let mut host = Host::open().unwrap();
+        let desired = tunnel(&mut host);
+        let error = host.reach(&desired, &mut go_on).unwrap_err();
+        assert!(
+            matches!(error, ReachError::Plan(HostError::NoLink)),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn a_link_of_that_name_made_by_others_is_left_alone() {
+    in_namespace(|| {
+        run("ip", "link add vpnm0 type veth peer name other0");
+        let mut host = Host::open().unwrap();
+        let desired = tunnel(&mut host);
+        let error = host.reach(&desired, &mut go_on).unwrap_err();
+        assert!(
+            matches!(error, ReachError::Plan(HostError::ForeignLink { .. })),
+            "{error}"
+        );
+        let options = vpnm_host::tun::Options {
+            owner: 1,
+            multi_queue: false,
+        };
+        let error = vpnm_host::tun::open(options).unwrap_err();
+        assert!(
+            matches!(error, vpnm_host::tun::TunError::Foreign),
+            "{error}"
+        );
+        host.cleanup(&mut go_on).unwrap();
+        run("ip", "link show dev vpnm0");
+    });
+}
+
+#[test]
+fn a_second_device_is_told_that_the_first_is_in_use() {
+    in_namespace(|| {
+        let _first = device();
+        let options = vpnm_host::tun::Options {
+            owner: crate::support::ENGINE,
+            multi_queue: false,
+        };
+        let error = vpnm_host::tun::open(options).unwrap_err();
+        assert!(matches!(error, vpnm_host::tun::TunError::Busy), "{error}");
+    });
+}
+
+#[test]
+fn what_one_daemon_owns_no_other_changes() {
+    in_namespace(|| {
+        let mut first = Host::open().unwrap();
+        first.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        if !first.capabilities().ownership {
+            println!("SKIP this kernel knows no owners of tables");
+            return;
+        }
+        let mut second = Host::open().unwrap();
+        let error = second.cleanup(&mut go_on).unwrap_err();
+        assert!(
+            matches!(error, ReachError::Plan(HostError::Owned { .. })),
+            "{error}"
+        );
+        drop(first);
+        let plan = second
+            .reach(&Desired::Blocked(guard()), &mut go_on)
+            .unwrap();
+        assert_eq!(plan.to_string(), "~ filter adopted\n");
+    });
+}

@@ -1,0 +1,150 @@
+//! What others do to the host is seen, and undone.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Far, device, go_on, guard, in_namespace, run, tunnel};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use vpnm_host::{Change, Desired, Host, Watch};
+
+/// Waits for the first change that is not of one of the kinds to pass over.
+fn next(watch: &mut Watch, pass_over: &[Change]) -> Vec<Change> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline {
+        let mut fds = [PollFd::new(watch, PollFlags::IN)];
+        let patience = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        rustix::event::poll(&mut fds, Some(&patience)).unwrap();
+        let mut changes = watch.read().unwrap();
+        changes.retain(|change| !pass_over.contains(change));
+        if !changes.is_empty() {
+            return changes;
+        }
+    }
+    panic!("nothing was seen");
+}
+
+/// Breaks something, expects to see it, repairs it, and looks at the result.
+fn is_repaired(host: &mut Host, desired: &Desired, seen: Change, breaking: &[&str]) {
+    let mut watch = Watch::open().unwrap();
+    for command in breaking {
+        let (program, arguments) = command.split_once(' ').unwrap();
+        run(program, arguments);
+    }
+    let changes = next(&mut watch, &[]);
+    assert!(changes.contains(&seen), "{breaking:?}: {changes:?}");
+    let plan = host.reach(desired, &mut go_on).unwrap();
+    assert!(!plan.is_empty(), "{breaking:?} did no harm");
+    host.verify(desired).unwrap();
+}
+
+#[test]
+fn every_kind_of_damage_is_seen_and_repaired() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        let mut repairs = |seen, breaking: &[&str]| {
+            is_repaired(&mut host, &desired, seen, breaking);
+        };
+        repairs(
+            Change::Rule,
+            &["ip rule flush", "ip rule add pref 32766 lookup main"],
+        );
+        repairs(Change::Rule, &["ip -6 rule del pref 7619"]);
+        repairs(
+            Change::Rule,
+            &["ip rule add pref 7600 lookup 99 protocol 118"],
+        );
+        repairs(Change::Route, &["ip route flush table 7670"]);
+        repairs(
+            Change::Route,
+            &["ip -6 route del unreachable default table 7670"],
+        );
+        repairs(
+            Change::Route,
+            &["ip route add 203.0.113.0/24 dev eth0 table 7670"],
+        );
+        repairs(Change::Link, &["ip link set vpnm0 down"]);
+        repairs(Change::Link, &["ip link set vpnm0 mtu 1400"]);
+        repairs(Change::Address, &["ip addr del 198.18.76.70/32 dev vpnm0"]);
+        repairs(
+            Change::Link,
+            &["ip link add late0 type veth peer name late1"],
+        );
+        repairs(Change::Link, &["ip link del late0"]);
+        repairs(
+            Change::Link,
+            &["ip link set eth0 down", "ip link set eth0 name wan0"],
+        );
+    });
+}
+
+#[test]
+fn a_foreign_flush_of_the_packet_filter_does_nothing_or_is_repaired() {
+    in_namespace(|| {
+        let mut host = Host::open().unwrap();
+        let desired = Desired::Blocked(guard());
+        host.reach(&desired, &mut go_on).unwrap();
+        run("nft", "flush ruleset");
+        let plan = host.reach(&desired, &mut go_on).unwrap();
+        assert_eq!(plan.is_empty(), host.capabilities().ownership, "{plan}");
+    });
+}
+
+#[test]
+fn tables_without_an_owner_are_seen_to_go_and_made_anew() {
+    in_namespace(|| {
+        let desired = Desired::Blocked(guard());
+        Host::open().unwrap().reach(&desired, &mut go_on).unwrap();
+        let mut watch = Watch::open().unwrap();
+        run("nft", "flush ruleset");
+        assert_eq!(next(&mut watch, &[]), [Change::Filter]);
+        let mut host = Host::open().unwrap();
+        let plan = host.reach(&desired, &mut go_on).unwrap();
+        assert!(plan.to_string().starts_with("+ filter inet"), "{plan}");
+    });
+}
+
+#[test]
+fn a_changed_rule_is_noticed() {
+    in_namespace(|| {
+        run("ip", "link add eth0 type veth peer name far0");
+        let desired = Desired::Blocked(guard());
+        Host::open().unwrap().reach(&desired, &mut go_on).unwrap();
+        for change in [
+            "add rule inet vpnm output accept",
+            "insert rule inet vpnm output ip daddr 203.0.113.9 accept",
+            "add element inet vpnm servers4 { 1000 . 203.0.113.9 . tcp . 443 }",
+            "add chain inet vpnm output { policy accept ; }",
+            "add chain inet vpnm another",
+            "add set inet vpnm another { type mark ; }",
+            "flush chain inet vpnm output",
+            "delete table netdev vpnm",
+            "add table arp vpnm",
+        ] {
+            run("nft", change);
+            let mut host = Host::open().unwrap();
+            let plan = host.reach(&desired, &mut go_on).unwrap();
+            assert!(!plan.to_string().contains("adopted"), "{change}: {plan}");
+        }
+    });
+}
+
+#[test]
+fn what_does_not_concern_us_wakes_nobody() {
+    in_namespace(|| {
+        run("ip", "link add eth0 type veth peer name far0");
+        run("ip", "link set eth0 up");
+        let mut watch = Watch::open().unwrap();
+        run("nft", "add table inet foreign");
+        run("ip", "route add 203.0.113.0/24 dev eth0");
+        assert_eq!(watch.read().unwrap(), []);
+        run("ip", "route add default dev eth0");
+        assert_eq!(next(&mut watch, &[]), [Change::Route]);
+        assert_eq!(watch.read().unwrap(), []);
+    });
+}
