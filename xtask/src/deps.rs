@@ -1,11 +1,13 @@
 //! Licences and sources of everything that is linked.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use spdx::{Expression, LicenseReq};
 
 use crate::output;
-use crate::workspace::{Package, Workspace};
+use crate::workspace::{Linked, Workspace};
 
 /// The most crates, other than our own, that may take part in the binary.
 const BUDGET: usize = 160;
@@ -15,7 +17,6 @@ const BUDGET: usize = 160;
 struct Policy {
     licenses: Licenses,
     bans: Bans,
-    sources: Sources,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,31 +35,23 @@ struct Ban {
     reason: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Sources {
-    allow_registry: Vec<String>,
-}
-
 /// Holds every crate of the binary against deny.toml.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let text = std::fs::read_to_string(workspace.root().join("deny.toml")).context("deny.toml")?;
     let policy: Policy = toml::from_str(&text).context("deny.toml")?;
-    let metadata = workspace.metadata()?;
-    let linked = metadata.linked_into("vpnm");
-    let mut faults: Vec<String> = linked
-        .iter()
-        .flat_map(|package| policy.faults(package))
-        .collect();
-    let own: Vec<&str> = metadata
-        .members()
-        .map(|member| member.name.as_str())
-        .collect();
-    for member in metadata.members() {
+    let linked = workspace.linked_into("vpnm")?;
+    let (own, foreign): (Vec<&Linked>, Vec<&Linked>) = linked.iter().partition(|one| {
+        one.place
+            .as_deref()
+            .is_some_and(|place| Path::new(place).starts_with(workspace.root()))
+    });
+    let mut faults: Vec<String> = foreign.iter().flat_map(|one| policy.faults(one)).collect();
+    let own: Vec<&str> = own.iter().map(|one| one.name.as_str()).collect();
+    for member in workspace.metadata()?.members() {
         let loose = member.wildcards().filter(|name| !own.contains(name));
         faults.extend(loose.map(|name| format!("{} takes any version of {name}", member.name)));
     }
-    let foreign = linked.iter().filter(|one| one.source.is_some()).count();
+    let foreign = foreign.len();
     if foreign > BUDGET {
         faults.push(format!("{foreign} crates of others, {BUDGET} at most"));
     }
@@ -76,26 +69,16 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 }
 
 impl Policy {
-    fn faults(&self, package: &Package) -> Vec<String> {
-        let named = format!("{} {}", package.name, package.version);
+    fn faults(&self, linked: &Linked) -> Vec<String> {
+        let named = format!("{} {}", linked.name, linked.version);
         let mut faults = Vec::new();
-        match &package.license {
-            None => faults.push(format!("{named} names no licence")),
-            Some(license) if !self.allows(license) => {
-                faults.push(format!("{named} is under {license}"));
-            }
-            Some(_) => {}
+        if !self.allows(&linked.license) {
+            faults.push(format!("{named} is under \"{}\"", linked.license));
         }
-        if let Some(source) = &package.source
-            && !self
-                .sources
-                .allow_registry
-                .iter()
-                .any(|allowed| source == &format!("registry+{allowed}"))
-        {
-            faults.push(format!("{named} comes from {source}"));
+        if let Some(place) = &linked.place {
+            faults.push(format!("{named} comes from {place}"));
         }
-        if let Some(ban) = self.bans.deny.iter().find(|ban| ban.name == package.name) {
+        if let Some(ban) = self.bans.deny.iter().find(|ban| ban.name == linked.name) {
             faults.push(format!("{named} is banned: {}", ban.reason));
         }
         faults
@@ -122,7 +105,6 @@ mod tests {
         toml::from_str(
             r#"
             licenses.allow = ["MIT", "Apache-2.0", "ISC"]
-            sources.allow-registry = ["https://registry.example"]
             bans.deny = [{ name = "openssl", reason = "one provider of cryptography" }]
             "#,
         )
@@ -136,5 +118,23 @@ mod tests {
         assert!(policy().allows("ISC AND (Apache-2.0 OR BSD-3-Clause)"));
         assert!(!policy().allows("MIT AND GPL-3.0-only"));
         assert!(!policy().allows("something else"));
+        assert!(!policy().allows(""));
+    }
+
+    #[test]
+    fn bans_and_places_are_seen() {
+        let linked = |name: &str, place: Option<&str>| Linked {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            license: "MIT".to_owned(),
+            place: place.map(str::to_owned),
+        };
+        assert!(policy().faults(&linked("serde", None)).is_empty());
+        assert_eq!(
+            policy()
+                .faults(&linked("openssl", Some("/elsewhere")))
+                .len(),
+            2
+        );
     }
 }

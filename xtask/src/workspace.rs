@@ -1,13 +1,16 @@
 //! The workspace as cargo sees it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::run;
+
+/// What is linked on other platforms is not looked at.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// The workspace this task belongs to.
 #[derive(Debug)]
@@ -21,18 +24,13 @@ pub(crate) struct Metadata {
     packages: Vec<Package>,
     workspace_members: Vec<String>,
     target_directory: PathBuf,
-    resolve: Resolve,
 }
 
-/// A crate.
+/// A crate of ours.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Package {
     id: String,
     pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) license: Option<String>,
-    /// Where it comes from; `None` for our own.
-    pub(crate) source: Option<String>,
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
 }
@@ -43,28 +41,6 @@ struct Dependency {
     /// `None` for what is linked, else "dev" or "build".
     kind: Option<String>,
     req: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<NodeDependency>,
-}
-
-#[derive(Debug, Deserialize)]
-struct NodeDependency {
-    pkg: String,
-    dep_kinds: Vec<DependencyKind>,
-}
-
-#[derive(Debug, Deserialize)]
-struct DependencyKind {
-    kind: Option<String>,
 }
 
 impl Workspace {
@@ -112,10 +88,75 @@ impl Workspace {
         Ok(files)
     }
 
-    /// Asks cargo.
+    /// Everything that is linked into `package` or runs while it is built, the
+    /// package itself included.
+    pub(crate) fn linked_into(&self, package: &str) -> Result<Vec<Linked>> {
+        let text = run::read(&mut self.cargo(&[
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal,build",
+            "--target",
+            PLATFORM,
+            "--prefix",
+            "none",
+            "--format",
+            "{p}\t{l}",
+            "--locked",
+        ]))?;
+        let lines: BTreeSet<&str> = text
+            .lines()
+            .map(|line| line.strip_suffix(" (*)").unwrap_or(line))
+            .collect();
+        lines.into_iter().map(Linked::parse).collect()
+    }
+
+    /// Asks cargo about our own crates.
     pub(crate) fn metadata(&self) -> Result<Metadata> {
-        let text = run::read(&mut self.cargo(&["metadata", "--format-version", "1", "--locked"]))?;
+        let text = run::read(&mut self.cargo(&[
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--no-deps",
+        ]))?;
         serde_json::from_str(&text).context("the output of cargo metadata has another form")
+    }
+}
+
+/// A crate that takes part in a binary.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Linked {
+    /// Name and version.
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// The licence expression; may be empty.
+    pub(crate) license: String,
+    /// Where it comes from, if not from crates.io: a directory or a repository.
+    pub(crate) place: Option<String>,
+}
+
+impl Linked {
+    /// Reads `NAME vVERSION [(PLACE)] [(proc-macro)]<TAB>LICENCE`.
+    fn parse(line: &str) -> Result<Self> {
+        let (package, license) = line.split_once('\t').context("a line of cargo tree")?;
+        let mut words = package.splitn(3, ' ');
+        let (Some(name), Some(version)) = (words.next(), words.next()) else {
+            bail!("cargo tree named no version: {line}");
+        };
+        let place = words
+            .next()
+            .into_iter()
+            .flat_map(|rest| rest.split(['(', ')']))
+            .map(str::trim)
+            .find(|part| !part.is_empty() && *part != "proc-macro");
+        Ok(Self {
+            name: name.to_owned(),
+            version: version.trim_start_matches('v').to_owned(),
+            license: license.to_owned(),
+            place: place.map(str::to_owned),
+        })
     }
 }
 
@@ -130,47 +171,6 @@ impl Metadata {
     /// Where cargo builds.
     pub(crate) fn target_directory(&self) -> &Path {
         &self.target_directory
-    }
-
-    /// Everything that is linked into `root` or runs while it is built, itself
-    /// included, by name and version.
-    pub(crate) fn linked_into(&self, root: &str) -> Vec<&Package> {
-        let nodes: BTreeMap<&str, &Node> = self
-            .resolve
-            .nodes
-            .iter()
-            .map(|node| (node.id.as_str(), node))
-            .collect();
-        let mut waiting: Vec<&str> = self
-            .members()
-            .filter(|package| package.name == root)
-            .map(|package| package.id.as_str())
-            .collect();
-        let mut seen: Vec<&str> = Vec::new();
-        while let Some(id) = waiting.pop() {
-            if seen.contains(&id) {
-                continue;
-            }
-            seen.push(id);
-            let linked = nodes
-                .get(id)
-                .into_iter()
-                .flat_map(|node| &node.deps)
-                .filter(|dependency| {
-                    dependency
-                        .dep_kinds
-                        .iter()
-                        .any(|kind| kind.kind.as_deref() != Some("dev"))
-                });
-            waiting.extend(linked.map(|dependency| dependency.pkg.as_str()));
-        }
-        let mut found: Vec<&Package> = self
-            .packages
-            .iter()
-            .filter(|package| seen.contains(&package.id.as_str()))
-            .collect();
-        found.sort_by_key(|package| (&package.name, &package.version));
-        found
     }
 }
 
@@ -194,5 +194,28 @@ impl Package {
             .iter()
             .filter(|dependency| dependency.req == "*")
             .map(|dependency| dependency.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Linked;
+
+    #[test]
+    fn a_line_of_cargo_tree() {
+        let found = Linked::parse("serde_derive v1.0.2 (proc-macro)\tMIT OR Apache-2.0").unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.version.as_str()),
+            ("serde_derive", "1.0.2")
+        );
+        assert_eq!(
+            (found.license.as_str(), found.place),
+            ("MIT OR Apache-2.0", None)
+        );
+        let own = Linked::parse("anyd v0.1.0 (/src/anyd) (proc-macro)\tMIT").unwrap();
+        assert_eq!(own.place.as_deref(), Some("/src/anyd"));
+        let git = Linked::parse("x v1.0.0 (https://example.org/x#abc)\t").unwrap();
+        assert_eq!(git.place.as_deref(), Some("https://example.org/x#abc"));
+        assert!(Linked::parse("nonsense").is_err());
     }
 }

@@ -60,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vpnm-world",
         ],
     ),
+    ("vpnm-bench", &["vpnm-world"]),
     ("xtask", &[]),
 ];
 
