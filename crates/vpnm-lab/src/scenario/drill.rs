@@ -78,7 +78,7 @@ pub fn run(
     drill.steps(row.attack, share)?;
     let attempts = drill.prober.take().context("the prober is gone")?.stop();
     let tally = drill.session.capture().tally()?.since(&protected);
-    let lines = Line::of(row, &attempts, &tally);
+    let lines = Line::of(row.number, row.name, &attempts, &tally);
     if protection == Protection::Product && tally.leaked() == 0 {
         drill.finish(&protected)?;
     }

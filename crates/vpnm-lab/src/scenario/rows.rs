@@ -340,3 +340,18 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_numbered_once_and_in_order() {
+        assert!(ROWS.windows(2).all(|pair| pair[0].number < pair[1].number));
+    }
+
+    #[test]
+    fn every_row_attacks() {
+        assert!(ROWS.iter().all(|row| !row.attack.is_empty()));
+    }
+}
