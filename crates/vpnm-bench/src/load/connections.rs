@@ -1,0 +1,76 @@
+//! Connections that are opened, used once and closed.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, timeout};
+
+use crate::place::Place;
+use crate::target::{ANSWER, address};
+
+/// How many connections run at the same time.
+const CONCURRENT: usize = 32;
+/// A connection that takes longer has got stuck.
+const STUCK: Duration = Duration::from_secs(3);
+
+/// What became of the connections.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rate {
+    /// Completed per second.
+    pub(crate) per_second: f64,
+    /// Never completed.
+    pub(crate) stuck: u32,
+}
+
+/// Opens connections for as long as `time`.
+pub(crate) fn connections(place: &Place, time: Duration) -> anyhow::Result<Rate> {
+    let rate = place.on_client(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(LocalSet::new().block_on(&runtime, all(time)))
+    })?;
+    rate.join()
+        .map_err(|_| anyhow::anyhow!("a load panicked"))?
+}
+
+async fn all(time: Duration) -> Rate {
+    let start = Instant::now();
+    let end = start + time;
+    let tasks: Vec<_> = (0..CONCURRENT)
+        .map(|_| spawn_local(one_after_another(end)))
+        .collect();
+    let (mut done, mut stuck) = (0_u32, 0_u32);
+    for task in tasks {
+        let (completed, failed) = task.await.unwrap_or((0, 1));
+        done += completed;
+        stuck += failed;
+    }
+    Rate {
+        per_second: f64::from(done) / time.as_secs_f64(),
+        stuck,
+    }
+}
+
+async fn one_after_another(end: Instant) -> (u32, u32) {
+    let (mut done, mut stuck) = (0, 0);
+    while Instant::now() < end {
+        match timeout(STUCK, once()).await {
+            Ok(Ok(())) => done += 1,
+            Ok(Err(_)) | Err(_) => stuck += 1,
+        }
+    }
+    (done, stuck)
+}
+
+async fn once() -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address(ANSWER)).await?;
+    stream.set_nodelay(true)?;
+    stream.write_u8(1).await?;
+    stream.read_u8().await?;
+    // The server closes first, as HTTP/1.0 servers do.
+    let mut end = [0; 1];
+    stream.read(&mut end).await.map(drop)
+}

@@ -1,0 +1,28 @@
+//! Measures the TUN engine beside its peers.
+//!
+//! Client and server live in two network namespaces joined by one veth pair. Every
+//! engine under test opens a TUN device in the client's, speaks SOCKS 5 to the same
+//! server in the other's, and carries the same loads. Rounds are interleaved, so that
+//! a noisy machine is noisy for all; what is reported are medians and ratios.
+
+mod arguments;
+mod engines;
+mod load;
+mod place;
+mod processor;
+mod report;
+mod run;
+mod statistics;
+mod target;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match arguments::parse(std::env::args_os().skip(1)).and_then(run::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

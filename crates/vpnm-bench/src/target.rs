@@ -1,0 +1,187 @@
+//! The far side: a SOCKS 5 proxy whose destinations are services of its own, so that no
+//! further hop is measured, and the same services without the proxy.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use anyhow::Context as _;
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::place::{PROXY, PROXY_PORT, Place, TARGET};
+
+/// Sends back what it reads.
+pub(crate) const ECHO: u16 = 7;
+/// Discards what it reads.
+pub(crate) const SINK: u16 = 9;
+/// Answers one byte with one byte and closes.
+pub(crate) const ANSWER: u16 = 13;
+/// Sends without end.
+pub(crate) const SOURCE: u16 = 19;
+
+/// Bytes moved per system call.
+const CHUNK: usize = 512 * 1024;
+
+/// Starts everything on a thread of the server's; returns once it listens.
+pub(crate) fn start(place: &Place) -> anyhow::Result<()> {
+    let (ready, listening) = sync_channel(1);
+    place.on_server(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        LocalSet::new()
+            .block_on(&runtime, serve(ready))
+            .context("the target failed")
+    })?;
+    listening.recv().context("the target did not start")
+}
+
+async fn serve(ready: SyncSender<()>) -> io::Result<()> {
+    for port in [ECHO, SINK, ANSWER, SOURCE] {
+        let listener = TcpListener::bind((TARGET, port)).await?;
+        spawn_local(accept(listener, move |stream| service(stream, port)));
+    }
+    let echo = UdpSocket::bind((TARGET, ECHO)).await?;
+    spawn_local(echo_datagrams(Rc::new(echo)));
+    let proxy = TcpListener::bind((PROXY, PROXY_PORT)).await?;
+    ready.send(()).map_err(io::Error::other)?;
+    accept(proxy, proxied).await
+}
+
+async fn accept<F: Future<Output = io::Result<()>> + 'static>(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream) -> F,
+) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        spawn_local(serve(stream));
+    }
+}
+
+async fn service(stream: TcpStream, port: u16) -> io::Result<()> {
+    match port {
+        ECHO => echo(stream).await,
+        SINK => sink(stream).await,
+        ANSWER => answer(stream).await,
+        SOURCE => source(stream).await,
+        _ => Ok(()),
+    }
+}
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        stream.write_all(bytes).await?;
+    }
+}
+
+/// Discards in the kernel (`MSG_TRUNC`), so that the server costs as little as possible.
+async fn sink(stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let discard = || Ok(rustix::net::recv(&stream, &mut *buffer, RecvFlags::TRUNC)?);
+        let (_, count) = stream.async_io(Interest::READABLE, discard).await?;
+        if count == 0 {
+            return Ok(());
+        }
+    }
+}
+
+async fn source(mut stream: TcpStream) -> io::Result<()> {
+    let chunk = vec![0x55; CHUNK];
+    loop {
+        stream.write_all(&chunk).await?;
+    }
+}
+
+async fn answer(mut stream: TcpStream) -> io::Result<()> {
+    stream.read_u8().await?;
+    stream.write_u8(1).await?;
+    stream.shutdown().await
+}
+
+async fn echo_datagrams(socket: Rc<UdpSocket>) -> io::Result<()> {
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let (count, from) = socket.recv_from(&mut buffer).await?;
+        drop(socket.try_send_to(buffer.get(..count).unwrap_or_default(), from));
+    }
+}
+
+/// One client of the proxy (RFC 1928, without authentication).
+async fn proxied(mut stream: TcpStream) -> io::Result<()> {
+    let [_, methods] = read(&mut stream).await?;
+    let mut offered = [0; 255];
+    stream
+        .read_exact(offered.get_mut(..usize::from(methods)).unwrap_or_default())
+        .await?;
+    stream.write_all(&[5, 0]).await?;
+    let [_, command, _, kind] = read(&mut stream).await?;
+    let length = match kind {
+        1 => 4,
+        4 => 16,
+        _ => usize::from(stream.read_u8().await?),
+    };
+    let mut address = [0; 255];
+    stream
+        .read_exact(address.get_mut(..length).unwrap_or_default())
+        .await?;
+    let port = u16::from_be_bytes(read(&mut stream).await?);
+    match command {
+        1 => connect(stream, port).await,
+        3 => associate(stream).await,
+        _ => refuse(stream, 7).await,
+    }
+}
+
+async fn connect(mut stream: TcpStream, port: u16) -> io::Result<()> {
+    if ![ECHO, SINK, ANSWER, SOURCE].contains(&port) {
+        return refuse(stream, 5).await;
+    }
+    stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    service(stream, port).await
+}
+
+async fn refuse(mut stream: TcpStream, reply: u8) -> io::Result<()> {
+    stream.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]).await
+}
+
+async fn associate(mut stream: TcpStream) -> io::Result<()> {
+    let relay = Rc::new(UdpSocket::bind((PROXY, 0)).await?);
+    let SocketAddr::V4(local) = relay.local_addr()? else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    let ip: Ipv4Addr = *local.ip();
+    let mut reply = vec![5, 0, 0, 1];
+    reply.extend(ip.octets());
+    reply.extend(local.port().to_be_bytes());
+    stream.write_all(&reply).await?;
+    // A relayed datagram is answered with itself: its header names where it went, which
+    // is where the answer comes from.
+    let relaying = spawn_local(echo_datagrams(Rc::clone(&relay)));
+    let mut end = [0; 1];
+    let ended = stream.read(&mut end).await;
+    relaying.abort();
+    ended.map(drop)
+}
+
+async fn read<const N: usize>(stream: &mut TcpStream) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// Where a load connects to.
+pub(crate) fn address(port: u16) -> SocketAddr {
+    let ip: IpAddr = TARGET;
+    SocketAddr::new(ip, port)
+}
