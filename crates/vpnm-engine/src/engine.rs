@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use vpnm_api::engine::{EngineConfig, Established, Health};
+use vpnm_api::engine::{EngineConfig, EngineError, Established, Health};
 use vpnm_api::{Code, Failure, Profile, Traffic};
 use vpnm_dns::Path;
 use vpnm_proxy::{Dialer, Outbound};
@@ -32,6 +32,8 @@ pub struct Engine {
     dialer: Arc<BypassDialer>,
     exit: Rc<Exit>,
     plant: RefCell<Option<Plant>>,
+    /// Whether the device that was being served is gone.
+    device: watch::Sender<bool>,
 }
 
 /// What exists once the engine was started.
@@ -41,7 +43,6 @@ struct Plant {
     names: Names,
     monitor: Rc<Monitor>,
     counters: Arc<Counters>,
-    device: watch::Receiver<bool>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -63,6 +64,7 @@ impl Engine {
             dialer: Arc::default(),
             exit: Rc::default(),
             plant: RefCell::default(),
+            device: watch::Sender::new(false),
         }
     }
 
@@ -71,22 +73,26 @@ impl Engine {
     /// The first descriptor is the device's queue, all others are listeners.
     ///
     /// # Errors
-    /// [`Failure`] when started before, or when a descriptor cannot be used.
-    pub fn start(&self, config: &EngineConfig, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+    /// When started before, or when a descriptor or a resolver cannot be used.
+    pub fn start(
+        &self,
+        config: &EngineConfig,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), EngineError> {
         if self.plant.borrow().is_some() {
-            return Err(unusable("the engine was started before"));
+            return Err(EngineError::AlreadyStarted);
         }
         let mut descriptors = descriptors.into_iter();
         let device = descriptors.next();
-        let device = device.ok_or_else(|| unusable("the device's descriptor is missing"))?;
-        let listeners = Listeners::new(descriptors.collect()).map_err(unusable)?;
+        let device = device.ok_or_else(|| wrong("the device's is missing"))?;
+        let listeners = Listeners::new(descriptors.collect()).map_err(wrong)?;
         let endpoints = config
             .dns
             .iter()
             .map(|upstream| Endpoint::new(upstream, &self.roots));
         let endpoints: Rc<[Endpoint]> = endpoints.collect::<Result<_, _>>().map_err(unusable)?;
         if endpoints.is_empty() {
-            return Err(Failure::new(Code::Settings, "there is no resolver"));
+            return Err(failed(Failure::new(Code::Settings, "there is no resolver")));
         }
         let shell = netshell::Config::new(config.mtu).map_err(unusable)?;
         let plant = self.build(endpoints, shell, device, listeners);
@@ -112,7 +118,7 @@ impl Engine {
             Naming::default(),
         );
         listeners.serve(&names);
-        let (gone, device_gone) = watch::channel(false);
+        let gone = self.device.clone();
         let serving = tokio::task::spawn_local(async move {
             let ended = netshell::run(device, shell, Rc::new(dispatcher)).await;
             tracing::error!(?ended, "the device is gone");
@@ -126,7 +132,6 @@ impl Engine {
             names,
             monitor,
             counters,
-            device: device_gone,
             tasks: [
                 serving.abort_handle(),
                 timing.abort_handle(),
@@ -140,9 +145,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Code::NameNotFound`], or why no resolver could be asked.
-    pub async fn resolve(&self, host: &Domain) -> Result<Vec<IpAddr>, Failure> {
+    pub async fn resolve(&self, host: &Domain) -> Result<Vec<IpAddr>, EngineError> {
         let endpoints = self.endpoints()?;
-        check::resolve(&self.dialer, host, &endpoints).await
+        let found = check::resolve(&self.dialer, host, &endpoints).await;
+        found.map_err(failed)
     }
 
     /// Builds the way out that the profile describes, proves that answers come back
@@ -154,17 +160,17 @@ impl Engine {
         &self,
         profile: &Profile,
         server: &[IpAddr],
-    ) -> Result<Established, Failure> {
+    ) -> Result<Established, EngineError> {
         let endpoints = self.endpoints()?;
         let port = profile.server.port;
         let server: Vec<_> = server.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         let dialer = Arc::clone(&self.dialer) as Arc<dyn Dialer>;
         let first = server.first().copied();
         let outbound = Outbound::new(profile, server, dialer, Arc::clone(&self.roots))
-            .map_err(|error| fault::of_outbound(&error))?;
-        let verified = check::verify(&outbound, &endpoints).await?;
+            .map_err(|error| failed(fault::of_outbound(&error)))?;
+        let verified = check::verify(&outbound, &endpoints).await.map_err(failed)?;
         let via = self.dialer.last().or(first);
-        let via = via.ok_or_else(|| Failure::from(Code::NameNotFound))?;
+        let via = via.ok_or_else(|| failed(Code::NameNotFound.into()))?;
         self.exit.replace(Some(outbound));
         if let Some(plant) = &*self.plant.borrow() {
             plant.monitor.reset();
@@ -189,32 +195,26 @@ impl Engine {
     /// Health and traffic from now on.
     ///
     /// # Errors
-    /// [`Failure`] before the engine was started.
-    pub fn watch(&self) -> Result<Watch, Failure> {
+    /// [`EngineError::NotStarted`].
+    pub fn watch(&self) -> Result<Watch, EngineError> {
         let plant = self.plant.borrow();
-        let plant = plant.as_ref().ok_or_else(not_started)?;
+        let plant = plant.as_ref().ok_or(EngineError::NotStarted)?;
         Ok(Watch {
             condition: plant.monitor.subscribe(),
             counters: Arc::clone(&plant.counters),
         })
     }
 
-    /// Waits until the device is gone, which ends the engine's use.
+    /// Waits until the device that is served is gone, which ends the engine's use.
     pub async fn device_gone(&self) {
-        let device = self
-            .plant
-            .borrow()
-            .as_ref()
-            .map(|plant| plant.device.clone());
-        if let Some(mut device) = device {
-            // An error means that its task ended without a word: gone as well.
-            let _ended = device.wait_for(|gone| *gone).await;
-        }
+        let mut device = self.device.subscribe();
+        // An error would mean that the engine itself is gone.
+        let _gone = device.wait_for(|gone| *gone).await;
     }
 
-    fn endpoints(&self) -> Result<Rc<[Endpoint]>, Failure> {
+    fn endpoints(&self) -> Result<Rc<[Endpoint]>, EngineError> {
         let plant = self.plant.borrow();
-        let plant = plant.as_ref().ok_or_else(not_started)?;
+        let plant = plant.as_ref().ok_or(EngineError::NotStarted)?;
         Ok(Rc::clone(&plant.endpoints))
     }
 }
@@ -263,10 +263,16 @@ fn seed() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-fn unusable(why: impl ToString) -> Failure {
-    Failure::new(Code::EngineStart, why.to_string())
+fn failed(failure: Failure) -> EngineError {
+    EngineError::Failed { failure }
 }
 
-fn not_started() -> Failure {
-    unusable("the engine was not started")
+fn unusable(why: impl ToString) -> EngineError {
+    failed(Failure::new(Code::EngineStart, why.to_string()))
+}
+
+fn wrong(why: impl ToString) -> EngineError {
+    EngineError::Descriptors {
+        reason: why.to_string().into(),
+    }
 }

@@ -6,6 +6,7 @@
 //! that started it.
 
 pub mod check;
+pub mod control;
 mod datagram_relay;
 pub mod device;
 pub mod dialer;
@@ -18,6 +19,9 @@ pub mod health;
 pub mod monitor;
 pub mod names;
 pub mod netshell;
+pub mod process;
 pub mod roots;
 pub mod sandbox;
 pub mod tun2socks;
+
+pub use process::main;

@@ -148,6 +148,11 @@ pub const ALLOWED: &[Entry] = &[
         "epoll_pwait",
         "the event loop, where epoll_wait does not exist"
     ),
+    always!(
+        SYS_ppoll,
+        "ppoll",
+        "whether the daemon has hung up, without waiting"
+    ),
     rare!(
         SYS_epoll_create1,
         "epoll_create1",
@@ -225,6 +230,12 @@ pub const ALLOWED: &[Entry] = &[
         SYS_geteuid,
         "geteuid",
         "the control service names its own user"
+    ),
+    always!(
+        SYS_prlimit64,
+        "prlimit64",
+        Argument::OneOf(0, &[0]),
+        "the control service reads its own limit of descriptors"
     ),
     // Ending.
     rare!(
