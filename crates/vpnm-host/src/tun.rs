@@ -2,7 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::error::HostError;
 use crate::names::LINK;
+use crate::netlink::{Protocol, Socket};
+use crate::rtnl::{self, Link};
 use crate::sys;
 
 /// Packets the device's queue holds before it drops; a queue entry may be a
@@ -67,7 +70,12 @@ pub struct Device {
 /// [`TunError`]; [`TunError::Busy`] right after the death of an engine passes
 /// within milliseconds and is worth another try.
 pub fn open(options: Options) -> Result<Device, TunError> {
-    sys::tun::open(LINK, options)
+    // Asked for by name, a device that exists would be taken over.
+    match existing()? {
+        None => sys::tun::open(LINK, options),
+        Some(link) if is_held(&link) => Err(TunError::Busy),
+        Some(_) => Err(TunError::Foreign),
+    }
 }
 
 /// Creates a TUN device of another name, or attaches to one that exists. It is
@@ -89,5 +97,30 @@ pub fn open_named(name: &str, options: Options) -> Result<Device, TunError> {
 /// # Errors
 /// [`TunError`].
 pub fn attach_queue(options: Options) -> Result<Device, TunError> {
-    sys::tun::open(LINK, options)
+    match existing()? {
+        Some(link) if is_held(&link) => sys::tun::open(LINK, options),
+        Some(_) | None => Err(TunError::Foreign),
+    }
+}
+
+/// The link vpnm0 as it is before we touch it.
+fn existing() -> Result<Option<Link>, TunError> {
+    let links = Socket::open(Protocol::Route, 0)
+        .and_then(|mut socket| socket.query(&rtnl::links(), rtnl::decode_link));
+    let links = links.map_err(|failure| match failure.during("list network interfaces") {
+        HostError::Refused { source, .. } => TunError::Refused {
+            action: "look for",
+            source,
+        },
+        other => TunError::Refused {
+            action: "look for",
+            source: std::io::Error::other(other),
+        },
+    })?;
+    Ok(links.into_iter().find(|link| link.name == LINK))
+}
+
+/// A tunnel device that does not persist exists because a process has it open.
+fn is_held(link: &Link) -> bool {
+    link.tun.is_some_and(|tun| !tun.persistent)
 }

@@ -242,6 +242,62 @@ fn a_link_of_that_name_made_by_others_is_left_alone() {
 }
 
 #[test]
+fn a_persistent_device_of_others_is_left_as_it_is() {
+    in_namespace(|| {
+        run("ip", "tuntap add dev vpnm0 mode tun user 1000");
+        let before = run("ip", "-d link show dev vpnm0");
+        let options = vpnm_host::tun::Options {
+            owner: crate::support::ENGINE,
+            multi_queue: false,
+        };
+        let error = vpnm_host::tun::open(options).unwrap_err();
+        assert!(
+            matches!(error, vpnm_host::tun::TunError::Foreign),
+            "{error}"
+        );
+        let mut host = Host::open().unwrap();
+        host.cleanup(&mut go_on).unwrap();
+        assert_eq!(run("ip", "-d link show dev vpnm0"), before);
+    });
+}
+
+#[test]
+fn further_queues_join_a_device_that_has_room_for_them() {
+    in_namespace(|| {
+        let options = vpnm_host::tun::Options {
+            owner: crate::support::ENGINE,
+            multi_queue: true,
+        };
+        let _first = vpnm_host::tun::open(options).unwrap();
+        let _second = vpnm_host::tun::attach_queue(options).unwrap();
+        let link = run("ip", "-d link show dev vpnm0");
+        assert!(link.contains("multi_queue"), "{link}");
+    });
+}
+
+#[test]
+fn a_host_without_ipv6_on_its_links_gets_a_tunnel_for_ipv4_and_a_block_for_the_rest() {
+    in_namespace(|| {
+        let far = Far::connect();
+        for name in ["all", "default"] {
+            let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+            std::fs::write(path, "1").unwrap();
+        }
+        let before = snapshot();
+        let mut host = Host::open().unwrap();
+        let device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        crate::support::probe_everything();
+        assert_eq!(far.take(), []);
+        host.cleanup(&mut go_on).unwrap();
+        drop(device);
+        assert_same(&before, &snapshot());
+    });
+}
+
+#[test]
 fn a_second_device_is_told_that_the_first_is_in_use() {
     in_namespace(|| {
         let _first = device();

@@ -1,5 +1,6 @@
 //! A small world for each test: this host in a network namespace, and a far side
 //! in another one that records every frame that reaches it.
+
 mod far;
 mod probes;
 mod process;
