@@ -1,3 +1,39 @@
 //! The control plane of vpnm: tunnel state machine, journal, supervisor.
+//!
+//! [`run`] is the daemon: it reads the [`journal`], secures the machine if it is
+//! to be secured, starts the engine, and answers clients on `/run/vpnm/vpnmd.sock`
+//! until it is told to end. What is decided is decided in [`tsm`], which is pure;
+//! everything else here carries out and reports.
+//!
+//! ```text
+//!  clients ─▶ service ─▶ ┌───────┐ ─ effects ─▶ host_lane ─▶ journal, vpnm-host
+//!                        │ actor │                (a thread)
+//!  kernel ─▶ reconcile ─▶│  tsm  │ ─ effects ─▶ engine ─▶ the data plane's process
+//!                        └───────┘ ◀─ outcomes, exits, health ─┘
+//! ```
+//!
+//! The daemon parses no byte that came from the network: the engine does, in a
+//! process without rights, and what it says is typed and bounded.
 
+mod actor;
+mod cause;
+mod cleanup;
+mod clock;
+mod crc32;
+mod daemon;
+mod engine;
+mod failpoint;
+mod host_lane;
+pub mod journal;
+mod lock;
+mod reconcile;
+mod redirect;
+mod service;
+pub mod settings;
 pub mod tsm;
+mod uplink;
+
+pub use cleanup::{CleanupError, cleanup};
+pub use daemon::{DaemonError, Options, run};
+pub use lock::LockError;
+pub use reconcile::SubscribeError;

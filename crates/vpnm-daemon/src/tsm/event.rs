@@ -22,8 +22,11 @@ pub enum Event {
     TunLost,
     /// The host may differ from what was applied.
     Drift(Note),
-    /// Addresses or routes of the network below the tunnel changed.
+    /// Addresses or routes of the network below the tunnel are others: connections
+    /// made before lead nowhere.
     NetworkChanged,
+    /// The network below the tunnel is back, as it was before it went.
+    NetworkBack,
     /// The daemon is to end. The machine stays as secured as it is to be.
     Stop,
     /// Time passed.

@@ -74,16 +74,19 @@ impl Machine {
     }
 
     pub(super) fn on_network_changed(&mut self, now: Moment) {
-        let waits_for_network = |f: &Failure| f.is_transient();
-        if self.attempt.halted.as_ref().is_some_and(waits_for_network) {
+        if !self.is_connected() {
+            return self.on_network_back();
+        }
+        if let Some(outbound) = &mut self.facts.outbound {
+            outbound.stale = true;
+        }
+        self.setback(Code::NetworkChanged.into(), now);
+    }
+
+    pub(super) fn on_network_back(&mut self) {
+        let halted = self.attempt.halted.as_ref();
+        if halted.is_none_or(Failure::is_transient) {
             self.try_again();
-        } else if self.is_connected() {
-            if let Some(outbound) = &mut self.facts.outbound {
-                outbound.stale = true;
-            }
-            self.setback(Code::NetworkChanged.into(), now);
-        } else {
-            self.attempt.retry_at = None;
         }
     }
 }

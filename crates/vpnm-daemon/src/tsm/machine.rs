@@ -106,6 +106,7 @@ impl Machine {
             Event::TunLost => self.on_tun_lost(now),
             Event::Drift(_) => self.facts.host.stale = true,
             Event::NetworkChanged => self.on_network_changed(now),
+            Event::NetworkBack => self.on_network_back(),
             Event::Stop => self.on_stop(),
             Event::Timer => {}
         }
@@ -121,6 +122,11 @@ impl Machine {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What is known from now on of what the machine does not decide.
+    pub fn configure(&mut self, config: Config) {
+        self.config = config;
     }
 
     /// What is wanted and on disk.

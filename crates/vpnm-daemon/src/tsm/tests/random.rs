@@ -45,6 +45,7 @@ fn happen(world: &mut World, choice: u8, id: u64) {
                 world.give(Event::Drift(Note::default()));
             }
         }
+        16 if id.is_multiple_of(3) => world.give(Event::NetworkBack),
         16 => world.give(Event::NetworkChanged),
         17 => {
             if world.tun {

@@ -346,3 +346,32 @@ fn stopping_keeps_the_block() {
     assert!(world.exited);
     assert_eq!(world.kernel, HostWant::Open);
 }
+
+#[test]
+fn a_network_that_comes_back_is_tried_at_once_but_disturbs_no_tunnel() {
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    until_connecting(&mut world);
+    world.fail(Lane::Engine, Code::Unreachable, false);
+    world.run();
+    assert_eq!(world.state().name(), "blocked");
+    world.give(Event::NetworkBack);
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    world.give(Event::NetworkBack);
+    assert_eq!(world.state().name(), "connected");
+
+    let mut world = World::fresh();
+    world.run();
+    world.give(connect(1, "a"));
+    until_connecting(&mut world);
+    world.fail(Lane::Engine, Code::Certificate, false);
+    world.run();
+    world.give(Event::NetworkBack);
+    assert_eq!(
+        world.state().cause().unwrap().code,
+        Code::Certificate,
+        "no use"
+    );
+}

@@ -1,0 +1,67 @@
+//! Removing everything, without any memory of what was done.
+
+use std::io;
+use std::path::Path;
+
+use vpnm_host::{Host, HostError, Point, ReachError};
+
+use crate::daemon::Options;
+use crate::journal::{Journal, JournalError};
+use crate::lock::{Lock, LockError};
+
+/// Why not everything was removed.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// Only root can change the network.
+    #[error("only root can clean up")]
+    NotRoot,
+    /// A daemon is running; stop it first.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The kernel cannot be used.
+    #[error("the kernel's network cannot be used")]
+    Host(#[from] HostError),
+    /// The kernel did not let something go.
+    #[error("not everything could be removed")]
+    Reach(#[from] ReachError),
+    /// The journal could not be removed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Opens the machine and removes everything vpnm put on it, found by its reserved
+/// names: filter tables, rules, routes, interface, journal. Settings stay.
+/// Returns what was removed, a line for each.
+///
+/// # Errors
+/// [`CleanupError`]; a running daemon is a [`LockError::Held`] that names it.
+pub fn cleanup(options: &Options) -> Result<Vec<String>, CleanupError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(CleanupError::NotRoot);
+    }
+    let lock = Lock::take(&options.runtime)?;
+    let plan = Host::open()?.cleanup(&mut |_: Point<'_>| true)?;
+    let mut removed: Vec<String> = plan.effects().iter().map(ToString::to_string).collect();
+    let journal = Journal::at(&options.journal);
+    if !matches!(journal.load(), Ok(None)) {
+        journal.remove()?;
+        removed.push(format!("- journal in {}", options.journal.display()));
+    }
+    let socket = options.runtime.join("vpnmd.sock");
+    if std::fs::remove_file(&socket).is_ok() {
+        removed.push(format!("- {}", socket.display()));
+    }
+    lock.remove();
+    for directory in [&options.runtime, &options.journal] {
+        remove_if_empty(directory);
+    }
+    Ok(removed)
+}
+
+/// A directory with something in it is somebody's, and one that is gone is as wanted.
+fn remove_if_empty(directory: &Path) {
+    let removed: io::Result<()> = std::fs::remove_dir(directory);
+    if let Err(error) = removed {
+        tracing::debug!(%error, directory = %directory.display(), "not removed");
+    }
+}

@@ -1,0 +1,106 @@
+//! What the engine is asked, and how its answers are understood.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use anyd::{CallError, Client};
+use tokio::sync::Mutex;
+use vpnm_api::engine::{EngineClient, EngineConfig, EngineError, EngineEvent};
+use vpnm_api::{Code, Failure, Host, ShareLink};
+
+use crate::tsm::Outcome;
+
+/// Longer than the longest call may take: the engine gives up first, with a reason.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// The connection to an engine, for one call at a time.
+#[derive(Debug)]
+pub(super) struct Link {
+    client: Mutex<EngineClient>,
+}
+
+impl Link {
+    pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
+        let client = Client::from_stream(socket)?.timeout(PATIENCE);
+        Ok(Self {
+            client: Mutex::new(client.into()),
+        })
+    }
+
+    /// Hands over the descriptors.
+    pub(super) async fn start(
+        &self,
+        config: EngineConfig,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), Failure> {
+        let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
+        let mut client = self.client.lock().await;
+        let started = client.start(config, &descriptors).await;
+        started.map_err(|error| Failure {
+            code: Code::EngineStart,
+            ..understand(error)
+        })
+    }
+
+    /// A connection of its own for what the engine tells without being asked.
+    pub(super) async fn attach(&self) -> Result<EngineClient, Failure> {
+        let lost = |error: io::Error| Failure::new(Code::EngineStart, error.to_string());
+        let (ours, theirs) = UnixStream::pair().map_err(lost)?;
+        let mut client = self.client.lock().await;
+        client.attach(&[theirs.as_fd()]).await.map_err(understand)?;
+        Ok(Client::from_stream(ours).map_err(lost)?.into())
+    }
+
+    pub(super) async fn resolve(&self, host: &Host) -> Outcome {
+        let name = match host {
+            Host::Ip(ip) => return Outcome::Resolved(vec![*ip]),
+            Host::Domain(name) => name.clone(),
+        };
+        let mut client = self.client.lock().await;
+        match client.resolve(name.into()).await {
+            Ok(resolved) => Outcome::Resolved(resolved.addresses),
+            Err(error) => Outcome::Failed(understand(error)),
+        }
+    }
+
+    pub(super) async fn connect(&self, server: ShareLink, addresses: Vec<IpAddr>) -> Outcome {
+        let mut client = self.client.lock().await;
+        match client.connect(server, addresses).await {
+            Ok(established) => Outcome::Established(established),
+            Err(error) => Outcome::Failed(understand(error)),
+        }
+    }
+}
+
+/// Passes on what an engine tells, until it ends.
+pub(super) async fn listen(mut client: EngineClient, told: impl AsyncFn(EngineEvent)) {
+    let mut stream = match client.watch().await {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "the engine does not tell how it does"),
+    };
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(event) => told(event).await,
+            Err(error) => return tracing::debug!(%error, "the engine tells no more"),
+        }
+    }
+}
+
+fn understand(error: CallError<EngineError>) -> Failure {
+    let late = matches!(
+        error,
+        CallError::Timeout { .. } | CallError::NoAnswer { .. }
+    );
+    if let CallError::Remote(EngineError::Failed { failure }) = error {
+        return failure;
+    }
+    let code = if late {
+        Code::TimedOut
+    } else {
+        Code::EngineLost
+    };
+    Failure::new(code, error.to_string())
+}

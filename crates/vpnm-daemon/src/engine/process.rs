@@ -1,0 +1,97 @@
+//! The engine's process: started, watched, killed.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+
+use tokio::process::Child;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use vpnm_api::Note;
+
+use super::identity::Identity;
+use super::sys;
+
+/// The only variables the engine may know: where the system's certificate
+/// authorities are, and what to log.
+const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "VPNM_LOG"];
+
+/// A running engine.
+#[derive(Debug)]
+pub(super) struct Process {
+    kill: oneshot::Sender<()>,
+    watch: JoinHandle<()>,
+}
+
+/// Starts an engine; `exited` is told its end unless it was killed by us.
+///
+/// Must be called from the daemon's first thread: the engine dies with the
+/// thread that started it.
+pub(super) fn start(
+    identity: Identity,
+    exited: impl FnOnce(Note) + 'static,
+) -> io::Result<(Process, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("vpnm")
+        .arg("engine")
+        .current_dir("/")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let known = VARIABLES
+        .iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.envs(known);
+    sys::confine(&mut command, theirs.as_fd(), identity);
+    let reserved = reserve_control()?;
+    let child = tokio::process::Command::from(command).spawn();
+    drop(reserved);
+    let (kill, killed) = oneshot::channel();
+    let watch = tokio::task::spawn_local(watch(child?, killed, exited));
+    Ok((Process { kill, watch }, ours.into()))
+}
+
+/// Keeps the control's number and those below taken, so that no descriptor which
+/// the start of a process needs for itself is where the control will be put.
+fn reserve_control() -> io::Result<Vec<File>> {
+    let mut reserved = Vec::new();
+    loop {
+        let file = File::open("/dev/null")?;
+        if file.as_raw_fd() > sys::CONTROL {
+            return Ok(reserved);
+        }
+        reserved.push(file);
+    }
+}
+
+async fn watch(mut child: Child, killed: oneshot::Receiver<()>, exited: impl FnOnce(Note)) {
+    tokio::select! {
+        status = child.wait() => exited(describe(status)),
+        _ = killed => {
+            if let Err(error) = child.kill().await {
+                tracing::warn!(%error, "the engine cannot be killed");
+            }
+        }
+    }
+}
+
+fn describe(status: io::Result<ExitStatus>) -> Note {
+    match status {
+        Ok(status) => Note::new(&status.to_string()),
+        Err(error) => Note::new(&error.to_string()),
+    }
+}
+
+impl Process {
+    /// Kills it, and waits until it is gone and its descriptors with it.
+    pub(super) async fn kill(self) {
+        // Either end may be gone already; what counts is the end of the watch.
+        let _gone = self.kill.send(());
+        let _ended = self.watch.await;
+    }
+}

@@ -1,0 +1,92 @@
+//! From root to nobody, between fork and exec.
+#![expect(unsafe_code, reason = "what is done between fork and exec")]
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Pid, Signal, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::identity::Identity;
+
+/// The descriptor on which the engine finds its end of the socket pair.
+pub(super) const CONTROL: RawFd = 3;
+
+/// Has `command` run as `identity` with nothing but `control` on descriptor 3.
+///
+/// `control` must stay open until the command was spawned.
+pub(super) fn confine(command: &mut Command, control: BorrowedFd<'_>, identity: Identity) {
+    let control = control.as_raw_fd();
+    let parent = rustix::process::getpid();
+    let drop_everything = move || become_nobody(control, identity, parent);
+    // SAFETY: the closure runs in the child between fork and exec and does nothing
+    // but system calls on values it owns: no allocation, no lock, no other thread.
+    unsafe { command.pre_exec(drop_everything) };
+}
+
+fn become_nobody(control: RawFd, identity: Identity, parent: Pid) -> io::Result<()> {
+    keep_only(control)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    rustix::thread::set_no_new_privs(true)?;
+    drop_bounding_set()?;
+    let gid = Gid::from_raw(identity.gid);
+    let uid = Uid::from_raw(identity.uid);
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    rustix::thread::clear_ambient_capability_set()?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none)?;
+    // After the change of user, which forgets it.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    if rustix::process::getppid() != Some(parent) {
+        return Err(io::Error::from(Errno::SRCH));
+    }
+    Ok(())
+}
+
+/// Moves the control socket to its place and has everything above it closed by exec.
+fn keep_only(control: RawFd) -> io::Result<()> {
+    // SAFETY: the caller of `confine` keeps the descriptor open until after the spawn.
+    let source = unsafe { BorrowedFd::borrow_raw(control) };
+    // SAFETY: `reserve_control` keeps 3 taken in the parent, so that here it is
+    // ours to replace; it is not closed by us in the child because of the forget below.
+    let mut place = unsafe { OwnedFd::from_raw_fd(CONTROL) };
+    let moved = rustix::io::dup2(source, &mut place);
+    // It belongs to the program that follows.
+    let _kept = std::os::fd::IntoRawFd::into_raw_fd(place);
+    moved?;
+    close_on_exec_from(CONTROL + 1)
+}
+
+fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    let first = first.cast_unsigned();
+    let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+    // SAFETY: marking descriptors to be closed by exec touches no memory.
+    let marked = unsafe { libc::close_range(first, u32::MAX, flags) };
+    if marked == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// Gives up the capabilities that an exec could bring back.
+fn drop_bounding_set() -> io::Result<()> {
+    for bit in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The kernel knows no capability of this number, nor of a higher one.
+            Err(Errno::INVAL) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

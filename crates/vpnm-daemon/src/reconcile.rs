@@ -1,0 +1,159 @@
+//! What others do to the host, told to the machine, which then reads it back.
+//!
+//! Level-triggered: an event says only that something may differ. What differs,
+//! and what is to be done about it, comes out of comparing the whole host with
+//! what it should be; the machine does so every 30 seconds in any case.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use vpnm_api::Note;
+use vpnm_host::{Change, HostError, Watch};
+
+use crate::tsm::Event;
+use crate::uplink::Uplink;
+
+/// Changes come in bursts: a firewall is flushed and loaded, a link gets its
+/// addresses. So long after the first of them everything is looked at once.
+const BURST: Duration = Duration::from_millis(10);
+/// Bursts that may wait; while they do, the kernel keeps what comes.
+const WAITING: usize = 4;
+/// After notifications could not be read.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The kinds of change in each burst.
+pub(crate) type Changes = Receiver<Vec<Change>>;
+
+/// Subscribes to the kernel's notifications, on a thread that waits for them; it
+/// ends with the process.
+pub(crate) fn subscribe() -> Result<Changes, SubscribeError> {
+    let watch = Watch::open()?;
+    let (told, changes) = channel(WAITING);
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || tell(watch, &told))?;
+    Ok(changes)
+}
+
+/// Why the kernel's notifications cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// The kernel refuses them.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// There is no thread to wait for them.
+    #[error("cannot start a thread")]
+    Thread(#[from] io::Error),
+}
+
+fn tell(mut watch: Watch, told: &Sender<Vec<Change>>) {
+    loop {
+        let waited = poll(&mut [PollFd::new(&watch.as_fd(), PollFlags::IN)], None);
+        thread::sleep(BURST);
+        let read = watch.read();
+        let changes = match (waited, read) {
+            (Ok(_), Ok(changes)) => changes,
+            (Err(rustix::io::Errno::INTR), _) => continue,
+            (waited, read) => {
+                tracing::warn!(?waited, ?read, "changes of the host are not told");
+                thread::sleep(PAUSE);
+                vec![Change::Overflow]
+            }
+        };
+        if !changes.is_empty() && told.blocking_send(changes).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a burst of changes means to the machine.
+pub(crate) fn drift(changes: &[Change]) -> Event {
+    let names: Vec<&str> = changes.iter().map(|change| name(*change)).collect();
+    Event::Drift(Note::new(&names.join(", ")))
+}
+
+/// Whether the network below the tunnel may be another after these.
+pub(crate) fn concerns_uplink(changes: &[Change]) -> bool {
+    changes.iter().any(|change| match change {
+        Change::Link | Change::Address | Change::Route | Change::Overflow => true,
+        Change::Rule | Change::Filter => false,
+    })
+}
+
+fn name(change: Change) -> &'static str {
+    match change {
+        Change::Link => "links",
+        Change::Address => "addresses",
+        Change::Route => "routes",
+        Change::Rule => "rules",
+        Change::Filter => "firewall",
+        Change::Overflow => "events were lost",
+    }
+}
+
+/// Compares each look at the network below the tunnel with the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Roaming {
+    last_up: Option<Uplink>,
+    went: bool,
+}
+
+impl Roaming {
+    /// What this look means to the machine, if it means something.
+    pub(crate) fn look(&mut self, uplink: Uplink) -> Option<Event> {
+        if !uplink.is_up() {
+            self.went = true;
+            return None;
+        }
+        let went = std::mem::take(&mut self.went);
+        let before = self.last_up.replace(uplink.clone());
+        match before {
+            None => went.then_some(Event::NetworkBack),
+            Some(before) if before != uplink => Some(Event::NetworkChanged),
+            Some(_) => went.then_some(Event::NetworkBack),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_network_is_a_change() {
+        let home = Uplink::on(&[(2, "192.0.2.7")]);
+        let road = Uplink::on(&[(3, "198.51.100.9")]);
+        let mut roaming = Roaming::default();
+        assert_eq!(roaming.look(home.clone()), None, "the first look");
+        assert_eq!(roaming.look(home.clone()), None);
+        assert_eq!(
+            roaming.look(Uplink::default()),
+            None,
+            "nothing can be done without"
+        );
+        assert_eq!(roaming.look(home.clone()), Some(Event::NetworkBack));
+        assert_eq!(roaming.look(road), Some(Event::NetworkChanged));
+        assert_eq!(roaming.look(Uplink::default()), None);
+        assert_eq!(roaming.look(home), Some(Event::NetworkChanged));
+    }
+
+    #[test]
+    fn a_start_without_a_network_ends_with_its_coming() {
+        let mut roaming = Roaming::default();
+        assert_eq!(roaming.look(Uplink::default()), None);
+        assert_eq!(
+            roaming.look(Uplink::on(&[(2, "192.0.2.7")])),
+            Some(Event::NetworkBack)
+        );
+    }
+
+    #[test]
+    fn rules_and_filter_do_not_concern_the_uplink() {
+        assert!(!concerns_uplink(&[Change::Rule, Change::Filter]));
+        assert!(concerns_uplink(&[Change::Rule, Change::Overflow]));
+    }
+}

@@ -1,0 +1,201 @@
+//! What the machine's owner decided once: `/etc/vpnm/settings.toml`.
+//!
+//! ```toml
+//! # Whether private networks on the link are reached directly.
+//! lan = false
+//!
+//! # Resolvers that are asked over HTTPS, in order of preference.
+//! [[dns]]
+//! addresses = ["9.9.9.9", "2620:fe::fe"]
+//! name = "dns.quad9.net"
+//! path = "/dns-query"
+//! ```
+//!
+//! Every key may be absent; an unknown one is an error. A file that cannot be
+//! read never opens the machine: it stays as secured as it was and connecting is
+//! refused until the file is right.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use vpnm_api::Upstream;
+
+/// Where the settings are read from.
+pub const FILE: &str = "/etc/vpnm/settings.toml";
+
+const MAX_BYTES: u64 = 256 * 1024;
+const MAX_RESOLVERS: usize = 8;
+
+/// What the machine's owner decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether private networks on the link are reached directly.
+    pub lan: bool,
+    /// Resolvers, in order of preference; at least one.
+    pub dns: Vec<Upstream>,
+}
+
+/// Why the settings are of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Others than root can write the file.
+    #[error("{path} can be written by others than root")]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is longer than any settings.
+    #[error("{path} is longer than {MAX_BYTES} bytes")]
+    Long {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The text is wrong; says where.
+    #[error("{0}")]
+    Text(String),
+    /// There is no resolver, or there are too many.
+    #[error("between 1 and {MAX_RESOLVERS} resolvers are needed")]
+    Resolvers,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    #[serde(default)]
+    lan: bool,
+    dns: Option<Vec<Upstream>>,
+}
+
+impl Default for Settings {
+    /// What holds without a file: nothing but the tunnel, Cloudflare and Quad9.
+    fn default() -> Self {
+        let known = [
+            (
+                [
+                    "1.1.1.1",
+                    "1.0.0.1",
+                    "2606:4700:4700::1111",
+                    "2606:4700:4700::1001",
+                ],
+                "cloudflare-dns.com",
+            ),
+            (
+                ["9.9.9.9", "149.112.112.112", "2620:fe::fe", "2620:fe::9"],
+                "dns.quad9.net",
+            ),
+        ];
+        let dns = known.into_iter().filter_map(|(addresses, name)| {
+            let addresses = addresses.iter().filter_map(|ip| ip.parse().ok()).collect();
+            Upstream::new(addresses, name, "/dns-query").ok()
+        });
+        Self {
+            lan: false,
+            dns: dns.collect(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a file; the defaults hold if there is none.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let fail = |source| SettingsError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let found = match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            found => found.map_err(fail)?,
+        };
+        let path = path.to_owned();
+        if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            return Err(SettingsError::Unsafe { path });
+        }
+        if found.len() > MAX_BYTES {
+            return Err(SettingsError::Long { path });
+        }
+        let text = std::fs::read_to_string(&path);
+        Self::parse(&text.map_err(|source| SettingsError::Io { path, source })?)
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// [`SettingsError::Text`], [`SettingsError::Resolvers`].
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        let text: Text = toml::from_str(text).map_err(|e| SettingsError::Text(e.to_string()))?;
+        let dns = text.dns.unwrap_or_else(|| Self::default().dns);
+        if dns.is_empty() || dns.len() > MAX_RESOLVERS {
+            return Err(SettingsError::Resolvers);
+        }
+        Ok(Self { lan: text.lan, dns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_file_the_defaults_hold() {
+        let settings = Settings::load(Path::new("/nonexistent/settings.toml")).unwrap();
+        assert_eq!(settings, Settings::default());
+        let names: Vec<_> = settings.dns.iter().map(|u| u.name().as_str()).collect();
+        assert_eq!(names, ["cloudflare-dns.com", "dns.quad9.net"]);
+        assert!(settings.dns.iter().all(|u| u.addresses().len() == 4));
+    }
+
+    #[test]
+    fn the_example_is_read() {
+        let text = r#"
+            lan = true
+            [[dns]]
+            addresses = ["9.9.9.9", "2620:fe::fe"]
+            name = "dns.quad9.net"
+            path = "/dns-query"
+        "#;
+        let settings = Settings::parse(text).unwrap();
+        assert!(settings.lan);
+        assert_eq!(settings.dns.len(), 1);
+        assert_eq!(Settings::parse("").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_and_named() {
+        let wrong = [
+            ("lna = true", "lna"),
+            ("lan = 1", "boolean"),
+            ("dns = []", "resolvers"),
+            (
+                "[[dns]]\naddresses = [\"x\"]\nname = \"a.b\"\npath = \"/\"",
+                "address",
+            ),
+            (
+                "[[dns]]\naddresses = [\"1.1.1.1\"]\nname = \"a b\"\npath = \"/\"",
+                "name",
+            ),
+            (
+                "[[dns]]\naddresses = [\"1.1.1.1\"]\nname = \"a.b\"\npath = \"q\"",
+                "path",
+            ),
+            ("[[dns]]\nname = \"a.b\"\npath = \"/\"", "addresses"),
+        ];
+        for (text, names) in wrong {
+            let error = Settings::parse(text).unwrap_err().to_string();
+            assert!(error.contains(names), "{text}: {error}");
+        }
+    }
+}
