@@ -34,6 +34,13 @@ pub enum CallError<E> {
         /// The method's full name.
         method: String,
     },
+    /// Several methods have the name given.
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Their full names.
+        methods: Vec<String>,
+    },
     /// The method streams: it must be called with `more`.
     ExpectedMore {
         /// The method's full name.
@@ -111,6 +118,7 @@ impl<E> CallError<E> {
                 reason,
             },
             Self::NotFound { method } => CallError::NotFound { method },
+            Self::Ambiguous { name, methods } => CallError::Ambiguous { name, methods },
             Self::ExpectedMore { method } => CallError::ExpectedMore { method },
             Self::Unknown {
                 method,
@@ -204,6 +212,9 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                 reason,
             } => write!(f, "the daemon refused {method}: {parameter}: {reason}"),
             Self::NotFound { method } => write!(f, "the daemon has no {method}"),
+            Self::Ambiguous { name, methods } => {
+                write!(f, "{name} means {}", methods.join(" or "))
+            }
             Self::ExpectedMore { method } => {
                 write!(
                     f,

@@ -63,6 +63,9 @@
 
 extern crate self as anyd;
 
+#[doc(hidden)]
+pub use serde_json as __serde_json;
+
 mod access;
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -70,6 +73,8 @@ mod call_error;
 #[cfg(feature = "client")]
 pub mod client;
 mod descriptors;
+#[cfg(any(feature = "client", feature = "blocking"))]
+mod dynamic;
 mod fault;
 mod groups;
 pub mod idl;
@@ -81,6 +86,8 @@ mod request;
 #[cfg(feature = "server")]
 pub mod server;
 mod sys;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 #[cfg(feature = "test")]
 pub mod test;
 mod trust;
@@ -89,10 +96,81 @@ mod wire;
 mod writer;
 
 pub use access::{Access, Subject};
-pub use anyd_macros::{Fault, Type, service};
+/// Makes a service of a trait.
+///
+/// Of `trait Tunnel` it makes `TunnelService<T>`, which a
+/// [`Daemon`] serves with any `T: Tunnel`; `TunnelClient`, made of a
+/// [`Client`]; `TunnelBlocking`, made of a
+/// [`blocking::Client`]; and `TunnelClient::INTERFACE`, the
+/// [`Interface`] with its methods and its text. The trait is also implemented
+/// for `Arc<T>`, and gets the provided method `owner`, which
+/// `#[access(owner)]` asks.
+///
+/// Every method is an `async fn` with `&self`, `caller: &Caller`, then its
+/// parameters, which travel by their names, and a `Result<Reply, Fault>`:
+///
+/// * parameters are `Serialize + DeserializeOwned + Type`, and best such that
+///   a wrong value cannot be made: see [`types`];
+/// * the reply is a struct with [`Type`], or `()`;
+/// * the error is an enum with [`Fault`], or `Infallible`;
+/// * with a last argument `out: Events<Reply>` and the result `()` the method
+///   answers with a stream.
+///
+/// | attribute | |
+/// |---|---|
+/// | `#[access(…)]` | who may call it: see [`Access`]; without it the method does not compile |
+/// | `#[timeout("20s")]` | drops the handler after this time; a change that must not be left half done belongs in a task of its own |
+/// | `#[exclusive]` | one such call at a time, in the whole daemon |
+/// | `#[rate(5, per = "1s")]` | paces the calls of each user |
+/// | `#[audit]`, `#[audit(fields(a, b))]` | leaves a record of every call, with these parameters |
+/// | `#[fds(in = 1)]`, `#[fds(in = 1..=5)]` | takes descriptors, in an argument `fds: Vec<OwnedFd>`; the client passes borrowed ones |
+/// | `#[fds(out = 1)]` | returns descriptors, in [`WithFds`] |
+///
+/// A method that does not say who may call it does not compile:
+///
+/// ```compile_fail
+/// #[anyd::service(interface = "org.example.Open")]
+/// trait Open {
+///     async fn reboot(&self, caller: &anyd::Caller) -> Result<(), std::convert::Infallible>;
+/// }
+/// # fn main() {}
+/// ```
+///
+/// Nor does one whose reply has values without names:
+///
+/// ```compile_fail
+/// #[anyd::service(interface = "org.example.Bare")]
+/// trait Bare {
+///     #[access(anyone)]
+///     async fn names(&self, caller: &anyd::Caller) -> Result<Vec<String>, std::convert::Infallible>;
+/// }
+/// # fn main() {}
+/// ```
+///
+/// Both in their right form:
+///
+/// ```
+/// #[derive(serde::Serialize, serde::Deserialize, anyd::Type)]
+/// struct Names {
+///     names: Vec<String>,
+/// }
+///
+/// #[anyd::service(interface = "org.example.Open")]
+/// trait Open {
+///     #[access(any(root, group = "wheel"))]
+///     async fn reboot(&self, caller: &anyd::Caller) -> Result<(), std::convert::Infallible>;
+///     #[access(anyone)]
+///     async fn names(&self, caller: &anyd::Caller) -> Result<Names, std::convert::Infallible>;
+/// }
+/// # fn main() {}
+/// ```
+pub use anyd_macros::service;
+pub use anyd_macros::{Fault, Type};
 pub use call_error::CallError;
 #[cfg(feature = "client")]
 pub use client::Client;
+#[cfg(any(feature = "client", feature = "blocking"))]
+pub use dynamic::{Args, DynamicError};
 pub use fault::Fault;
 pub use groups::Groups;
 pub use idl::{Reply, Type};

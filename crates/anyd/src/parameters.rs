@@ -45,6 +45,10 @@ pub struct Parameters<'a> {
 #[derive(Debug)]
 enum Given<'a> {
     Text(&'a RawValue),
+    #[cfg_attr(
+        not(feature = "python"),
+        expect(dead_code, reason = "the Python bridge's messages are no text")
+    )]
     Value(Value),
     Taken,
 }
@@ -75,6 +79,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Takes an object's fields.
+    #[cfg(feature = "python")]
     pub(crate) fn of_value(fields: Map<String, Value>) -> Self {
         let given = fields
             .into_iter()

@@ -10,7 +10,7 @@ use crate::call_error::CallError;
 use crate::fault::Fault;
 use crate::method::Method;
 use crate::parameters::{Invalid, Parameters, Unreadable, reason};
-use crate::wire::{END, ReplyHead};
+use crate::wire::ReplyHead;
 use crate::writer::{FieldWriter, Form};
 
 /// A call being written; the generated clients use it.
@@ -88,18 +88,6 @@ fn head(method: &str, more: bool) -> Vec<u8> {
         b"\",\"parameters\":"
     });
     text
-}
-
-/// A call of a method known by name only.
-pub(crate) fn dynamic<P: Serialize>(method: &str, parameters: &P) -> serde_json::Result<Vec<u8>> {
-    #[derive(Serialize)]
-    struct Call<'a, P> {
-        method: &'a str,
-        parameters: &'a P,
-    }
-    let mut bytes = serde_json::to_vec(&Call { method, parameters })?;
-    bytes.push(END);
-    Ok(bytes)
 }
 
 /// A reply and whether another follows.

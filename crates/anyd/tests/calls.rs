@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyd::types::{HostName, Text};
-use anyd::{CallError, Caller, Daemon, Events, Fault, Peer, Type, WithFds, service};
+use anyd::{CallError, Caller, Daemon, Events, Fault, Peer, Type, WithFds, args, service};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -278,6 +278,9 @@ fn the_blocking_client_needs_no_runtime() {
     assert_eq!(events.len(), 300);
     assert!(events.into_iter().all(|event| event.unwrap().arg == "x"));
     assert!(matches!(client.guarded(), Err(CallError::Denied { .. })));
+    let mut client = anyd::blocking::Client::from(client);
+    let said = client.commit("Echo", args! { arg: "hi" }).unwrap();
+    assert_eq!(said, serde_json::json!({"arg": "hi"}));
     drop(client);
     daemon.join().unwrap();
 }
@@ -291,4 +294,27 @@ fn the_interface_reads_as_it_was_written() {
         ),
         &BenchClient::INTERFACE.idl(),
     );
+}
+
+#[tokio::test]
+async fn a_method_can_be_called_by_its_name() {
+    let mut client = anyd::Client::from(stranger());
+    let said = client.commit("echo", args! { arg: "hi" }).await.unwrap();
+    assert_eq!(said, serde_json::json!({"arg": "hi"}));
+    let full = "org.example.Bench.Echo";
+    let said = client.commit(full, args! { arg: "" }).await.unwrap_err();
+    assert_eq!(
+        said.to_string(),
+        "org.example.Bench.Echo failed with org.example.Bench.Silence {}"
+    );
+    let wrong = client
+        .commit("reach", args! { host: "-" })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        wrong.to_string(),
+        "the daemon refused org.example.Bench.Reach: host: not a host name"
+    );
+    let absent = client.commit("fly", args! {}).await.unwrap_err();
+    assert_eq!(absent.to_string(), "the daemon has no fly");
 }

@@ -1,5 +1,6 @@
 //! The client for programs without a runtime.
 
+mod commit;
 mod stream;
 
 use std::io;
@@ -14,6 +15,7 @@ pub use stream::Stream;
 
 use crate::call_error::CallError;
 use crate::descriptors;
+use crate::dynamic::Known;
 use crate::fault::Fault;
 use crate::request::{Frame, Request, WithFds, answer};
 use crate::trust::{self, Trust};
@@ -29,6 +31,8 @@ pub struct Client {
     stream: UnixStream,
     inbox: Inbox,
     received: Vec<OwnedFd>,
+    /// What a call by name has learned.
+    known: Option<Known>,
     timeout: Option<Duration>,
     /// Whether the socket has a timeout for reading.
     timed: bool,
@@ -66,6 +70,7 @@ impl Client {
             stream: UnixStream::from(stream.into()),
             inbox: Inbox::new(LONGEST),
             received: Vec::new(),
+            known: None,
             timeout: None,
             timed: false,
             broken: false,
@@ -137,10 +142,6 @@ impl Client {
         let message = self.receive(method, deadline)?;
         self.broken = false;
         Ok(message)
-    }
-
-    pub(crate) fn bytes(&self, message: Message) -> &[u8] {
-        self.inbox.bytes(message)
     }
 
     fn send<E>(&mut self, method: &str, frame: &Frame<'_>) -> Result<(), CallError<E>> {

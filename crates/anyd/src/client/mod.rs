@@ -1,5 +1,6 @@
 //! The asynchronous client, on tokio.
 
+mod commit;
 mod stream;
 
 use std::io;
@@ -16,6 +17,7 @@ pub use stream::Stream;
 
 use crate::call_error::CallError;
 use crate::descriptors;
+use crate::dynamic::Known;
 use crate::fault::Fault;
 use crate::request::{Frame, Request, WithFds, answer};
 use crate::trust::{self, Trust};
@@ -34,6 +36,8 @@ pub struct Client {
     stream: UnixStream,
     inbox: Inbox,
     received: Vec<OwnedFd>,
+    /// What a call by name has learned.
+    known: Option<Known>,
     timeout: Option<Duration>,
     /// A call was given up in the middle: what arrives now belongs to it.
     broken: bool,
@@ -78,6 +82,7 @@ impl Client {
             stream,
             inbox: Inbox::new(LONGEST),
             received: Vec::new(),
+            known: None,
             timeout: None,
             broken: false,
         }
@@ -156,10 +161,6 @@ impl Client {
         };
         self.broken = false;
         Ok(message)
-    }
-
-    pub(crate) fn bytes(&self, message: Message) -> &[u8] {
-        self.inbox.bytes(message)
     }
 
     async fn send<E>(&mut self, method: &str, frame: &Frame<'_>) -> Result<(), CallError<E>> {

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Interval, sleep, timeout};
 
 use super::connection::Connection;
 use super::daemon::{Connected, DaemonError, Result};
@@ -97,6 +97,7 @@ impl Server {
     /// Serves until `shutdown`, then lets the calls in flight end.
     pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
         tokio::pin!(shutdown);
+        let mut watchdog = Watchdog::new(!self.listeners.is_empty());
         loop {
             if self.listeners.is_empty() && self.connections.is_empty() {
                 return;
@@ -111,12 +112,18 @@ impl Server {
                     Err(_) => sleep(BACK_OFF).await,
                 },
                 Some(_ended) = self.connections.join_next() => {}
+                () = watchdog.feed() => {}
             }
         }
         self.stop(grace).await;
     }
 
     async fn stop(mut self, grace: Duration) {
+        #[cfg(feature = "systemd")]
+        if !self.listeners.is_empty() {
+            // A manager that does not hear it waits for the end of the process.
+            let _unheard = crate::systemd::stopping();
+        }
         self.listeners.clear();
         self.bound.clear();
         self.stopping.send_replace(true);
@@ -146,6 +153,35 @@ impl Server {
             connection.serve().await;
             drop(admission);
         });
+    }
+}
+
+/// Tells the service manager that the daemon serves, and that it lives.
+struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    #[cfg(feature = "systemd")]
+    fn new(listening: bool) -> Self {
+        if !listening {
+            return Self(None);
+        }
+        // Without a manager there is nobody to tell.
+        let _unheard = crate::systemd::ready();
+        Self(crate::systemd::watchdog().map(tokio::time::interval))
+    }
+
+    #[cfg(not(feature = "systemd"))]
+    fn new(_: bool) -> Self {
+        Self(None)
+    }
+
+    async fn feed(&mut self) {
+        let Some(interval) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        interval.tick().await;
+        #[cfg(feature = "systemd")]
+        crate::systemd::alive();
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Socket {
 #[derive(Debug)]
 pub(super) struct Bound {
     listener: Option<UnixListener>,
-    made: Option<Made>,
+    /// Removed when this is dropped.
+    _made: Option<Made>,
 }
 
 /// The file that we have made, and the lock that says that it is ours.
@@ -37,7 +38,8 @@ struct Made {
 }
 
 impl Socket {
-    /// A socket at this absolute path; its directory must belong to root (or to
+    /// The socket at this path that the service manager passes, if it passes
+    /// one; else one that is made at this absolute path; its directory must belong to root (or to
     /// the daemon's user), and nobody else may write to it. It is made, with
     /// mode 0755, if it is missing.
     #[must_use]
@@ -65,6 +67,14 @@ impl Socket {
     }
 
     pub(super) fn bind(self, groups: &Groups) -> Result<Bound> {
+        #[cfg(feature = "systemd")]
+        if let Some(listener) = crate::systemd::take_listener(&self.path) {
+            // The service manager has made it, and removes it.
+            return Ok(Bound {
+                listener: Some(listener),
+                _made: None,
+            });
+        }
         let listening = self.make(groups).map_err(|source| DaemonError::Listen {
             path: self.path.display().to_string(),
             reason: source.to_string(),
@@ -87,7 +97,7 @@ impl Socket {
         let (listener, identity) = self.make_listener(directory, name, gid)?;
         Ok(Bound {
             listener: Some(listener),
-            made: Some(Made {
+            _made: Some(Made {
                 path: self.path.clone(),
                 identity,
                 lock_path,

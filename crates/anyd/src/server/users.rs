@@ -135,10 +135,10 @@ mod tests {
         let admit = |uid| users.admit(&Peer::uid(uid), &limits(), NOW);
         let mine: Vec<_> = (0..5).filter_map(|_| admit(1000)).collect();
         assert_eq!(mine.len(), 3, "the user's limit");
-        let theirs: Vec<_> = (0..5).filter_map(|_| admit(1001)).collect();
-        assert_eq!(theirs.len(), 1, "root's reserve stays free");
-        let root: Vec<_> = (0..5).filter_map(|_| admit(0)).collect();
-        assert_eq!(root.len(), 2, "the limit of all");
+        let _theirs = admit(1001).expect("the limit of all is not reached");
+        assert!(admit(1002).is_none(), "root's reserve stays free");
+        let _root = [admit(0), admit(0)].map(|one| one.expect("root's reserve"));
+        assert!(admit(0).is_none(), "the limit of all");
         drop(mine);
         assert!(admit(1000).is_some(), "what is closed no longer counts");
     }
