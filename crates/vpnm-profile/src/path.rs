@@ -71,7 +71,7 @@ impl FromStr for Path {
 }
 
 /// Whether a query parameter is one that links write early data as.
-pub(crate) fn is_early_data(parameter: &str) -> bool {
+fn is_early_data(parameter: &str) -> bool {
     parameter.starts_with("ed=") || parameter.starts_with("eh=")
 }
 

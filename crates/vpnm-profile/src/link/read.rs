@@ -7,7 +7,6 @@ use vpnm_wire::{Host, Target};
 use super::Link;
 use super::error::{LinkError, Reason};
 use super::fields::{Dialect, Fields, Parts};
-use crate::path::is_early_data;
 use crate::{
     EarlyData, EarlyDataPlace, Path, Profile, Protocol, Security, Tls, Transport, Uuid, Vless,
     Vmess, VmessCipher, WebSocket,
@@ -126,22 +125,20 @@ fn transport(fields: &mut Fields, keys: &Dialect) -> Result<Transport, LinkError
 
 fn websocket(fields: &mut Fields) -> Result<WebSocket, LinkError> {
     let text = fields.take("path")?.unwrap_or_default();
-    let (path, parameters) = text.split_once('?').unwrap_or((&text, ""));
+    let (path, query) = text.split_once('?').unzip();
+    let path = path.unwrap_or(&text);
     let mut limit = fields.take("ed")?;
     let mut place = fields.take("eh")?;
-    let mut kept = String::new();
-    for parameter in parameters.split('&').filter(|p| !p.is_empty()) {
+    let mut kept = Vec::new();
+    for parameter in query.into_iter().flat_map(|query| query.split('&')) {
         match parameter.split_once('=') {
             Some(("ed", value)) => limit = Some(value.to_owned()),
             Some(("eh", value)) => place = Some(value.to_owned()),
-            _ => {
-                kept.push(if kept.is_empty() { '?' } else { '&' });
-                kept.push_str(parameter);
-            }
+            _ => kept.push(parameter),
         }
     }
-    debug_assert!(!kept.split(['?', '&']).any(is_early_data));
-    let path: Path = format!("{path}{kept}")
+    let mark = if kept.is_empty() { "" } else { "?" };
+    let path: Path = format!("{path}{mark}{}", kept.join("&"))
         .parse()
         .map_err(|why| LinkError::invalid("path", Reason::Path(why)))?;
     let early_data = early_data(fields, limit, place)?;
