@@ -12,6 +12,8 @@ pub(crate) struct Incoming {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read filled all the space there was.
+    was_full: bool,
 }
 
 /// The first size of a buffer.
@@ -23,6 +25,7 @@ impl From<&[u8]> for Incoming {
             start: 0,
             end: bytes.len(),
             bytes: bytes.to_vec(),
+            was_full: false,
         }
     }
 }
@@ -76,21 +79,20 @@ impl Incoming {
         ready!(Pin::new(stream).poll_read(cx, &mut space))?;
         let count = space.filled().len();
         self.end += count;
+        self.was_full = self.end == self.bytes.len();
         Poll::Ready(Ok(count))
     }
 
     fn make_space(&mut self, need: usize, limit: usize) {
-        let was_full = self.end == self.bytes.len();
-        if self.start > 0 && (was_full || self.start + need > self.bytes.len()) {
+        let crowded = self.end == self.bytes.len() || self.start + need > self.bytes.len();
+        if self.start > 0 && crowded {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        let mut size = self.bytes.len().max(need).max(LEAST);
-        if was_full {
-            size = size
-                .max((2 * self.bytes.len()).min(limit))
-                .max(self.end + 1);
+        let mut size = self.bytes.len().max(need).max(LEAST).max(self.end + 1);
+        if self.was_full {
+            size = size.max((2 * self.bytes.len()).min(limit));
         }
         if size > self.bytes.len() {
             self.bytes.resize(size, 0);

@@ -13,6 +13,8 @@
 mod address;
 mod answer;
 mod buffer;
+#[cfg(test)]
+mod corpus;
 mod datagrams;
 mod dialer;
 mod error;

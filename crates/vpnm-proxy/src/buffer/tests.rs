@@ -1,1 +1,136 @@
-//! Tests.
+//! Buffers that grow, and two who want to write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use super::*;
+
+/// A transport that gives a fixed number of bytes at a time and takes what it is told to.
+#[derive(Default)]
+struct Line {
+    source: Vec<u8>,
+    piece: usize,
+    room: usize,
+    sunk: Vec<u8>,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = self.piece.min(space.remaining()).min(self.source.len());
+        let piece: Vec<u8> = self.source.drain(..count).collect();
+        space.put_slice(&piece);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = self.room.min(bytes.len());
+        if count == 0 {
+            return Poll::Pending;
+        }
+        self.room -= count;
+        self.sunk.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn ignorant() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+#[test]
+fn what_is_read_comes_out_in_order_whatever_is_consumed() {
+    let source: Vec<u8> = (0..200_000_u32)
+        .map(|i| u8::try_from(i % 251).unwrap())
+        .collect();
+    let mut random = fastrand::Rng::with_seed(4);
+    let mut line = Line {
+        source: source.clone(),
+        ..Line::default()
+    };
+    let (mut incoming, mut out) = (Incoming::default(), Vec::new());
+    loop {
+        line.piece = random.usize(1..20_000);
+        let need = random.usize(..30_000);
+        let filled = incoming.poll_fill(&mut ignorant(), &mut line, need, 65_536);
+        if matches!(filled, Poll::Ready(Ok(0))) {
+            break;
+        }
+        let count = random.usize(..=incoming.filled().len());
+        out.extend_from_slice(&incoming.filled()[..count]);
+        incoming.consume(count);
+    }
+    out.extend_from_slice(incoming.filled());
+    assert_eq!(out, source);
+}
+
+#[test]
+fn space_doubles_only_while_reads_fill_it() {
+    let mut incoming = Incoming::default();
+    let mut line = Line {
+        source: vec![1; 1 << 20],
+        piece: 100,
+        ..Line::default()
+    };
+    for _ in 0..20 {
+        let filled = incoming.poll_fill(&mut ignorant(), &mut line, 0, 65_536);
+        assert!(filled.is_ready());
+        incoming.consume(100);
+    }
+    assert_eq!(incoming.bytes.len(), LEAST);
+    line.piece = usize::MAX;
+    for _ in 0..20 {
+        let filled = incoming.poll_fill(&mut ignorant(), &mut line, 0, 65_536);
+        assert!(filled.is_ready());
+        incoming.consume(incoming.filled().len());
+    }
+    assert_eq!(incoming.bytes.len(), 65_536);
+}
+
+#[test]
+fn whoever_finishes_the_writers_work_wakes_the_writer() {
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut writer = Context::from_waker(&waker);
+    let (mut outgoing, mut line) = (Outgoing::default(), Line::default());
+    outgoing.bytes().extend_from_slice(b"hello");
+    line.room = 2;
+    assert!(outgoing.poll_drain(&mut writer, &mut line).is_pending());
+    assert_eq!(outgoing.len(), 3);
+    outgoing.flush_aside(&mut ignorant(), &mut line).unwrap();
+    assert_eq!(count.0.load(Ordering::Relaxed), 0, "there was no room yet");
+    line.room = 9;
+    outgoing.flush_aside(&mut ignorant(), &mut line).unwrap();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(
+        (line.sunk.as_slice(), outgoing.len()),
+        (b"hello".as_slice(), 0)
+    );
+}

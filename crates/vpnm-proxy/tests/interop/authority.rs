@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::RootCertStore;
 
 /// The name that the good certificate is for.
@@ -21,11 +23,12 @@ pub(crate) struct Authority {
     pub(crate) expired: Leaf,
     pub(crate) other_name: Leaf,
     pub(crate) stranger: Leaf,
+    pub(crate) self_signed: Leaf,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let issuer = issuer();
+        let issuer = issuer("known");
         let mut roots = RootCertStore::empty();
         roots.add(issuer.der().clone()).unwrap();
         Self {
@@ -33,13 +36,15 @@ impl Authority {
             good: leaf(&issuer, NAME, 2099),
             expired: leaf(&issuer, NAME, 2001),
             other_name: leaf(&issuer, "other.test", 2099),
-            stranger: leaf(&self::issuer(), NAME, 2099),
+            stranger: leaf(&self::issuer("stranger"), NAME, 2099),
+            self_signed: self_signed(),
         }
     }
 }
 
-fn issuer() -> CertifiedIssuer<'static, KeyPair> {
+fn issuer(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
@@ -50,6 +55,18 @@ fn leaf(issuer: &CertifiedIssuer<'static, KeyPair>, name: &str, until: i32) -> L
     params.not_after = date_time_ymd(until, 1, 1);
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, issuer).unwrap();
+    Leaf {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+/// What `openssl req -x509` makes: its own issuer, and an authority besides.
+fn self_signed() -> Leaf {
+    let mut params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
     Leaf {
         certificate: certificate.pem(),
         key: key.serialize_pem(),

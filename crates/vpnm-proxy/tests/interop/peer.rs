@@ -34,6 +34,7 @@ pub(crate) struct Peer {
     pub(crate) expired: u16,
     pub(crate) other_name: u16,
     pub(crate) stranger: u16,
+    pub(crate) self_signed: u16,
     process: Child,
     directory: PathBuf,
 }
@@ -82,6 +83,7 @@ impl Peer {
             ("expired", &authority.expired),
             ("other", &authority.other_name),
             ("stranger", &authority.stranger),
+            ("self-signed", &authority.self_signed),
         ];
         for (name, leaf) in leaves {
             let one = listener(tls_vless, Some(store(&directory, name, leaf)));
@@ -95,6 +97,7 @@ impl Peer {
             expired: bad[0],
             other_name: bad[1],
             stranger: bad[2],
+            self_signed: bad[3],
             listeners,
             process,
             directory,

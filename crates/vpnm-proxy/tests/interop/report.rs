@@ -4,9 +4,12 @@ use std::fmt;
 
 use crate::cell::Cell;
 
+/// The name of a check, and what it found or why it failed.
+type Outcome = (&'static str, Result<String, String>);
+
 pub(crate) struct Report {
     peer: &'static str,
-    rows: Vec<(String, Vec<(&'static str, Result<String, String>)>)>,
+    rows: Vec<(String, Vec<Outcome>)>,
 }
 
 impl Report {
