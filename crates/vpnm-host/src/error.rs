@@ -34,15 +34,6 @@ pub enum HostError {
         /// What was being done.
         action: &'static str,
     },
-    /// A file under /proc could not be read.
-    #[error("cannot read {path}")]
-    File {
-        /// The file.
-        path: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// The tunnel link does not exist, so it cannot be configured.
     #[error("the link vpnm0 does not exist")]
     NoLink,

@@ -5,20 +5,21 @@
 //! sockets carry no socket and match nothing) and a rule in `output` that accepts
 //! by connection state (it lets go on what was open before).
 
+mod capabilities;
+mod chain;
+mod egress;
 mod endpoints;
+mod incoming;
 mod matching;
+mod outgoing;
 mod policy;
+mod redirect;
+mod scope;
+mod setting;
 mod text;
 
-pub(crate) use policy::{LAN_GROUPS, LAN_PREFIXES, Setting, tables};
+pub use capabilities::Capabilities;
+pub(crate) use policy::tables;
+pub(crate) use scope::{LAN_GROUPS, LAN_PREFIXES};
+pub(crate) use setting::Setting;
 pub(crate) use text::render;
-
-/// How far this kernel's packet filter goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Tables can be owned and outlive their owner (Linux 6.9).
-    pub ownership: bool,
-    /// Frames that leave past the IP stack can be filtered (Linux 5.16). Elsewhere
-    /// raw sockets of root get past the filter.
-    pub egress: bool,
-}

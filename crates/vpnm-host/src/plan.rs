@@ -210,3 +210,250 @@ fn link_removal(observed: &Observed) -> Option<Effect> {
         .is_some_and(|tun| !tun.persistent && tun.owner.is_some());
     ours.then_some(Effect::DeleteLink { link: link.index })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Endpoint, Guard, Lan, Transport, Tunnel};
+    use crate::firewall::Capabilities;
+    use crate::kernel::KernelFacts;
+    use crate::nft::Read;
+    use crate::rtnl::TunFacts;
+
+    const PORT: u32 = 4711;
+
+    fn link(index: u32, name: &str, tun: Option<TunFacts>) -> Link {
+        let kind = if tun.is_some() { "tun" } else { "" };
+        Link {
+            index,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            master: None,
+            settings: LinkSettings {
+                mtu: 1500,
+                queue_length: 500,
+                up: false,
+                own_address: Some(true),
+            },
+            tun,
+        }
+    }
+
+    fn untouched() -> Observed {
+        let tun = TunFacts {
+            owner: Some(990),
+            persistent: false,
+        };
+        Observed {
+            links: vec![
+                link(1, "lo", None),
+                link(2, "eth0", None),
+                link(3, "vpnm0", Some(tun)),
+            ],
+            addresses: Vec::new(),
+            rules: Vec::new(),
+            routes: Vec::new(),
+            kernel: KernelFacts {
+                ipv6: true,
+                ipv6_on_link: true,
+                strict_reverse_path: false,
+                cubic: true,
+                local_resolver: false,
+            },
+            capabilities: Capabilities {
+                ownership: true,
+                egress: true,
+            },
+            filter: Vec::new(),
+            port: PORT,
+        }
+    }
+
+    fn guard() -> Guard {
+        Guard {
+            engine: 990,
+            endpoints: vec![Endpoint {
+                uid: 990,
+                ip: "192.0.2.1".parse().unwrap(),
+                transport: Transport::Tcp,
+                port: 443,
+            }],
+            lan: Lan::Blocked,
+        }
+    }
+
+    fn tunnel() -> Desired {
+        let addresses = untouched().tunnel_addresses().unwrap();
+        let tunnel = Tunnel {
+            addresses,
+            dns_port: 5335,
+        };
+        Desired::Tunnel(guard(), tunnel)
+    }
+
+    /// What the kernel would show after a plan was carried out.
+    fn after(mut observed: Observed, plan: &Plan) -> Observed {
+        for effect in plan.effects() {
+            match effect.clone() {
+                Effect::Filter(change) | Effect::Endpoints(change) | Effect::Adopt(change) => {
+                    let read = |table| Read {
+                        table,
+                        owner: Some(PORT),
+                        foreign: false,
+                    };
+                    observed.filter = change.to.into_iter().map(read).collect();
+                }
+                Effect::AddRoute(route) => observed.routes.push(route),
+                Effect::RemoveRoute(route) => observed.routes.retain(|r| *r != route),
+                Effect::AddRule(rule) => observed.rules.push(rule),
+                Effect::RemoveRule(rule) => observed.rules.retain(|r| *r != rule),
+                Effect::SetLink { link, to, .. } => {
+                    for one in observed.links.iter_mut().filter(|one| one.index == link) {
+                        one.settings = to;
+                    }
+                }
+                Effect::AddAddress(address) => observed.addresses.push(address),
+                Effect::RemoveAddress(address) => observed.addresses.retain(|a| *a != address),
+                Effect::DeleteLink { link } => {
+                    observed.links.retain(|one| one.index != link);
+                    observed.addresses.retain(|address| address.link != link);
+                }
+            }
+        }
+        observed
+    }
+
+    #[test]
+    fn from_open_to_blocked() {
+        let plan = plan(&untouched(), &Desired::Blocked(guard())).unwrap();
+        assert_eq!(plan.to_string(), include_str!("plan/golden/block.txt"));
+    }
+
+    #[test]
+    fn from_open_to_tunnel_at_once() {
+        let plan = plan(&untouched(), &tunnel()).unwrap();
+        assert_eq!(plan.to_string(), include_str!("plan/golden/tunnel.txt"));
+    }
+
+    #[test]
+    fn from_tunnel_to_open() {
+        let there = plan(&untouched(), &tunnel()).unwrap();
+        let back = plan(&after(untouched(), &there), &Desired::Open).unwrap();
+        assert_eq!(back.to_string(), include_str!("plan/golden/open.txt"));
+    }
+
+    #[test]
+    fn a_strict_reverse_path_filter_takes_one_more_rule_for_each_server() {
+        let mut observed = untouched();
+        observed.kernel.strict_reverse_path = true;
+        let plan = plan(&observed, &Desired::Blocked(guard())).unwrap();
+        let more: Vec<String> = plan.effects().iter().map(ToString::to_string).collect();
+        let more: Vec<&String> = more.iter().filter(|text| text.contains("7603")).collect();
+        let rule = "+ rule v4 7603: uidrange 0-0 to 192.0.2.1/32 ipproto 6 dport 443 lookup main";
+        assert_eq!(more, [rule]);
+    }
+
+    #[test]
+    fn a_plan_carried_out_leaves_nothing_to_do() {
+        let states = [Desired::Open, Desired::Blocked(guard()), tunnel()];
+        for first in &states {
+            let there = plan(&untouched(), first).unwrap();
+            let observed = after(untouched(), &there);
+            for second in &states {
+                let Ok(next) = plan(&observed, second) else {
+                    assert_eq!((first, second), (&Desired::Open, &tunnel()));
+                    continue;
+                };
+                let reached = after(observed.clone(), &next);
+                assert_eq!(plan(&reached, second).unwrap(), Plan::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_and_its_reverse_cancel_out() {
+        let mut observed = untouched();
+        observed
+            .links
+            .iter_mut()
+            .for_each(|link| link.settings.up = true);
+        let plan = plan(&observed, &tunnel()).unwrap();
+        let there = after(observed.clone(), &plan);
+        assert_eq!(after(there, &plan.reversed()), observed);
+    }
+
+    #[test]
+    fn a_moment_between_two_effects_is_never_open() {
+        let way_in = plan(&untouched(), &tunnel()).unwrap();
+        let first = way_in.effects().first().unwrap();
+        assert!(matches!(first, Effect::Filter(_)), "{first}");
+        let way_out = plan(&after(untouched(), &way_in), &Desired::Open).unwrap();
+        let last = way_out.effects().last().unwrap();
+        assert!(matches!(last, Effect::Filter(_)), "{last}");
+    }
+
+    #[test]
+    fn the_tables_of_a_running_daemon_are_not_touched() {
+        let there = plan(&untouched(), &Desired::Blocked(guard())).unwrap();
+        let mut observed = after(untouched(), &there);
+        observed.port += 1;
+        let error = plan(&observed, &Desired::Open).unwrap_err();
+        assert!(matches!(error, HostError::Owned { .. }), "{error}");
+    }
+
+    #[test]
+    fn tables_left_behind_are_adopted() {
+        let desired = Desired::Blocked(guard());
+        let mut observed = after(untouched(), &plan(&untouched(), &desired).unwrap());
+        observed
+            .filter
+            .iter_mut()
+            .for_each(|read| read.owner = None);
+        let plan = plan(&observed, &desired).unwrap();
+        assert_eq!(plan.to_string(), "~ filter adopted\n");
+    }
+
+    #[test]
+    fn a_link_of_others_is_told_from_ours() {
+        let facts = |owner, persistent| Some(TunFacts { owner, persistent });
+        for tun in [
+            None,
+            facts(Some(990), true),
+            facts(Some(1), false),
+            facts(None, false),
+        ] {
+            let mut observed = untouched();
+            observed.links.retain(|link| link.name != "vpnm0");
+            observed.links.push(link(9, "vpnm0", tun));
+            let error = plan(&observed, &tunnel()).unwrap_err();
+            assert!(
+                matches!(error, HostError::ForeignLink { .. }),
+                "{tun:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_in_use_are_passed_over() {
+        let mut observed = untouched();
+        let address = |link, text: &str, length| Address {
+            link,
+            prefix: Prefix::new(text.parse().unwrap(), length),
+        };
+        observed.addresses = vec![
+            address(2, "198.18.0.1", 15),
+            address(2, "fd76:706e:6d30::5", 48),
+        ];
+        let found = observed.tunnel_addresses().unwrap();
+        assert_eq!(found.v4.to_string(), "10.176.76.70");
+        assert_eq!(found.v6.to_string(), "fd9e:3c1b:7670::1");
+        observed.addresses.push(address(3, "172.30.76.70", 32));
+        let kept = observed.tunnel_addresses().unwrap();
+        assert_eq!(kept.v4.to_string(), "172.30.76.70");
+        observed.addresses = vec![address(2, "0.0.0.0", 0)];
+        assert!(matches!(
+            observed.tunnel_addresses(),
+            Err(HostError::AddressesTaken)
+        ));
+    }
+}

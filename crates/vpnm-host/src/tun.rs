@@ -1,18 +1,24 @@
 //! The tunnel device.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::error::HostError;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
 use crate::names::LINK;
 use crate::netlink::{Protocol, Socket};
 use crate::rtnl::{self, Link};
-use crate::sys;
+use crate::sys::tun as sys;
 
 /// Packets the device's queue holds before it drops; a queue entry may be a
 /// 64 KiB super-packet.
 pub const QUEUE_LENGTH: u32 = 4096;
 /// The MTU programs see.
 pub const MTU: u32 = 1500;
+
+/// Length of `struct virtio_net_hdr` without merged buffers.
+const HEADER: u8 = 10;
 
 /// How to open the device.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +53,7 @@ pub enum TunError {
         action: &'static str,
         /// The error number.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -72,7 +78,7 @@ pub struct Device {
 pub fn open(options: Options) -> Result<Device, TunError> {
     // Asked for by name, a device that exists would be taken over.
     match existing()? {
-        None => sys::tun::open(LINK, options),
+        None => attached(LINK, options),
         Some(link) if is_held(&link) => Err(TunError::Busy),
         Some(_) => Err(TunError::Foreign),
     }
@@ -88,7 +94,7 @@ pub fn open_named(name: &str, options: Options) -> Result<Device, TunError> {
     if !(1..=15).contains(&name.len()) {
         return Err(TunError::Foreign);
     }
-    sys::tun::open(name, options)
+    attached(name, options)
 }
 
 /// Attaches a further queue to the link, which must have been opened with
@@ -98,25 +104,48 @@ pub fn open_named(name: &str, options: Options) -> Result<Device, TunError> {
 /// [`TunError`].
 pub fn attach_queue(options: Options) -> Result<Device, TunError> {
     match existing()? {
-        Some(link) if is_held(&link) => sys::tun::open(LINK, options),
+        Some(link) if is_held(&link) => attached(LINK, options),
         Some(_) | None => Err(TunError::Foreign),
     }
+}
+
+fn attached(name: &str, options: Options) -> Result<Device, TunError> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty());
+    let fd = fd.map_err(|errno| match errno {
+        Errno::NOENT | Errno::NODEV | Errno::NXIO => TunError::NoDevice,
+        Errno::ACCESS | Errno::PERM => TunError::NotPermitted,
+        other => refused("open")(other.into()),
+    })?;
+    sys::attach(&fd, name, options.multi_queue).map_err(|error| {
+        match Errno::from_io_error(&error) {
+            Some(Errno::PERM) => TunError::NotPermitted,
+            Some(Errno::BUSY) => TunError::Busy,
+            Some(Errno::INVAL | Errno::EXIST | Errno::BADFD) => TunError::Foreign,
+            _ => refused("create")(error),
+        }
+    })?;
+    sys::set_header_length(&fd, HEADER).map_err(refused("set the header length of"))?;
+    sys::set_owner(&fd, options.owner).map_err(refused("set the owner of"))?;
+    let whole = sys::set_offloads(&fd, sys::OFFLOAD_TCP | sys::OFFLOAD_UDP);
+    if whole.is_err() {
+        sys::set_offloads(&fd, sys::OFFLOAD_TCP).map_err(refused("set the offloads of"))?;
+    }
+    Ok(Device {
+        fd,
+        udp_segmentation: whole.is_ok(),
+    })
+}
+
+fn refused(action: &'static str) -> impl FnOnce(io::Error) -> TunError {
+    move |source| TunError::Refused { action, source }
 }
 
 /// The link vpnm0 as it is before we touch it.
 fn existing() -> Result<Option<Link>, TunError> {
     let links = Socket::open(Protocol::Route, 0)
         .and_then(|mut socket| socket.query(&rtnl::links(), rtnl::decode_link));
-    let links = links.map_err(|failure| match failure.during("list network interfaces") {
-        HostError::Refused { source, .. } => TunError::Refused {
-            action: "look for",
-            source,
-        },
-        other => TunError::Refused {
-            action: "look for",
-            source: std::io::Error::other(other),
-        },
-    })?;
+    let links = links.map_err(|failure| refused("look for")(failure.into_io()))?;
     Ok(links.into_iter().find(|link| link.name == LINK))
 }
 

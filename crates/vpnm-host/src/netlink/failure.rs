@@ -24,6 +24,15 @@ impl Failure {
         }
     }
 
+    /// The error as those have it who know nothing of netlink.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Kernel { errno, .. } => io::Error::from_raw_os_error(errno),
+            Self::Io(error) => error,
+            Self::Malformed => io::ErrorKind::InvalidData.into(),
+        }
+    }
+
     /// Says what was being done.
     pub(crate) fn during(self, action: &'static str) -> HostError {
         match self {

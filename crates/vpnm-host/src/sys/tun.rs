@@ -6,11 +6,6 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-
-use crate::tun::{Device, Options, TunError};
-
 const IFF_TUN: u16 = 0x0001;
 const IFF_MULTI_QUEUE: u16 = 0x0100;
 const IFF_NO_PI: u16 = 0x1000;
@@ -22,11 +17,9 @@ const TUNSETOFFLOAD: u32 = 0x4004_54d0;
 const TUNSETVNETHDRSZ: u32 = 0x4004_54d8;
 
 /// Checksums, TCP segmentation for both families, and its ECN variant.
-const OFFLOAD_TCP: usize = 0x0f;
+pub(crate) const OFFLOAD_TCP: usize = 0x0f;
 /// UDP segmentation for both families; the kernel takes them only together.
-const OFFLOAD_UDP: usize = 0x60;
-/// Length of `struct virtio_net_hdr` without merged buffers.
-const VNET_HEADER: c_int = 10;
+pub(crate) const OFFLOAD_UDP: usize = 0x60;
 
 /// `struct ifreq` as far as TUNSETIFF reads it; the kernel copies 40 bytes.
 #[repr(C)]
@@ -36,31 +29,15 @@ struct InterfaceRequest {
     padding: [u8; 22],
 }
 
-pub(crate) fn open(name: &str, options: Options) -> Result<Device, TunError> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd =
-        rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::NOENT | Errno::NODEV | Errno::NXIO => TunError::NoDevice,
-            Errno::ACCESS | Errno::PERM => TunError::NotPermitted,
-            other => refused("open", other.into()),
-        })?;
-    attach(&fd, name, options)?;
-    set_vnet_header(&fd)?;
-    set_owner(&fd, options.owner)?;
-    let udp_segmentation = set_offloads(&fd)?;
-    Ok(Device {
-        fd,
-        udp_segmentation,
-    })
-}
-
-fn attach(fd: &OwnedFd, name: &str, options: Options) -> Result<(), TunError> {
+/// Ties the descriptor to the TUN device of a name, which is made if it does not
+/// exist; packets carry a `virtio_net_hdr`.
+pub(crate) fn attach(fd: &OwnedFd, name: &str, multi_queue: bool) -> io::Result<()> {
     let mut request = InterfaceRequest {
         name: [0; 16],
         flags: IFF_TUN | IFF_NO_PI | IFF_VNET_HDR,
         padding: [0; 22],
     };
-    if options.multi_queue {
+    if multi_queue {
         request.flags |= IFF_MULTI_QUEUE;
     }
     for (to, from) in request.name.iter_mut().zip(name.bytes()) {
@@ -69,37 +46,26 @@ fn attach(fd: &OwnedFd, name: &str, options: Options) -> Result<(), TunError> {
     // SAFETY: the descriptor is open and `request` is a whole `struct ifreq` that
     // outlives the call, which both reads and writes it.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETIFF.into(), &raw mut request) };
-    check(result).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::PERM) => TunError::NotPermitted,
-        Some(Errno::BUSY) => TunError::Busy,
-        Some(Errno::INVAL | Errno::EXIST | Errno::BADFD) => TunError::Foreign,
-        _ => refused("create", error),
-    })
+    check(result)
 }
 
-fn set_vnet_header(fd: &OwnedFd) -> Result<(), TunError> {
-    let length = VNET_HEADER;
+/// Sets the length of the header before each packet, in bytes.
+pub(crate) fn set_header_length(fd: &OwnedFd, length: u8) -> io::Result<()> {
+    let length = c_int::from(length);
     // SAFETY: the descriptor is open and the call reads one int through the pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETVNETHDRSZ.into(), &raw const length) };
-    check(result).map_err(|error| refused("set the header length of", error))
+    check(result)
 }
 
-fn set_owner(fd: &OwnedFd, owner: u32) -> Result<(), TunError> {
+/// Sets the uid that may attach to the device besides root.
+pub(crate) fn set_owner(fd: &OwnedFd, owner: u32) -> io::Result<()> {
     // SAFETY: the descriptor is open and the argument is a value, not a pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETOWNER.into(), owner) };
-    check(result).map_err(|error| refused("set the owner of", error))
+    check(result)
 }
 
-/// Turns offloads on and says whether UDP segmentation is among them.
-fn set_offloads(fd: &OwnedFd) -> Result<bool, TunError> {
-    if offload(fd, OFFLOAD_TCP | OFFLOAD_UDP).is_ok() {
-        return Ok(true);
-    }
-    offload(fd, OFFLOAD_TCP).map_err(|error| refused("set the offloads of", error))?;
-    Ok(false)
-}
-
-fn offload(fd: &OwnedFd, mask: usize) -> io::Result<()> {
+/// Sets which work the kernel may leave to the reader.
+pub(crate) fn set_offloads(fd: &OwnedFd, mask: usize) -> io::Result<()> {
     // SAFETY: the descriptor is open and the argument is a value, not a pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETOFFLOAD.into(), mask) };
     check(result)
@@ -110,8 +76,4 @@ fn check(result: c_int) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
-}
-
-fn refused(action: &'static str, source: io::Error) -> TunError {
-    TunError::Refused { action, source }
 }

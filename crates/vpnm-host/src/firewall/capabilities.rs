@@ -1,0 +1,11 @@
+//! How far the kernel's packet filter goes.
+
+/// How far this kernel's packet filter goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Tables can be owned and outlive their owner (Linux 6.9).
+    pub ownership: bool,
+    /// Frames that leave past the IP stack can be filtered (Linux 5.16). Elsewhere
+    /// raw sockets of root get past the filter.
+    pub egress: bool,
+}

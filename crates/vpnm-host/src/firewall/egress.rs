@@ -1,0 +1,46 @@
+//! Frames on their way out.
+
+use super::chain::{FILTER, filter};
+use super::endpoints::{port_set, server_sets};
+use super::matching::{Action, Match, rule};
+use super::outgoing::{outward, silenced};
+use super::scope::{NAME_BROADCASTS, NAME_QUERIES};
+use super::setting::Setting;
+use crate::desired::Guard;
+use crate::nft::{Hook, Rule, Table, TableFamily};
+
+/// EtherTypes that carry nothing of a program's and without which a link does not
+/// come up: ARP, the link's own authentication (IEEE 802.1X), link aggregation.
+const LINK_PROTOCOLS: [(u16, &str); 3] = [
+    (0x0806, "ARP"),
+    (0x888e, "802.1X"),
+    (0x8809, "link aggregation"),
+];
+
+/// Sees every frame, also those that root sends past the IP stack.
+pub(super) fn netdev(guard: &Guard, setting: &Setting) -> Option<Table> {
+    // The hook names its interfaces one by one: the wildcard that newer kernels know
+    // makes nft before 1.1.6 list the table for ever. An interface that appears is
+    // added with the next plan; until then the inet table holds what the IP stack
+    // sends.
+    if !setting.capabilities.egress || setting.interfaces.is_empty() {
+        return None;
+    }
+    let family = TableFamily::Netdev;
+    let accept = |comment, matches: &[Match<'_>]| rule(family, comment, matches, Action::Accept);
+    let passing = outward(family, guard).into_iter();
+    let mut rules: Vec<Rule> = passing.map(silenced).collect();
+    for (number, comment) in LINK_PROTOCOLS {
+        rules.push(accept(comment, &[Match::EtherType(number)]));
+    }
+    let mut sets = server_sets(&guard.endpoints).to_vec();
+    sets.push(port_set("queries", &NAME_QUERIES));
+    sets.push(port_set("broadcasts", &NAME_BROADCASTS));
+    let mut chain = filter("egress", Hook::Egress, FILTER, rules);
+    chain.devices.clone_from(&setting.interfaces);
+    Some(Table {
+        family,
+        sets,
+        chains: vec![chain],
+    })
+}
