@@ -35,14 +35,12 @@ pub(crate) fn chain(error: &dyn Error) -> Note {
 
 impl Cause for HostError {
     fn code(&self) -> Code {
-        match self {
-            Self::NotPermitted { .. } => Code::NotPermitted,
-            Self::Owned { .. } | Self::ForeignLink { .. } => Code::Foreign,
-            Self::Refused { .. }
-            | Self::Malformed { .. }
-            | Self::File { .. }
-            | Self::NoLink
-            | Self::AddressesTaken => Code::Host,
+        if matches!(self, Self::NotPermitted { .. }) {
+            Code::NotPermitted
+        } else if matches!(self, Self::Owned { .. } | Self::ForeignLink { .. }) {
+            Code::Foreign
+        } else {
+            Code::Host
         }
     }
 }

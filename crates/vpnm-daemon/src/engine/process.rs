@@ -10,14 +10,16 @@ use std::process::{Command, ExitStatus, Stdio};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use vpnm_api::Note;
 
 use super::identity::Identity;
 use super::sys;
 
 /// The only variables the engine may know: where the system's certificate
-/// authorities are, and what to log.
-const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "VPNM_LOG"];
+/// authorities are, and whether the service manager stamps the log.
+const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "JOURNAL_STREAM"];
 
 /// A running engine.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub(super) fn start(
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("vpnm")
-        .arg("engine")
+        .args(["engine", "--log", log_level()])
         .current_dir("/")
         .env_clear()
         .stdin(Stdio::null())
@@ -54,6 +56,17 @@ pub(super) fn start(
     let (kill, killed) = oneshot::channel();
     let watch = tokio::task::spawn_local(watch(child?, killed, exited));
     Ok((Process { kill, watch }, ours.into()))
+}
+
+/// The level the daemon logs at, which is the engine's too.
+fn log_level() -> &'static str {
+    match LevelFilter::current().into_level() {
+        Some(Level::TRACE) => "trace",
+        Some(Level::DEBUG) => "debug",
+        Some(Level::INFO) => "info",
+        Some(Level::WARN) => "warn",
+        Some(Level::ERROR) | None => "error",
+    }
 }
 
 /// Keeps the control's number and those below taken, so that no descriptor which
