@@ -172,6 +172,70 @@ fn a_strict_reverse_path_filter_lets_the_answers_in() {
 }
 
 #[test]
+fn settings_that_loosen_routing_do_not_loosen_the_block() {
+    in_namespace(|| {
+        let far = Far::connect();
+        for setting in [
+            "ip_forward",
+            "conf/all/ignore_routes_with_linkdown",
+            "conf/eth0/ignore_routes_with_linkdown",
+            "conf/all/route_localnet",
+            "conf/all/accept_local",
+            "conf/all/accept_source_route",
+            "conf/all/src_valid_mark",
+            "conf/all/arp_ignore",
+            "ip_nonlocal_bind",
+        ] {
+            std::fs::write(format!("/proc/sys/net/ipv4/{setting}"), "1").unwrap();
+        }
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").unwrap();
+        let mut host = Host::open().unwrap();
+        let device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        the_engine_gets_through();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+        drop(device);
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
+fn routes_that_others_inject_have_no_effect() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        for arguments in [
+            "route add 0.0.0.0/1 via 192.168.77.1",
+            "route add 128.0.0.0/1 via 192.168.77.1",
+            "route add 203.0.113.0/24 dev eth0",
+            "route replace default dev eth0",
+            "-6 route add 2001:db8:9::/48 via 2001:db8:77::1",
+            "addr add 203.0.113.1/24 dev eth0",
+        ] {
+            run("ip", arguments);
+        }
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+        // Not just blocked: the tunnel still takes what it is meant to take.
+        let route = run("ip", "route get 203.0.113.9");
+        assert!(route.contains("dev vpnm0"), "{route}");
+        run("ip", "rule add pref 100 lookup main");
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
 fn what_was_open_before_does_not_go_on_in_the_clear() {
     in_namespace(|| {
         let far = Far::connect();

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use super::process::{as_uid, bind_to_link, raw_frames, send_raw_ip};
+use super::process::{as_uid, bind_to_link, prefer_link, raw_frames, send_raw_ip};
 use super::{SERVER, SERVER_6};
 
 /// Long enough for an answer from the far side, which comes within a millisecond.
@@ -21,8 +21,9 @@ pub(crate) fn connect(ip: &str, port: u16) -> io::Result<TcpStream> {
 pub(crate) fn probe_everything() {
     for uid in [0, 1000] {
         as_uid(uid, || {
-            datagrams(None);
-            datagrams(Some("eth0"));
+            datagrams(|_| ());
+            datagrams(|socket| bind_to_link(socket, "eth0"));
+            datagrams(|socket| prefer_link(socket, "eth0"));
             connections();
             multicast();
         });
@@ -44,7 +45,7 @@ const DESTINATIONS: [&str; 9] = [
     "[2001:db8:9::9]:443",
 ];
 
-fn datagrams(link: Option<&str>) {
+fn datagrams(prepare: impl Fn(&UdpSocket)) {
     let servers = [
         format!("{SERVER}:443"),
         format!("{SERVER}:80"),
@@ -60,9 +61,7 @@ fn datagrams(link: Option<&str>) {
         };
         let socket = UdpSocket::bind(any).expect("a socket");
         drop(socket.set_broadcast(true));
-        if let Some(link) = link {
-            bind_to_link(&socket, link);
-        }
+        prepare(&socket);
         drop(socket.send_to(&[0x55; 64], destination));
         // Larger than the link's packets: it leaves in fragments, if at all.
         drop(socket.send_to(&[0x55; 4000], destination));

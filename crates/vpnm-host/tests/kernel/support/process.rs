@@ -6,7 +6,7 @@
 )]
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _};
 
 use rustix::net::{AddressFamily, SendFlags, SocketType};
@@ -112,7 +112,26 @@ pub(super) fn raw_frames(link: &str) {
         frame.extend(real.to_be_bytes());
         frame.extend(ip_packet([203, 0, 113, 9]));
         send_frame(&socket, index, claimed, &frame);
+        bypass_queue(&socket);
+        send_frame(&socket, index, claimed, &frame);
     }
+}
+
+/// Frames of this socket skip the link's queue (PACKET_QDISC_BYPASS).
+fn bypass_queue(socket: &impl AsFd) {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of_val(&on)).expect("small");
+    // SAFETY: the descriptor is open, and the call reads `length` bytes of `on`.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_QDISC_BYPASS,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    assert_eq!(outcome, 0, "the queue cannot be skipped");
 }
 
 fn send_frame(socket: &impl AsFd, link: u32, protocol: u16, frame: &[u8]) {
@@ -136,17 +155,23 @@ fn send_frame(socket: &impl AsFd, link: u32, protocol: u16, frame: &[u8]) {
     };
 }
 
-/// Prefers a link for a socket (IP_UNICAST_IF), without tying it.
-pub(crate) fn prefer_link(socket: &impl AsFd, link: &str) {
+/// Prefers a link for a socket (IP_UNICAST_IF, IPV6_UNICAST_IF), without tying it.
+pub(crate) fn prefer_link(socket: &UdpSocket, link: &str) {
     let index = rustix::net::netdevice::name_to_index(socket, link).expect("the link exists");
     let index = index.to_be();
+    let v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
+    let (level, option) = if v6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_IF)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_UNICAST_IF)
+    };
     let length = libc::socklen_t::try_from(size_of_val(&index)).expect("small");
     // SAFETY: the descriptor is open, and the call reads `length` bytes of the index.
     let outcome = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_UNICAST_IF,
+            level,
+            option,
             (&raw const index).cast(),
             length,
         )
