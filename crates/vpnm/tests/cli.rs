@@ -1,157 +1,160 @@
 //! The binary as a shell sees it: streams, exit codes, JSON.
 
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Output, Stdio};
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Output, Stdio};
 
-fn vpnm(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vpnm"));
-    command.args(arguments).env_remove("NO_COLOR");
-    command
-}
+    fn vpnm(arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vpnm"));
+        command.args(arguments).env_remove("NO_COLOR");
+        command
+    }
 
-fn run(arguments: &[&str]) -> Output {
-    vpnm(arguments).output().unwrap()
-}
+    fn run(arguments: &[&str]) -> Output {
+        vpnm(arguments).output().unwrap()
+    }
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
 
-fn json(output: &Output) -> serde_json::Value {
-    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(object["schema_version"], 1, "{object}");
-    object
-}
+    fn json(output: &Output) -> serde_json::Value {
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["schema_version"], 1, "{object}");
+        object
+    }
 
-#[test]
-fn an_unknown_command_names_the_nearest_one() {
-    let output = run(&["completion", "bash"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
-    assert_eq!(
-        text(&output.stderr),
-        "error: there is no command \"completion\"\n\
+    #[test]
+    fn an_unknown_command_names_the_nearest_one() {
+        let output = run(&["completion", "bash"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        assert_eq!(
+            text(&output.stderr),
+            "error: there is no command \"completion\"\n\
          why:   nothing is called that; did you mean \"completions\"?\n\
          next:  vpnm completions\n"
-    );
-}
+        );
+    }
 
-#[test]
-fn a_failure_is_an_object_for_machines() {
-    let output = run(&["--json", "nonsense"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stderr.is_empty());
-    assert_eq!(json(&output)["error"]["code"], "usage");
-}
-
-#[test]
-fn a_link_is_never_repeated() {
-    for arguments in [
-        &["vless://secret@host:443"][..],
-        &["completions", "vless://secret@host:443"],
-        &["man", "vless://secret@host:443"],
-        &["--json", "vless://secret@host:443"],
-    ] {
-        let output = run(arguments);
+    #[test]
+    fn a_failure_is_an_object_for_machines() {
+        let output = run(&["--json", "nonsense"]);
         assert_eq!(output.status.code(), Some(2));
-        for stream in [&output.stdout, &output.stderr] {
-            assert!(!text(stream).contains("secret"), "{arguments:?}");
+        assert!(output.stderr.is_empty());
+        assert_eq!(json(&output)["error"]["code"], "usage");
+    }
+
+    #[test]
+    fn a_link_is_never_repeated() {
+        for arguments in [
+            &["vless://secret@host:443"][..],
+            &["completions", "vless://secret@host:443"],
+            &["man", "vless://secret@host:443"],
+            &["--json", "vless://secret@host:443"],
+        ] {
+            let output = run(arguments);
+            assert_eq!(output.status.code(), Some(2));
+            for stream in [&output.stdout, &output.stderr] {
+                assert!(!text(stream).contains("secret"), "{arguments:?}");
+            }
         }
     }
-}
 
-#[test]
-fn help_has_no_colour_in_a_pipe_and_some_if_asked_for() {
-    assert!(!text(&run(&["--help"]).stdout).contains('\x1b'));
-    assert!(text(&run(&["--color", "always", "--help"]).stdout).contains('\x1b'));
-    assert!(!text(&run(&["--color=never", "-h"]).stdout).contains('\x1b'));
-}
+    #[test]
+    fn help_has_no_colour_in_a_pipe_and_some_if_asked_for() {
+        assert!(!text(&run(&["--help"]).stdout).contains('\x1b'));
+        assert!(text(&run(&["--color", "always", "--help"]).stdout).contains('\x1b'));
+        assert!(!text(&run(&["--color=never", "-h"]).stdout).contains('\x1b'));
+    }
 
-#[test]
-fn every_command_explains_itself() {
-    let object = json(&run(&["--help", "--json"]));
-    let commands = object["commands"].as_array().unwrap();
-    assert!(commands.len() > 2);
-    for command in commands {
-        let name = command["name"].as_str().unwrap();
-        let output = run(&[name, "--help"]);
-        assert!(output.status.success(), "{name}");
-        assert!(
-            text(&output.stdout).contains(&format!("vpnm {name}")),
-            "{name}"
+    #[test]
+    fn every_command_explains_itself() {
+        let object = json(&run(&["--help", "--json"]));
+        let commands = object["commands"].as_array().unwrap();
+        assert!(commands.len() > 2);
+        for command in commands {
+            let name = command["name"].as_str().unwrap();
+            let output = run(&[name, "--help"]);
+            assert!(output.status.success(), "{name}");
+            assert!(
+                text(&output.stdout).contains(&format!("vpnm {name}")),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_version_is_the_crate_s() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            text(&run(&["--version"]).stdout),
+            format!("vpnm {version}\n")
         );
+        assert_eq!(json(&run(&["-V", "--json"]))["version"], version);
     }
-}
 
-#[test]
-fn the_version_is_the_crate_s() {
-    let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(
-        text(&run(&["--version"]).stdout),
-        format!("vpnm {version}\n")
-    );
-    assert_eq!(json(&run(&["-V", "--json"]))["version"], version);
-}
-
-#[test]
-fn a_reader_that_has_gone_is_no_failure() {
-    let mut child = vpnm(&["man"]).stdout(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let mut errors = String::new();
-    if let Some(mut stream) = child.stderr.take() {
-        stream.read_to_string(&mut errors).unwrap();
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let mut child = vpnm(&["man"]).stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut errors = String::new();
+        if let Some(mut stream) = child.stderr.take() {
+            stream.read_to_string(&mut errors).unwrap();
+        }
+        assert!(child.wait().unwrap().success(), "{errors}");
     }
-    assert!(child.wait().unwrap().success(), "{errors}");
-}
 
-/// The script of a shell passes that shell's own syntax check.
-fn check_completions(shell: &str) {
-    let checker = Command::new(shell)
-        .arg("-n")
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut checker) = checker else {
-        println!("SKIP {shell} is not installed");
-        return;
-    };
-    let script = run(&["completions", shell]).stdout;
-    assert!(!script.is_empty());
-    checker.stdin.take().unwrap().write_all(&script).unwrap();
-    let output = checker.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-}
-
-#[test]
-fn completions_are_scripts_of_their_shell() {
-    for shell in ["bash", "zsh", "fish"] {
-        check_completions(shell);
-    }
-}
-
-#[test]
-fn bash_completes_commands_and_values() {
-    let script = text(&run(&["completions", "bash"]).stdout).to_owned();
-    let complete = |words: &str, current: usize| {
-        let program = format!(
-            "{script}\nCOMP_WORDS=({words})\nCOMP_CWORD={current}\n_vpnm\necho \"${{COMPREPLY[*]}}\""
-        );
-        let output = Command::new("bash").args(["-c", &program]).output();
-        let Ok(output) = output else {
-            println!("SKIP bash is not installed");
-            return None;
+    /// The script of a shell passes that shell's own syntax check.
+    fn check_completions(shell: &str) {
+        let checker = Command::new(shell)
+            .arg("-n")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut checker) = checker else {
+            println!("SKIP {shell} is not installed");
+            return;
         };
-        Some(text(&output.stdout).trim().to_owned())
-    };
-    for (words, current, expected) in [
-        ("vpnm compl", 1, "completions"),
-        ("vpnm completions f", 2, "fish"),
-        ("vpnm man --mark", 2, "--markdown"),
-        ("vpnm --color n", 2, ""),
-        ("vpnm man --color n", 3, "never"),
-    ] {
-        if let Some(found) = complete(words, current) {
-            assert_eq!(found, expected, "{words}");
+        let script = run(&["completions", shell]).stdout;
+        assert!(!script.is_empty());
+        checker.stdin.take().unwrap().write_all(&script).unwrap();
+        let output = checker.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+
+    #[test]
+    fn completions_are_scripts_of_their_shell() {
+        for shell in ["bash", "zsh", "fish"] {
+            check_completions(shell);
+        }
+    }
+
+    #[test]
+    fn bash_completes_commands_and_values() {
+        let script = text(&run(&["completions", "bash"]).stdout).to_owned();
+        let complete = |words: &str, current: usize| {
+            let program = format!(
+                "{script}\nCOMP_WORDS=({words})\nCOMP_CWORD={current}\n_vpnm\necho \"${{COMPREPLY[*]}}\""
+            );
+            let output = Command::new("bash").args(["-c", &program]).output();
+            let Ok(output) = output else {
+                println!("SKIP bash is not installed");
+                return None;
+            };
+            Some(text(&output.stdout).trim().to_owned())
+        };
+        for (words, current, expected) in [
+            ("vpnm compl", 1, "completions"),
+            ("vpnm completions f", 2, "fish"),
+            ("vpnm man --mark", 2, "--markdown"),
+            ("vpnm --color n", 2, ""),
+            ("vpnm man --color n", 3, "never"),
+        ] {
+            if let Some(found) = complete(words, current) {
+                assert_eq!(found, expected, "{words}");
+            }
         }
     }
 }

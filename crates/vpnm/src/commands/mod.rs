@@ -1,10 +1,14 @@
 //! The commands: for each its definition and what it does.
 
 mod attempt;
+mod cleanup;
 mod completions;
 mod connect;
+mod daemon;
 mod demo;
 mod disconnect;
+mod doctor;
+mod engine;
 pub(crate) mod help;
 mod lockdown;
 mod man;
@@ -37,11 +41,15 @@ const ENTRIES: &[(&Command, Run)] = &[
     (&status::COMMAND, status::run),
     (&reconnect::COMMAND, reconnect::run),
     (&lockdown::COMMAND, lockdown::run),
+    (&daemon::COMMAND, daemon::run),
+    (&doctor::COMMAND, doctor::run),
+    (&cleanup::COMMAND, cleanup::run),
     (&demo::COMMAND, demo::run),
     (&tun2socks::COMMAND, tun2socks::run),
     (&completions::COMMAND, completions::run),
     (&man::COMMAND, man::run),
     (&help::COMMAND, help::run),
+    (&engine::COMMAND, engine::run),
 ];
 
 const COUNT: usize = ENTRIES.len();

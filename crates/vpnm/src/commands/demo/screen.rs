@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::output::{Output, OutputError, Paint};
-
-/// Width of the labels.
-const LABEL: usize = 11;
+use crate::output::{Mark, Output, OutputError, Paint};
 
 /// Acts with a title, lines with a label.
 #[derive(Debug)]
@@ -43,29 +40,18 @@ impl Screen {
 
     /// Something that was seen.
     pub(super) fn seen(&self, label: &str, text: &str) -> Result<(), OutputError> {
-        self.mark(Paint::Faint, "-", label, text)
+        self.line(Mark::Plain, label, text)
     }
 
     /// Something that was seen and had to be so.
     pub(super) fn proved(&self, holds: bool, label: &str, text: &str) -> Result<(), OutputError> {
-        if holds {
-            self.mark(Paint::Good, "+", label, text)
-        } else {
-            self.mark(Paint::Bad, "!", label, text)
-        }
+        self.line(Mark::of(holds), label, text)
     }
 
-    fn mark(&self, paint: Paint, sign: &str, label: &str, text: &str) -> Result<(), OutputError> {
-        let style = self.output.style();
-        let label = style.pad(Paint::Faint, label, LABEL);
-        let mut lines = text.lines();
-        let first = lines.next().unwrap_or_default();
+    fn line(&self, mark: Mark, label: &str, text: &str) -> Result<(), OutputError> {
+        let lines = mark.line(self.output.style(), label, text);
         self.output
-            .line(format!("    {} {label}{first}", style.paint(paint, sign)))?;
-        for line in lines {
-            self.output.line(format!("      {:LABEL$}{line}", ""))?;
-        }
-        Ok(())
+            .line(format!("    {}", lines.replace('\n', "\n    ")))
     }
 
     /// The end of a demo in which everything held.

@@ -28,6 +28,8 @@ const DAEMON: Duration = Duration::from_secs(10);
 const RECOVERY: Duration = Duration::from_secs(20);
 /// Between two looks at something that is about to happen.
 const GLANCE: Duration = Duration::from_millis(5);
+/// How long the daemon's last words may be on their way.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Lines of the daemon's log that are kept to explain a failure.
 const KEPT: usize = 8;
 
@@ -260,6 +262,7 @@ impl Daemon {
     }
 
     fn explain(&self, why: &str) -> Problem {
+        thread::sleep(LAST_WORDS);
         let log = self.log.text();
         let why = if log.is_empty() {
             why.to_owned()
