@@ -28,6 +28,9 @@ usage: cargo xtask TASK
   deps     licences and sources of everything that is linked
   static   the release binary: built, static, hardened
   prepare  only install what the tests need
+
+  leaks    the leak matrix of the lab; --json, --probes N, a filter
+  interop  the lab's real servers; --json, a filter
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn dispatch() -> Result<()> {
         "deps" => deps::run(&workspace),
         "static" => static_build::run(&workspace),
         "prepare" => prepare::run(),
+        "leaks" | "interop" => test::lab(&workspace, &task, &rest),
         "" | "help" | "-h" | "--help" => {
             output::line(USAGE.trim_end());
             Ok(())

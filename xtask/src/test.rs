@@ -17,3 +17,22 @@ pub(crate) fn run(workspace: &Workspace, rest: &[String]) -> Result<()> {
             .args(rest),
     )
 }
+
+/// One of the lab's own programs; `rest` goes to it.
+pub(crate) fn lab(workspace: &Workspace, name: &str, rest: &[String]) -> Result<()> {
+    prepare::run()?;
+    check(
+        workspace
+            .cargo(&[
+                "test",
+                "--quiet",
+                "--package",
+                "vpnm-lab",
+                "--test",
+                name,
+                "--locked",
+                "--",
+            ])
+            .args(rest),
+    )
+}
