@@ -25,6 +25,8 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 pub struct Verified {
     /// How long the query took, there and back.
     pub latency: Duration,
+    /// How long everything took, from the first packet to the server.
+    pub took: Duration,
     /// Who answered it.
     pub resolver: IpAddr,
 }
@@ -75,8 +77,8 @@ pub async fn resolve(
     }
 }
 
-/// Runs attempts until one succeeds: the next begins when the one before failed or
-/// is late. All failed: the first that tells something definite, else the first.
+/// Runs attempts until one succeeds or fails for a reason that the others share:
+/// the next begins when the one before failed or is late.
 async fn race<T, F>(attempts: impl Iterator<Item = F>) -> Result<T, Failure>
 where
     T: 'static,
@@ -84,7 +86,7 @@ where
 {
     let mut attempts = attempts;
     let mut running = JoinSet::new();
-    let mut worst: Option<Failure> = None;
+    let mut first: Option<Failure> = None;
     loop {
         let fresh = attempts.next();
         let exhausted = fresh.is_none();
@@ -101,21 +103,20 @@ where
         };
         match ended {
             Some(Ok(Ok(value))) => return Ok(value),
-            Some(Ok(Err(failure))) => {
-                let is_vague = worst
-                    .as_ref()
-                    .is_none_or(|known| known.code == Code::NoAnswer);
-                if is_vague {
-                    worst = Some(failure);
-                }
-            }
+            Some(Ok(Err(failure))) if is_shared(failure.code) => return Err(failure),
+            Some(Ok(Err(failure))) => first = first.or(Some(failure)),
             Some(Err(_)) => {}
             None if exhausted => {
-                return Err(worst.unwrap_or_else(|| Code::NoAnswer.into()));
+                return Err(first.unwrap_or_else(|| Code::NoAnswer.into()));
             }
             None => {}
         }
     }
+}
+
+/// Whether another resolver would meet the same: it is the server's fault, or the name's.
+fn is_shared(code: Code) -> bool {
+    !matches!(code, Code::NoAnswer | Code::NoNetwork)
 }
 
 async fn ask_through(
@@ -123,14 +124,15 @@ async fn ask_through(
     endpoint: &Endpoint,
     address: SocketAddr,
 ) -> Result<Verified, Failure> {
+    let begun = Instant::now();
     let stream = outbound.dial_tcp(&Target::from(address), &[]).await;
     let stream = stream.map_err(|error| fault::of_dial(&error))?;
     // The resolver's own name: every resolver has an answer to that.
     let key = key_of(endpoint.host(), kind::A)?;
     let response_to = |session: Session| async move {
-        let begun = Instant::now();
+        let asked = Instant::now();
         let answer = session.exchange(encode_query(&key)).await?;
-        Ok((begun.elapsed(), answer, key))
+        Ok((asked.elapsed(), answer, key))
     };
     let (latency, answer, key) = with_session(endpoint, stream, response_to)
         .await
@@ -138,6 +140,7 @@ async fn ask_through(
     match Response::decode(&answer, &key) {
         Ok(_) => Ok(Verified {
             latency,
+            took: begun.elapsed(),
             resolver: address.ip(),
         }),
         Err(error) => Err(Failure::new(Code::NoAnswer, error.to_string())),

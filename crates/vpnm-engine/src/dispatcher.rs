@@ -1,6 +1,7 @@
 //! Decides what becomes of each flow of the tunnel.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::exit::Exit;
 use crate::fault;
 use crate::monitor::Monitor;
 use crate::names::{Client, Names};
-use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming};
+use crate::netshell::{self, DnsQuery, Ended, Handler, Refusal, TcpIncoming, UdpIncoming};
 
 /// The port of DNS.
 const DNS: u16 = 53;
@@ -80,7 +81,10 @@ impl Dispatcher {
         };
         let outbound = lease.outbound.clone();
         let target = self.target(destination);
-        let stream = match lease.run(outbound.dial_tcp(&target, &[])).await {
+        let stream = match lease
+            .run(self.monitor.impatiently(outbound.dial_tcp(&target, &[])))
+            .await
+        {
             Some(Ok(stream)) => stream,
             Some(Err(error)) => {
                 self.on_dial_error(&error);
@@ -91,6 +95,11 @@ impl Dispatcher {
         let mut stream = stream;
         let relayed = lease.run(netshell::relay(flow.accept(), &mut stream)).await;
         tracing::trace!(%destination, ?relayed, "a connection ended");
+        if let Some(Err(Ended::Outbound(error))) = relayed
+            && is_of_the_path(error.kind())
+        {
+            self.monitor.doubt();
+        }
     }
 
     async fn carry_datagrams(&self, flow: UdpIncoming) {
@@ -100,7 +109,10 @@ impl Dispatcher {
         };
         let outbound = lease.outbound.clone();
         let target = self.target(destination);
-        let mut session = match lease.run(outbound.dial_udp(&target)).await {
+        let mut session = match lease
+            .run(self.monitor.impatiently(outbound.dial_udp(&target)))
+            .await
+        {
             Some(Ok(session)) => session,
             Some(Err(error)) => {
                 self.on_dial_error(&error);
@@ -159,6 +171,17 @@ impl Handler for Dispatcher {
         self.names
             .ask(Client::Tunnel(query), &message, Carriage::Datagram);
     }
+}
+
+/// Whether an error says something about the way to the server, not about the flow.
+fn is_of_the_path(error: io::ErrorKind) -> bool {
+    matches!(
+        error,
+        io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
 }
 
 /// Whether datagrams to an address mean anything beyond this machine's own link.

@@ -173,7 +173,7 @@ impl Engine {
         let via = via.ok_or_else(|| failed(Code::NameNotFound.into()))?;
         self.exit.replace(Some(outbound));
         if let Some(plant) = &*self.plant.borrow() {
-            plant.monitor.reset();
+            plant.monitor.reset(verified.took);
             plant.names.on_path(Path::Renewed);
         }
         Ok(Established {
@@ -181,15 +181,6 @@ impl Engine {
             via: via.ip(),
             resolver: verified.resolver,
         })
-    }
-
-    /// Gives the way out up: flows are reset, and names answered with a failure.
-    pub fn release(&self) {
-        self.exit.replace(None);
-        if let Some(plant) = &*self.plant.borrow() {
-            plant.monitor.reset();
-            plant.names.on_path(Path::Absent);
-        }
     }
 
     /// Health and traffic from now on.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use vpnm_api::Failure;
 use vpnm_api::engine::Health;
 
-/// A probe that has not answered after this long makes the tunnel suspect.
-pub const DOUBT_AFTER: Duration = Duration::from_secs(1);
-/// A probe fails after this long.
-pub const PROBE_LIMIT: Duration = Duration::from_secs(4);
+/// What takes longer makes the tunnel suspect, unless it took long from the start.
+const DOUBT_AFTER: Duration = Duration::from_secs(1);
+/// A probe fails after this long, unless answers took long from the start.
+const PROBE_LIMIT: Duration = Duration::from_secs(4);
 /// Probes follow one another at this distance while there is doubt.
 pub const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Failed probes in a row that make the tunnel down.
@@ -24,6 +24,8 @@ pub struct Vitals {
     failed_probes: u32,
     probing: bool,
     last_answer: Option<Instant>,
+    /// What one probe takes on a good day.
+    usual: Duration,
 }
 
 /// What follows from an observation.
@@ -35,18 +37,31 @@ pub enum Verdict {
     Changed(Health, Option<Failure>),
 }
 
-impl Default for Vitals {
-    fn default() -> Self {
+impl Vitals {
+    /// A tunnel that was verified just now, which took `usual`.
+    #[must_use]
+    pub fn new(usual: Duration) -> Self {
         Self {
             health: Health::Up,
             failed_probes: 0,
             probing: false,
             last_answer: None,
+            usual,
         }
     }
-}
 
-impl Vitals {
+    /// After this time a dial or a probe is late.
+    #[must_use]
+    pub fn doubt_after(&self) -> Duration {
+        DOUBT_AFTER.max(self.usual * 2)
+    }
+
+    /// After this time a probe has failed.
+    #[must_use]
+    pub fn probe_limit(&self) -> Duration {
+        PROBE_LIMIT.max(self.usual * 4)
+    }
+
     /// The judgement.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -111,7 +126,7 @@ mod tests {
     #[test]
     fn three_failed_probes_are_down_and_one_answer_is_up() {
         let now = Instant::now();
-        let mut vitals = Vitals::default();
+        let mut vitals = Vitals::new(Duration::ZERO);
         let why = || Failure::from(Code::TimedOut);
         assert!(vitals.on_doubt(now));
         assert!(!vitals.on_doubt(now), "one probe at a time");
@@ -125,9 +140,17 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_tunnel_is_given_more_time() {
+        let slow = Vitals::new(Duration::from_secs(2));
+        assert_eq!(slow.doubt_after(), Duration::from_secs(4));
+        assert_eq!(slow.probe_limit(), Duration::from_secs(8));
+        assert_eq!(Vitals::new(Duration::ZERO).doubt_after(), DOUBT_AFTER);
+    }
+
+    #[test]
     fn a_failure_right_after_an_answer_is_no_doubt() {
         let now = Instant::now();
-        let mut vitals = Vitals::default();
+        let mut vitals = Vitals::new(Duration::ZERO);
         assert_eq!(vitals.on_answer(now), Verdict::Same);
         assert!(!vitals.on_doubt(now + Duration::from_millis(500)));
         assert!(vitals.on_doubt(now + Duration::from_secs(2)));

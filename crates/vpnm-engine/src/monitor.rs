@@ -12,7 +12,7 @@ use vpnm_api::{Code, Failure};
 use crate::check;
 use crate::doh::Endpoint;
 use crate::exit::Exit;
-use crate::health::{DOUBT_AFTER, PROBE_EVERY, PROBE_LIMIT, Verdict, Vitals};
+use crate::health::{PROBE_EVERY, Verdict, Vitals};
 
 /// The health and what made it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Monitor {
             cause: None,
         };
         Rc::new_cyclic(|own| Self {
-            vitals: RefCell::default(),
+            vitals: RefCell::new(Vitals::new(Duration::ZERO)),
             condition: watch::Sender::new(healthy),
             exit,
             endpoints,
@@ -58,12 +58,12 @@ impl Monitor {
         self.condition.subscribe()
     }
 
-    /// A new outbound stands, verified, or there is none: what was before is void.
-    pub fn reset(&self) {
+    /// A new outbound stands, verified in `usual`, or there is none: what was before is void.
+    pub fn reset(&self, usual: Duration) {
         if let Some(probing) = self.probing.take() {
             probing.abort();
         }
-        self.vitals.replace(Vitals::default());
+        self.vitals.replace(Vitals::new(usual));
         let healthy = Condition {
             health: Health::Up,
             cause: None,
@@ -89,6 +89,19 @@ impl Monitor {
         };
         let task = tokio::task::spawn_local(async move { own.probe_until_settled().await });
         self.probing.replace(Some(task.abort_handle()));
+    }
+
+    /// Works, and doubts the outbound when that takes long.
+    pub async fn impatiently<F: Future>(&self, work: F) -> F::Output {
+        let patience = self.vitals.borrow().doubt_after();
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(patience, &mut work).await {
+            Ok(output) => output,
+            Err(_) => {
+                self.doubt();
+                work.await
+            }
+        }
     }
 
     async fn probe_until_settled(&self) {
@@ -130,13 +143,17 @@ impl Monitor {
         probe: impl Future<Output = Result<T, Failure>>,
     ) -> Result<(), Failure> {
         let mut probe = std::pin::pin!(probe);
-        if let Ok(result) = tokio::time::timeout(DOUBT_AFTER, &mut probe).await {
+        let (late_after, limit) = {
+            let vitals = self.vitals.borrow();
+            (vitals.doubt_after(), vitals.probe_limit())
+        };
+        if let Ok(result) = tokio::time::timeout(late_after, &mut probe).await {
             return result.map(drop);
         }
         let late = || Failure::new(Code::NoAnswer, "answers are late");
         let verdict = self.vitals.borrow_mut().on_probe_late(late());
         self.announce(verdict);
-        match tokio::time::timeout(PROBE_LIMIT - DOUBT_AFTER, probe).await {
+        match tokio::time::timeout(limit - late_after, probe).await {
             Ok(result) => result.map(drop),
             Err(_) => Err(late()),
         }

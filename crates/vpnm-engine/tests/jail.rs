@@ -19,6 +19,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
 use rustix::net::{AddressFamily, SocketType, socket};
+use tokio::runtime::Runtime;
 use vpnm_engine::sandbox::{Limits, SandboxError, enter};
 
 const UNPRIVILEGED: u32 = 65_534;
@@ -116,6 +117,11 @@ fn main() -> ExitCode {
 }
 
 fn inside(attempt: &str) -> ExitCode {
+    // As the engine does: its event loop is older than the jail.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     if let Err(error) = enter(Limits::default()) {
         println!("{error}");
         let code = if matches!(error, SandboxError::Root) {
@@ -127,22 +133,18 @@ fn inside(attempt: &str) -> ExitCode {
     }
     match FORBIDDEN.iter().find(|(name, _)| *name == attempt) {
         Some((_, attack)) => attack(),
-        None => the_engine_can_work(),
+        None => the_engine_can_work(&runtime),
     }
     ExitCode::SUCCESS
 }
 
 /// What must stay possible, so that the jail is not proven by a process that cannot even start.
-fn the_engine_can_work() {
+fn the_engine_can_work(runtime: &Runtime) {
     let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, 9))
         .expect_err("nothing listens on the discard port");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     let mut seed = [0_u8; 32];
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).expect("randomness");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
     runtime.block_on(async { tokio::time::sleep(std::time::Duration::from_millis(1)).await });
     std::io::stdout()
         .write_all(b"the engine can work\n")

@@ -3,15 +3,18 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyd::CallError;
 use vpnm_api::Code;
-use vpnm_api::engine::EngineError;
-use vpnm_world::addresses::{NODE, NODE_SECOND, PLAIN_RESOLVER, SITE, SITE_NAME};
+use vpnm_api::engine::{EngineBlocking, EngineError, EngineEvent, Health};
+use vpnm_world::addresses::{NODE, NODE_LINK, NODE_SECOND, PLAIN_RESOLVER, SITE, SITE_NAME};
 use vpnm_world::internet::{Carriage, Carrier, ECHO_PORT};
-use vpnm_world::{User, Visitor};
+use vpnm_world::{User, Visitor, links};
 
 use crate::dns::{self, Answer};
 use crate::ensure;
@@ -35,6 +38,10 @@ pub(crate) const ALL: &[Case] = &[
     (
         "a silently dead resolver costs one late answer",
         dead_resolver,
+    ),
+    (
+        "a dead path is told within seconds, and its return",
+        dead_path,
     ),
     ("bytes flow both ways", throughput),
     ("the engine ends with the daemon", ends_with_daemon),
@@ -320,6 +327,68 @@ fn dead_resolver() -> Outcome {
     ensure(took < 2 * SECOND, || format!("it took {took:?}"))
 }
 
+fn dead_path() -> Outcome {
+    let mut station = Station::build(Carrier::Tls)?;
+    station.connect()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    station.engine.attach(&[theirs.as_fd()])?;
+    let mut second = EngineBlocking::from(anyd::blocking::Client::from_stream(ours));
+    let router = station.world.router();
+    let cable = |up| router.run(move || links::set_up(NODE_LINK, up));
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // Whether it succeeds is what the case is about.
+                station
+                    .visit(|| TcpStream::connect_timeout(&site(80), SECOND / 2))
+                    .ok();
+                thread::sleep(SECOND / 10);
+            }
+        });
+        let judged = follow_health(&mut second, cable);
+        stop.store(true, Ordering::Relaxed);
+        traffic.join().map_err(|_| "the traffic broke")?;
+        judged
+    })
+}
+
+/// Cuts the cable and mends it; each time the engine has to say so.
+fn follow_health(engine: &mut EngineBlocking, cable: impl Fn(bool) -> io::Result<()>) -> Outcome {
+    let mut cut = Instant::now();
+    cable(false)?;
+    let steps = [
+        (Health::Suspect, 3 * SECOND),
+        (Health::Down, 20 * SECOND),
+        (Health::Up, 10 * SECOND),
+    ];
+    let mut steps = steps.into_iter();
+    let mut wanted = steps.next();
+    for event in engine.watch()? {
+        let EngineEvent::Health { health, cause } = event? else {
+            continue;
+        };
+        let Some((expected, limit)) = wanted else {
+            break;
+        };
+        let took = cut.elapsed();
+        println!("     {health:?} after {took:?}: {cause:?}");
+        ensure(health == expected, || {
+            format!("{health:?} instead of {expected:?}")
+        })?;
+        ensure(took < limit, || format!("{expected:?} took {took:?}"))?;
+        if health == Health::Down {
+            cable(true)?;
+            cut = Instant::now();
+        }
+        wanted = steps.next();
+        if wanted.is_none() {
+            return Ok(());
+        }
+    }
+    Err("the engine stopped telling".into())
+}
+
 fn throughput() -> Outcome {
     let mut station = Station::build(Carrier::Tcp)?;
     station.connect()?;
@@ -341,8 +410,7 @@ fn throughput() -> Outcome {
 fn ends_with_daemon() -> Outcome {
     let mut station = Station::build(Carrier::Tls)?;
     station.connect()?;
-    let unconnected =
-        anyd::blocking::Client::from_stream(std::os::unix::net::UnixStream::pair()?.0);
+    let unconnected = anyd::blocking::Client::from_stream(UnixStream::pair()?.0);
     station.engine = unconnected.into();
     let begun = Instant::now();
     while begun.elapsed() < 5 * SECOND {
