@@ -17,10 +17,13 @@ const LINK_PROTOCOLS: [(u16, &str); 3] = [
     (0x8809, "link aggregation"),
 ];
 
+/// Interfaces of one chain; the kernel takes 256 (`NFT_NETDEVICE_MAX`).
+const DEVICES: usize = 128;
+
 /// Sees every frame, also those that root sends past the IP stack.
 pub(super) fn netdev(guard: &Guard, setting: &Setting) -> Option<Table> {
     // The hook names its interfaces one by one: the wildcard that newer kernels know
-    // makes nft before 1.1.6 list the table for ever. An interface that appears is
+    // makes nft 1.0.6 list the table for ever. An interface that appears is
     // added with the next plan; until then the inet table holds what the IP stack
     // sends.
     if !setting.capabilities.egress || setting.interfaces.is_empty() {
@@ -36,11 +39,19 @@ pub(super) fn netdev(guard: &Guard, setting: &Setting) -> Option<Table> {
     let mut sets = server_sets(&guard.endpoints).to_vec();
     sets.push(port_set("queries", &NAME_QUERIES));
     sets.push(port_set("broadcasts", &NAME_BROADCASTS));
-    let mut chain = filter("egress", Hook::Egress, FILTER, rules);
-    chain.devices.clone_from(&setting.interfaces);
+    let parts = setting.interfaces.chunks(DEVICES).enumerate();
+    let chains = parts.map(|(number, devices)| {
+        let mut chain = filter("egress", Hook::Egress, FILTER, rules.clone());
+        if number > 0 {
+            chain.name = format!("egress{number}");
+        }
+        chain.devices = devices.to_vec();
+        chain
+    });
+    let chains = chains.collect();
     Some(Table {
         family,
         sets,
-        chains: vec![chain],
+        chains,
     })
 }

@@ -127,6 +127,18 @@ mod tests {
     }
 
     #[test]
+    fn many_interfaces_are_shared_out_among_chains() {
+        let mut setting = setting();
+        setting.interfaces = (0..300).map(|number| format!("veth{number:03}")).collect();
+        let tables = tables(&Desired::Blocked(guard(Lan::Blocked)), &setting);
+        let chains = &tables.last().unwrap().chains;
+        let names: Vec<&str> = chains.iter().map(|chain| chain.name.as_str()).collect();
+        assert_eq!(names, ["egress", "egress1", "egress2"]);
+        let devices: Vec<&String> = chains.iter().flat_map(|chain| &chain.devices).collect();
+        assert!(devices.into_iter().eq(&setting.interfaces));
+    }
+
+    #[test]
     fn queries_to_a_resolver_of_this_host_are_left_to_it() {
         let desired = Desired::Tunnel(guard(Lan::Blocked), tunnel());
         let mut setting = setting();

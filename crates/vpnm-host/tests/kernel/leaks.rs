@@ -280,6 +280,53 @@ fn an_interface_that_appears_is_closed_to_programs_at_once_and_then_to_frames() 
 }
 
 #[test]
+fn a_host_with_hundreds_of_interfaces_can_be_closed() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        for pair in 0..150 {
+            run(
+                "ip",
+                &format!("link add left{pair} type veth peer name right{pair}"),
+            );
+        }
+        host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+/// Virtual machines share the link with the host this way.
+#[test]
+fn a_bridge_below_the_host_changes_nothing() {
+    in_namespace(|| {
+        let far = Far::connect();
+        for arguments in [
+            "link add br0 type bridge",
+            "link set br0 up",
+            "addr flush dev eth0",
+            "link set eth0 master br0",
+            "addr add 192.168.77.10/24 dev br0",
+            "addr add 2001:db8:77::10/64 dev br0 nodad",
+            "route replace default via 192.168.77.1",
+            "-6 route replace default via 2001:db8:77::1 dev br0",
+        ] {
+            run("ip", arguments);
+        }
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        drop(far.take());
+        the_engine_gets_through();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
+    });
+}
+
+#[test]
 fn the_local_network_is_reached_only_when_it_is_allowed_and_never_for_names() {
     in_namespace(|| {
         let far = Far::connect();
