@@ -6,6 +6,7 @@
 //!   driver that runs them;
 //! * [`peer`] is an unmodified server to speak with.
 
+mod guard;
 pub mod harness;
 pub mod machine;
 pub mod peer;

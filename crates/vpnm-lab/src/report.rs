@@ -86,22 +86,37 @@ pub fn attempted(lines: &[Line]) -> u64 {
     lines.iter().map(|line| line.attempted).sum()
 }
 
-/// The object for machines: `{"rows": [...]}`.
+/// A row that was not run; it never counts as met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NotRun {
+    /// The row's number.
+    pub row: u8,
+    /// The row's name.
+    pub scenario: &'static str,
+    /// Why not.
+    pub why: &'static str,
+}
+
+/// The object for machines: `{"rows": [...], "not_run": [...]}`.
 ///
 /// # Errors
 ///
 /// None that can occur: every field has a JSON form.
-pub fn json(lines: &[Line]) -> serde_json::Result<String> {
+pub fn json(lines: &[Line], not_run: &[NotRun]) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Report<'a> {
         rows: &'a [Line],
+        not_run: &'a [NotRun],
     }
-    serde_json::to_string(&Report { rows: lines })
+    serde_json::to_string(&Report {
+        rows: lines,
+        not_run,
+    })
 }
 
-/// A table for people: one line for each row.
+/// A table for people: one line for each row, those not run included.
 #[must_use]
-pub fn table(lines: &[Line]) -> String {
+pub fn table(lines: &[Line], not_run: &[NotRun]) -> String {
     let mut rows: BTreeMap<u8, Vec<Line>> = BTreeMap::new();
     for line in lines {
         rows.entry(line.row).or_default().push(line.clone());
@@ -121,6 +136,10 @@ pub fn table(lines: &[Line]) -> String {
             unaccounted(&lines)
         )
         .ok();
+    }
+    for NotRun { row, scenario, why } in not_run {
+        // As above.
+        writeln!(text, "{row:>3}  {scenario:<52} not run: {why}").ok();
     }
     text
 }

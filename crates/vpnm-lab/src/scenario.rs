@@ -6,7 +6,7 @@ mod rows;
 mod step;
 
 pub use drill::{Protection, run};
-pub use rows::ROWS;
+pub use rows::{NOT_RUN, ROWS};
 pub use step::Step;
 
 use vpnm_world::User;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use vpnm_world::addresses::{NODE, SITE, SITE_NAME};
-use vpnm_world::capture::{Capture, Endpoint, Tally};
+use vpnm_world::addresses::{NODE, NODE_NAME, RESOLVERS, SITE, SITE_NAME};
+use vpnm_world::capture::{Capture, Endpoint, Protocol, Tally};
 use vpnm_world::internet::{Carrier, Internet, Node};
 use vpnm_world::{Host, Process, Signal, Snapshot, User, Visitor, World};
 
@@ -111,9 +111,16 @@ impl Session {
         self.endpoints = endpoints;
     }
 
-    /// Permits frames to further endpoints.
-    pub fn permit(&mut self, endpoints: &[Endpoint]) {
-        self.endpoints.extend_from_slice(endpoints);
+    /// Uses the server by its name from now on. Looking it up takes a resolver,
+    /// which may be asked over HTTPS and in no other way.
+    pub fn by_name(&mut self) {
+        self.link = self.link.replace(&NODE.v4.to_string(), NODE_NAME);
+        let addresses = RESOLVERS.into_iter().flat_map(|pair| pair.both());
+        self.endpoints.extend(addresses.map(|address| Endpoint {
+            address: SocketAddr::new(address, 443),
+            protocol: Protocol::Tcp,
+            confidential: true,
+        }));
         self.capture.permit(&self.endpoints);
     }
 
@@ -128,15 +135,7 @@ impl Session {
     ///
     /// When it ends or does not listen in time.
     pub fn start_daemon(&mut self) -> Result<()> {
-        if !self.shown {
-            machine::show(self.client(), product::binary()?, Path::new(PROGRAM))?;
-            self.shown = true;
-        }
-        let mut command = self.client().command(PROGRAM).arg("daemon");
-        if std::env::var_os("VPNM_LAB_LOG").is_none() {
-            command = command.stdout(Stdio::null()).stderr(Stdio::null());
-        }
-        self.daemon = Some(command.spawn()?);
+        self.launch_daemon(&[])?;
         wait_for("the daemon's socket", PATIENCE, || {
             if let Some(status) = self.daemon_mut()?.try_wait()? {
                 bail!("the daemon ended with {status}");
@@ -144,6 +143,46 @@ impl Session {
             let output = self.vpnm(User::Alice, &["status", "--json"])?;
             Ok(output.status.success().then_some(()))
         })
+    }
+
+    /// Starts the daemon with these variables in its environment, and does not
+    /// wait for it. With `VPNM_LAB_LOG=LEVEL` in ours, its log is shown.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn launch_daemon(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        if !self.shown {
+            machine::show(self.client(), product::binary()?, Path::new(PROGRAM))?;
+            self.shown = true;
+        }
+        let mut command = self.client().command(PROGRAM).arg("daemon");
+        match std::env::var("VPNM_LAB_LOG") {
+            Ok(level) => command = command.args(["--log", &level]),
+            Err(_) => command = command.stdout(Stdio::null()).stderr(Stdio::null()),
+        }
+        for (name, value) in environment {
+            command = command.env(name, value);
+        }
+        self.daemon = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Waits until the daemon has ended by itself; whether it has before `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn wait_for_daemon(&mut self, limit: Duration) -> Result<bool> {
+        let start = std::time::Instant::now();
+        while start.elapsed() < limit {
+            if self.daemon_mut()?.try_wait()?.is_some() {
+                self.daemon = None;
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(false)
     }
 
     /// Runs the command line as `user`.
@@ -269,6 +308,29 @@ impl Session {
         Ok(())
     }
 
+    /// Sends the daemon a signal.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn signal_daemon(&self, signal: Signal) -> Result<()> {
+        let daemon = self.daemon.as_ref().context("the daemon does not run")?;
+        Ok(daemon.signal(signal)?)
+    }
+
+    /// Asks the daemon to end, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run, or ends badly.
+    pub fn end_daemon(&mut self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("the daemon does not run")?;
+        daemon.signal(Signal::TERM)?;
+        let status = daemon.wait()?;
+        ensure!(status.success(), "the daemon ended with {status}");
+        Ok(())
+    }
+
     /// Whether a page comes through the tunnel, and the site saw the node.
     ///
     /// # Errors
@@ -295,9 +357,7 @@ impl Session {
     pub fn end(mut self) -> Result<Tally> {
         self.command(&["disconnect"])?;
         let tally = self.capture.tally()?;
-        self.daemon_mut()?.signal(Signal::TERM)?;
-        let status = self.daemon_mut()?.wait()?;
-        ensure!(status.success(), "the daemon ended with {status}");
+        self.end_daemon()?;
         self.check_restored()?;
         Ok(tally)
     }

@@ -16,13 +16,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use vpnm_lab::harness::{self, Case, Options, Outcome};
 use vpnm_lab::report::{self, Line};
-use vpnm_lab::scenario::{self, Protection, ROWS, Row};
+use vpnm_lab::scenario::{self, NOT_RUN, Protection, ROWS, Row};
 use vpnm_world::probe::Kind;
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;
     let found = RefCell::new(Vec::new());
     let mut cases: Vec<Case<'_>> = ROWS.iter().map(|row| defended(row, &found)).collect();
+    cases.extend(
+        ROWS.iter()
+            .filter(|row| OF_RULES.contains(&row.number))
+            .map(ruled),
+    );
     cases.extend(observed());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
@@ -31,9 +36,9 @@ fn main() -> Result<ExitCode> {
     drop(cases);
     let lines = found.into_inner();
     if options.json {
-        println!("{}", report::json(&lines)?);
+        println!("{}", report::json(&lines, NOT_RUN)?);
     } else if !lines.is_empty() {
-        eprint!("{}", report::table(&lines));
+        eprint!("{}", report::table(&lines, NOT_RUN));
     }
     Ok(if passed {
         ExitCode::SUCCESS
@@ -65,6 +70,28 @@ fn defended<'a>(row: &'a Row, found: &'a RefCell<Vec<Line>>) -> Case<'a> {
     )
 }
 
+/// Rows in which the rules alone decide what leaves.
+const OF_RULES: &[u8] = &[
+    2, 3, 11, 12, 13, 14, 15, 17, 18, 20, 21, 23, 24, 25, 26, 27, 28, 29, 30, 35, 38, 39, 42,
+];
+
+/// A row against the rules alone: no user-space repairs anything.
+fn ruled(row: &Row) -> Case<'_> {
+    Case::new(
+        format!("rules alone, row {}: {}", row.number, row.name),
+        move |options| {
+            let lines = scenario::run(row, Protection::Rules, options.probes, None)?;
+            let what = lines.last().map_or("", |line| line.what.as_str());
+            ensure!(report::leaked(&lines) == 0, "leaked: {what}");
+            ensure!(
+                report::unaccounted(&lines) == 0,
+                "frames are unaccounted for"
+            );
+            Ok(())
+        },
+    )
+}
+
 /// Probes by sockets that ask for nothing special.
 const PLAIN: &[Kind] = &[Kind::Udp, Kind::Udp6, Kind::Tcp, Kind::Tcp6];
 
@@ -72,17 +99,23 @@ const PLAIN: &[Kind] = &[Kind::Udp, Kind::Udp6, Kind::Tcp, Kind::Tcp6];
 /// all, and against routing rules as wg-quick sets them, which hold until each
 /// of these attacks, and not any longer.
 fn observed() -> Vec<Case<'static>> {
-    let bare = Case::new("observer: without a tunnel everything is seen", |options| {
-        let lines = scenario::run(&row(30)?, Protection::Nothing, options.probes, None)?;
-        ensure!(
-            report::leaked(&lines) >= options.probes / 2,
-            "not everything was seen"
-        );
-        ensure!(
-            report::unaccounted(&lines) == 0,
-            "frames are unaccounted for"
-        );
-        Ok(())
+    let bare = [28, 30].into_iter().map(|number| {
+        Case::new(
+            format!("observer: row {number} without a tunnel is seen"),
+            move |options| {
+                let lines =
+                    scenario::run(&row(number)?, Protection::Nothing, options.probes, None)?;
+                ensure!(
+                    report::leaked(&lines) >= options.probes / 2,
+                    "not everything was seen"
+                );
+                ensure!(
+                    report::unaccounted(&lines) == 0,
+                    "frames are unaccounted for"
+                );
+                Ok(())
+            },
+        )
     });
     let holds = Case::new(
         "observer: wg-quick's rules hold while nothing happens",
@@ -124,7 +157,7 @@ fn observed() -> Vec<Case<'static>> {
             },
         )
     });
-    [bare, holds].into_iter().chain(broken).collect()
+    bare.chain([holds]).chain(broken).collect()
 }
 
 fn row(number: u8) -> Result<Row> {

@@ -5,13 +5,14 @@ use std::net::{Ipv6Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use vpnm_world::addresses::{LAN_LINK, SITE};
+use vpnm_world::addresses::{LAN_LINK, NODE, NODE_SECOND, SITE};
 use vpnm_world::capture::Tally;
 use vpnm_world::internet::ECHO_PORT;
 use vpnm_world::probe::{Kind, Plan, Prober};
 use vpnm_world::{Signal, User, Visitor};
 
 use super::{Aftermath, Row, Step};
+use crate::guard::Guard;
 use crate::machine;
 use crate::report::Line;
 use crate::session::Session;
@@ -28,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub enum Protection {
     /// The program under test.
     Product,
+    /// Its filter, rules and routes alone, with nobody behind the link.
+    Rules,
     /// Nothing: to prove that the observer sees.
     Nothing,
     /// Routing rules as wg-quick sets them, with an interface in which all
@@ -45,6 +48,7 @@ struct Drill<'a> {
     protection: Protection,
     prober: Option<Prober>,
     flows: Vec<TcpStream>,
+    guard: Option<Guard>,
     row: &'a Row,
 }
 
@@ -67,6 +71,7 @@ pub fn run(
         protection,
         prober: None,
         flows: Vec::new(),
+        guard: None,
         row,
     };
     drill.steps(row.before, 0)?;
@@ -89,6 +94,10 @@ impl Drill<'_> {
     fn protect(&mut self) -> Result<()> {
         match self.protection {
             Protection::Nothing => Ok(()),
+            Protection::Rules => {
+                self.guard = Some(Guard::raise(&self.session)?);
+                Ok(())
+            }
             Protection::WgQuick => machine::shell(self.session.client(), WG_QUICK).map(drop),
             Protection::Product => {
                 self.session.start_daemon()?;
@@ -137,10 +146,18 @@ impl Drill<'_> {
         match step {
             Step::Probe => Ok(()),
             Step::KillEngine => self.kill_engine(),
-            Step::StopEngine => self.session.signal_engine(Signal::STOP),
-            Step::ContinueEngine => self.session.signal_engine(Signal::CONT),
-            Step::KillDaemon => self.session.kill_daemon(),
-            Step::StartDaemon => self.session.start_daemon(),
+            Step::StopEngine => self.signal_engine(Signal::STOP),
+            Step::ContinueEngine => self.signal_engine(Signal::CONT),
+            Step::KillDaemon => self.kill_daemon(),
+            Step::StartDaemon => self.start_daemon(),
+            Step::EndDaemon => self.end_daemon(),
+            Step::StopDaemon => self.signal_daemon(Signal::STOP),
+            Step::ContinueDaemon => self.signal_daemon(Signal::CONT),
+            Step::ByName => {
+                self.session.by_name();
+                Ok(())
+            }
+            Step::Switch => self.switch(),
             Step::EndNode => {
                 self.session.end_node();
                 Ok(())
@@ -166,12 +183,61 @@ impl Drill<'_> {
     }
 
     fn kill_engine(&self) -> Result<()> {
+        if self.protection == Protection::WgQuick {
+            return machine::shell(self.session.client(), "ip link del wg0; true").map(drop);
+        }
+        self.signal_engine(Signal::KILL)
+    }
+
+    fn signal_engine(&self, signal: Signal) -> Result<()> {
         match self.protection {
-            Protection::Product => self.session.signal_engine(Signal::KILL),
-            Protection::WgQuick => {
-                machine::shell(self.session.client(), "ip link del wg0 2>/dev/null; true").map(drop)
-            }
-            Protection::Nothing => Ok(()),
+            Protection::Product => self.session.signal_engine(signal),
+            Protection::Rules | Protection::Nothing | Protection::WgQuick => Ok(()),
+        }
+    }
+
+    fn kill_daemon(&mut self) -> Result<()> {
+        self.guard = None;
+        match self.protection {
+            Protection::Product => self.session.kill_daemon(),
+            Protection::Rules | Protection::Nothing | Protection::WgQuick => Ok(()),
+        }
+    }
+
+    fn end_daemon(&mut self) -> Result<()> {
+        self.guard = None;
+        match self.protection {
+            Protection::Product => self.session.end_daemon(),
+            Protection::Rules | Protection::Nothing | Protection::WgQuick => Ok(()),
+        }
+    }
+
+    fn signal_daemon(&self, signal: Signal) -> Result<()> {
+        match self.protection {
+            Protection::Product => self.session.signal_daemon(signal),
+            Protection::Rules | Protection::Nothing | Protection::WgQuick => Ok(()),
+        }
+    }
+
+    fn switch(&self) -> Result<()> {
+        if self.protection != Protection::Product {
+            return Ok(());
+        }
+        let other = NODE_SECOND.v4.to_string();
+        for link in [
+            self.session.link().replace(&NODE.v4.to_string(), &other),
+            self.session.link().to_owned(),
+        ] {
+            self.session.command(&["connect", &link])?;
+            self.session.check_tunnel()?;
+        }
+        Ok(())
+    }
+
+    fn start_daemon(&mut self) -> Result<()> {
+        match self.protection {
+            Protection::Product => self.session.start_daemon(),
+            Protection::Rules | Protection::Nothing | Protection::WgQuick => self.protect(),
         }
     }
 

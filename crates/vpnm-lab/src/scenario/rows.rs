@@ -7,10 +7,12 @@ use vpnm_world::User;
 use vpnm_world::probe::Kind;
 
 use super::Step::{
-    Advertise, Client, ContinueEngine, DropFlows, EndNode, Expect, KillDaemon, KillEngine,
-    OpenFlows, Probe, Router, StartDaemon, StopEngine, Wait, WriteFlows,
+    Advertise, ByName, Client, ContinueDaemon, ContinueEngine, DropFlows, EndDaemon, EndNode,
+    Expect, KillDaemon, KillEngine, OpenFlows, Probe, Router, StartDaemon, StopDaemon, StopEngine,
+    Switch, Wait, WriteFlows,
 };
-use super::{Aftermath, Row};
+use super::{Aftermath, Row, Step};
+use crate::report::NotRun;
 
 /// A row that differs from this only in what it says.
 const PLAIN: Row = Row {
@@ -26,7 +28,48 @@ const PLAIN: Row = Row {
 
 const UP: &[&str] = &["connected"];
 
-/// Every scenario, by number.
+/// An interface that went down has lost its routes and IPv6 addresses.
+const RAISE_ETH0: &str = "ip link set eth0 up && ip route add default via 192.168.77.1 && \
+    ip -6 addr add 2001:db8:77::2/64 dev eth0 nodad && ip -6 route add default via 2001:db8:77::1";
+
+/// Datagrams from the container: to the site, to public and to LAN resolvers.
+const BOX_PROBES: Step = Client(
+    "ip netns exec box bash -c 'for i in {1..400}; do \
+     for to in 198.51.100.80/9 8.8.8.8/53 192.168.77.1/53 192.168.77.9/9; do \
+     echo vpnm-probe-container~ > /dev/udp/$to; done; done' 2>/dev/null; true",
+);
+
+/// Scenarios that are not run, and why.
+pub const NOT_RUN: &[NotRun] = &[
+    not_run(
+        9,
+        "early boot",
+        "needs a boot; the unit itself is checked by systemd-analyze",
+    ),
+    not_run(
+        19,
+        "firewalld, docker or iptables reloaded",
+        "needs their daemons and a D-Bus",
+    ),
+    not_run(
+        32,
+        "systemd-resolved restarted",
+        "needs systemd-resolved and a D-Bus",
+    ),
+    not_run(
+        34,
+        "account and updates while blocked",
+        "there is no account service yet",
+    ),
+    not_run(40, "captive portal", "not built yet"),
+    not_run(41, "programs left out of the tunnel", "not built yet"),
+];
+
+const fn not_run(row: u8, scenario: &'static str, why: &'static str) -> NotRun {
+    NotRun { row, scenario, why }
+}
+
+/// Every scenario that is run, by number.
 pub const ROWS: &[Row] = &[
     Row {
         number: 1,
@@ -73,6 +116,33 @@ pub const ROWS: &[Row] = &[
             EndNode,
             Expect(&["reconnecting", "blocked"]),
         ],
+        aftermath: Aftermath::Closed,
+        ..PLAIN
+    },
+    Row {
+        number: 7,
+        name: "server switched under load",
+        attack: &[Switch, Switch, Switch, Switch, Switch],
+        ..PLAIN
+    },
+    Row {
+        number: 8,
+        name: "control plane ended and started, as an upgrade does",
+        attack: &[
+            EndDaemon,
+            Probe,
+            StartDaemon,
+            Expect(UP),
+            EndDaemon,
+            StartDaemon,
+            Expect(UP),
+        ],
+        ..PLAIN
+    },
+    Row {
+        number: 10,
+        name: "control plane ended, as a shutdown does",
+        attack: &[EndDaemon, Probe],
         aftermath: Aftermath::Closed,
         ..PLAIN
     },
@@ -150,6 +220,19 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        number: 16,
+        name: "one family's default lost, then the other's",
+        attack: &[
+            Client("ip -6 route del default"),
+            Probe,
+            Client("ip -6 route add default via 2001:db8:77::1 && ip route del default"),
+            Wait(Duration::from_secs(2)),
+            Client("ip route add default via 192.168.77.1"),
+            Expect(UP),
+        ],
+        ..PLAIN
+    },
+    Row {
         number: 17,
         name: "routing rules flushed",
         attack: &[
@@ -195,8 +278,8 @@ pub const ROWS: &[Row] = &[
         attack: &[Client(
             "ip link add link eth0 name eth1 type macvlan mode bridge && \
              ip addr add 192.168.77.50/24 dev eth1 && ip link set eth1 up && \
-             ip route add 0.0.0.0/1 via 192.168.77.1 dev eth1 && \
-             ip route add 128.0.0.0/1 via 192.168.77.1 dev eth1",
+             ip route add 0.0.0.0/1 via 192.168.77.1 dev eth1 onlink && \
+             ip route add 128.0.0.0/1 via 192.168.77.1 dev eth1 onlink",
         )],
         undo: &[Client("ip link del eth1")],
         ..PLAIN
@@ -206,11 +289,7 @@ pub const ROWS: &[Row] = &[
         name: "the interface goes down and comes back",
         attack: &[
             Client("ip link set eth0 down"),
-            Client(
-                "ip link set eth0 up && ip route add default via 192.168.77.1 && \
-                 ip -6 addr add 2001:db8:77::2/64 dev eth0 nodad && \
-                 ip -6 route add default via 2001:db8:77::1",
-            ),
+            Client(RAISE_ETH0),
             Probe,
             Expect(UP),
         ],
@@ -260,6 +339,25 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        number: 28,
+        name: "a container behind a bridge",
+        before: &[Client(
+            "ip netns add box && ip link add vbox type veth peer name eth0 netns box && \
+             ip link add br0 type bridge && ip link set vbox master br0 && \
+             ip link set br0 up && ip link set vbox up && ip addr add 172.17.0.1/16 dev br0 && \
+             ip -n box link set lo up && ip -n box link set eth0 up && \
+             ip -n box addr add 172.17.0.2/16 dev eth0 && \
+             ip -n box route add default via 172.17.0.1 && \
+             echo 1 > /proc/sys/net/ipv4/ip_forward",
+        )],
+        attack: &[BOX_PROBES, KillEngine, BOX_PROBES],
+        undo: &[Client(
+            "echo 0 > /proc/sys/net/ipv4/ip_forward; ip netns del box; ip link del br0; \
+             ip link del vbox 2>/dev/null; rmdir /run/netns; true",
+        )],
+        ..PLAIN
+    },
+    Row {
         number: 29,
         name: "a program with the data plane's user id",
         user: User::Engine,
@@ -302,6 +400,72 @@ pub const ROWS: &[Row] = &[
             Kind::Llmnr,
             Kind::Netbios,
         ],
+        ..PLAIN
+    },
+    Row {
+        number: 31,
+        name: "resolv.conf rewritten by a DHCP client",
+        kinds: &[
+            Kind::DnsUdp,
+            Kind::DnsLanUdp,
+            Kind::DnsLanTcp,
+            Kind::Dns6LanUdp,
+        ],
+        attack: &[
+            Client("cp /etc/resolv.conf /run/resolv.saved"),
+            Client("printf 'nameserver 192.168.77.1\nnameserver 8.8.8.8\n' > /etc/resolv.conf"),
+            Client("for i in 1 2 3 4 5; do getent hosts site.example || exit 1; done"),
+        ],
+        undo: &[Client("cat /run/resolv.saved > /etc/resolv.conf")],
+        ..PLAIN
+    },
+    Row {
+        number: 33,
+        name: "the server's name looked up before there is a tunnel",
+        before: &[ByName],
+        attack: &[Probe, KillEngine, Expect(UP)],
+        ..PLAIN
+    },
+    Row {
+        number: 35,
+        name: "the LAN asks for the tunnel's address",
+        attack: &[
+            Router("ip route add 198.18.76.70 dev lan0"),
+            Router("ping -c 3 -i 0.2 -W 1 198.18.76.70 >/dev/null; true"),
+            Router("ip neigh replace 198.18.76.70 lladdr 02:00:00:00:77:02 dev lan0"),
+            Router("ping -c 3 -i 0.2 -W 1 198.18.76.70 >/dev/null; true"),
+            Router("curl -s -m 1 http://198.18.76.70/; true"),
+            Router("ip route del 198.18.76.70 dev lan0"),
+        ],
+        ..PLAIN
+    },
+    Row {
+        number: 36,
+        name: "suspend and resume",
+        attack: &[
+            StopEngine,
+            StopDaemon,
+            Client("ip link set eth0 down"),
+            Wait(Duration::from_secs(3)),
+            Client(RAISE_ETH0),
+            Wait(Duration::from_secs(1)),
+            ContinueDaemon,
+            ContinueEngine,
+            Expect(UP),
+        ],
+        ..PLAIN
+    },
+    Row {
+        number: 37,
+        name: "what was remembered is destroyed",
+        attack: &[
+            KillDaemon,
+            Client("for f in /var/lib/vpnm/*; do echo garbage > $f; done"),
+            StartDaemon,
+            Probe,
+            Expect(&["blocked"]),
+        ],
+        aftermath: Aftermath::Closed,
         ..PLAIN
     },
     Row {

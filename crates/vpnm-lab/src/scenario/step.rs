@@ -17,6 +17,16 @@ pub enum Step {
     KillDaemon,
     /// The control plane is started again.
     StartDaemon,
+    /// The control plane is asked to end (`SIGTERM`), and does.
+    EndDaemon,
+    /// The control plane is stopped (`SIGSTOP`).
+    StopDaemon,
+    /// The control plane goes on (`SIGCONT`).
+    ContinueDaemon,
+    /// The server is known by its name from now on, which must be looked up.
+    ByName,
+    /// The user connects to the server's other address, and then back.
+    Switch,
     /// The proxy server ends: connections to it are refused.
     EndNode,
     /// A shell command of root on the client.
