@@ -95,6 +95,7 @@ fn entry(interface: &str, method: &Method) -> TokenStream {
         policy.descriptors.out,
     );
     let streams = method.events.is_some();
+    let oneway = policy.oneway;
     quote! {
         ::anyd::Method {
             name: #name,
@@ -110,6 +111,7 @@ fn entry(interface: &str, method: &Method) -> TokenStream {
             fds_most: #most,
             fds_out: #out,
             streams: #streams,
+            oneway: #oneway,
         }
     }
 }
@@ -293,6 +295,9 @@ fn shape(method: &Method, stream: &TokenStream) -> (TokenStream, TokenStream) {
     }
     if method.policy.descriptors.out > 0 {
         return (quote!(::anyd::WithFds<#carried>), quote!(call_with_fds));
+    }
+    if method.policy.oneway {
+        return (quote!(()), quote!(tell));
     }
     (carried, quote!(call))
 }

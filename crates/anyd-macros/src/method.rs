@@ -33,6 +33,7 @@ pub(crate) struct Policy {
     pub(crate) access: Option<Rule>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) exclusive: bool,
+    pub(crate) oneway: bool,
     pub(crate) audit: Option<Vec<String>>,
     pub(crate) descriptors: Descriptors,
     pub(crate) rate: Option<(u32, Duration)>,
@@ -139,6 +140,12 @@ fn check_descriptors(
     }
     if arguments.events.is_some() && policy.descriptors.out > 0 {
         return Err(Error::new(ident.span(), "a stream carries no descriptors"));
+    }
+    if policy.oneway && (arguments.events.is_some() || policy.descriptors.out > 0) {
+        return Err(Error::new(
+            ident.span(),
+            "a call that nobody answers has neither events nor descriptors to answer with",
+        ));
     }
     Ok(())
 }
@@ -251,6 +258,7 @@ impl Policy {
             "access" => self.access = Some(attribute.parse_args()?),
             "timeout" => self.timeout = Some(duration(&attribute.parse_args()?)?),
             "exclusive" => self.exclusive = true,
+            "oneway" => self.oneway = true,
             "audit" => self.audit = Some(audited(attribute)?),
             "fds" => self.descriptors = attribute.parse_args()?,
             "rate" => self.rate = Some(attribute.parse_args_with(rate)?),

@@ -63,6 +63,11 @@
 
 extern crate self as anyd;
 
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[doc(hidden)]
 pub use serde_json as __serde_json;
 
@@ -121,6 +126,7 @@ pub use access::{Access, Subject};
 /// | `#[access(…)]` | who may call it: see [`Access`]; without it the method does not compile |
 /// | `#[timeout("20s")]` | drops the handler after this time; a change that must not be left half done belongs in a task of its own |
 /// | `#[exclusive]` | one such call at a time, in the whole daemon |
+/// | `#[oneway]` | the client does not wait: it learns nothing of the call |
 /// | `#[rate(5, per = "1s")]` | paces the calls of each user |
 /// | `#[audit]`, `#[audit(fields(a, b))]` | leaves a record of every call, with these parameters |
 /// | `#[fds(in = 1)]`, `#[fds(in = 1..=5)]` | takes descriptors, in an argument `fds: Vec<OwnedFd>`; the client passes borrowed ones |

@@ -45,6 +45,8 @@ pub struct Method {
     pub fds_out: u8,
     /// Whether it answers with a stream.
     pub streams: bool,
+    /// `#[oneway]`: the client does not wait for an answer.
+    pub oneway: bool,
 }
 
 impl Method {

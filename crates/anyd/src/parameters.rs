@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use crate::method::Parameter;
 
@@ -80,7 +80,7 @@ impl<'a> Parameters<'a> {
 
     /// Takes an object's fields.
     #[cfg(feature = "python")]
-    pub(crate) fn of_value(fields: Map<String, Value>) -> Self {
+    pub(crate) fn of_value(fields: serde_json::Map<String, Value>) -> Self {
         let given = fields
             .into_iter()
             .map(|(name, value)| (Cow::Owned(name), Given::Value(value)))

@@ -41,7 +41,7 @@ impl<'fd> Request<'fd> {
     /// Begins a call.
     #[must_use]
     pub fn new(method: &'static Method) -> Self {
-        let text = head(method.qualified, method.streams);
+        let text = head(method);
         Self {
             method,
             fields: FieldWriter::new(Form::Text(text)),
@@ -78,15 +78,16 @@ impl<'fd> Request<'fd> {
 }
 
 /// The start of a call, up to where its parameters' object begins.
-fn head(method: &str, more: bool) -> Vec<u8> {
+fn head(method: &Method) -> Vec<u8> {
     let mut text = Vec::with_capacity(256);
     text.extend_from_slice(b"{\"method\":\"");
-    text.extend_from_slice(method.as_bytes());
-    text.extend_from_slice(if more {
-        b"\",\"more\":true,\"parameters\":"
-    } else {
-        b"\",\"parameters\":"
-    });
+    text.extend_from_slice(method.qualified.as_bytes());
+    let rest: &[u8] = match (method.streams, method.oneway) {
+        (true, _) => b"\",\"more\":true,\"parameters\":",
+        (false, true) => b"\",\"oneway\":true,\"parameters\":",
+        (false, false) => b"\",\"parameters\":",
+    };
+    text.extend_from_slice(rest);
     text
 }
 

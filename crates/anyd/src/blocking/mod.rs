@@ -102,6 +102,19 @@ impl Client {
         Ok(answer(method, self.inbox.bytes(message))?.reply)
     }
 
+    /// Makes a call without waiting for an answer, which there is none of.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be sent; nothing tells whether it was carried out.
+    pub fn tell<E>(&mut self, request: Request<'_>) -> Result<(), CallError<E>> {
+        let method = request.method.qualified;
+        let frame = request.finish()?;
+        self.send(method, &frame)?;
+        self.broken = false;
+        Ok(())
+    }
+
     /// Makes a call whose reply descriptors come with.
     ///
     /// # Errors

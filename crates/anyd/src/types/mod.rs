@@ -6,6 +6,7 @@ mod bounded;
 mod host_name;
 mod if_name;
 mod secret;
+mod string_set;
 mod text;
 
 pub use abs_path::AbsPath;
@@ -13,6 +14,7 @@ pub use bounded::Bounded;
 pub use host_name::HostName;
 pub use if_name::IfName;
 pub use secret::Secret;
+pub use string_set::StringSet;
 pub use text::Text;
 
 /// Why a text is not a value of one of these types.
