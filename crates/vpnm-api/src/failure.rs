@@ -261,11 +261,13 @@ impl Code {
             Self::Foreign => "stop the other program or delete what it made, then `vpnm connect`",
             Self::NotPermitted => "start the daemon as root: `systemctl restart vpnmd`",
             Self::Host => {
-                "type `vpnm connect` to try again; `vpnm logs` shows what the kernel said"
+                "type `vpnm connect` to try again; `journalctl -u vpnmd` shows what the kernel said"
             }
-            Self::EngineStart => "type `vpnm logs` to see why; `vpnm connect` tries again",
+            Self::EngineStart => {
+                "type `journalctl -u vpnmd` to see why; `vpnm connect` tries again"
+            }
             Self::EngineLost => {
-                "nothing to type: the daemon starts another; `vpnm logs` shows why it ended"
+                "nothing to type: the daemon starts another; `journalctl -u vpnmd` shows why it ended"
             }
             Self::JournalUnreadable => {
                 "type `vpnm connect LINK` to connect, or `vpnm disconnect` to open the network"
