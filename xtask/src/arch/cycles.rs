@@ -40,15 +40,29 @@ pub(super) fn faults(krate: &Crate) -> Vec<String> {
                 .insert(to.clone());
         }
     }
-    levels
+    let mut faults = Vec::new();
+    for (parent, graph) in &levels {
+        let place = [std::slice::from_ref(&krate.name), parent.as_slice()]
+            .concat()
+            .join("::");
+        for knot in knots(graph) {
+            let edges = edges_within(graph, &knot).join(", ");
+            faults.push(format!("modules of {place} need each other: {edges}"));
+        }
+    }
+    faults
+}
+
+/// Who names whom inside a knot.
+fn edges_within(graph: &BTreeMap<String, BTreeSet<String>>, knot: &[&str]) -> Vec<String> {
+    let inside = |name: &String| knot.contains(&name.as_str());
+    graph
         .iter()
-        .flat_map(|(parent, graph)| {
-            let place = [std::slice::from_ref(&krate.name), parent.as_slice()]
-                .concat()
-                .join("::");
-            knots(graph)
-                .into_iter()
-                .map(move |knot| format!("modules of {place} need each other: {}", knot.join(", ")))
+        .filter(|(from, _)| inside(from))
+        .flat_map(|(from, to)| {
+            to.iter()
+                .filter(move |to| inside(to) && *to != from)
+                .map(move |to| format!("{from} -> {to}"))
         })
         .collect()
 }
@@ -132,7 +146,10 @@ mod tests {
             ("b", "pub struct B(crate::C);"),
             ("c", "pub struct C(Box<crate::A>);"),
         ]));
-        assert_eq!(found, ["modules of demo need each other: a, b, c"]);
+        assert_eq!(
+            found,
+            ["modules of demo need each other: a -> b, b -> c, c -> a"]
+        );
     }
 
     #[test]
@@ -143,7 +160,7 @@ mod tests {
             ("a::x", "use super::super::b::B; pub struct X;"),
             ("b", "fn f() { crate::a::go() } pub struct B;"),
         ]));
-        assert_eq!(found, ["modules of demo need each other: a, b"]);
+        assert_eq!(found, ["modules of demo need each other: a -> b, b -> a"]);
     }
 
     #[test]
