@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use vpnm_profile::{Profile, Protocol};
 use vpnm_wire::Target;
@@ -16,6 +16,9 @@ use crate::transport::Transport;
 use crate::vless::{self, VlessDatagrams, VlessStream};
 use crate::vmess::{self, VmessDatagrams, VmessStream};
 use crate::{BoxDatagrams, BoxStream, DialError, Dialer, OutboundError};
+
+/// More than any VMess server swallows: v2ray at most some 6.5 KB.
+const SWALLOWED: usize = 8 * 1024;
 
 /// The server of a profile, ready to open flows through. Cheap to clone.
 #[derive(Clone)]
@@ -160,6 +163,26 @@ impl Outbound {
                 Ok(Box::new(VmessDatagrams::new(stream, codec, unsent)))
             }
         }
+    }
+
+    /// Whether a server that takes connections and stays silent does so because it does
+    /// not know the user: false when in doubt, at the latest after `patience`.
+    ///
+    /// A VMess server that cannot read a header swallows some kilobytes before it
+    /// closes, so as not to show what it looks for; what a user sends first is rarely
+    /// as long. This sends enough of it towards `target`, which may be anything that
+    /// answers what it does not understand, like a TLS server.
+    pub async fn is_unknown(&self, target: &Target, patience: Duration) -> bool {
+        let asked = async {
+            match self.dial_tcp(target, &[0; SWALLOWED]).await {
+                Ok(mut stream) => {
+                    let read = stream.read(&mut [0]).await;
+                    read.is_err_and(|error| crate::is_rejection(&error))
+                }
+                Err(error) => matches!(error, DialError::Rejected),
+            }
+        };
+        timeout(patience, asked).await.unwrap_or(false)
     }
 
     /// Opens the transport and hands it all of `head`.

@@ -157,6 +157,10 @@ async fn parallel(out: &Outbound, origin: &Origin) -> Outcome {
 /// A wrong id shows in a read that fails before any answer. A VMess server first
 /// swallows some kilobytes, so as not to show what it takes for an id.
 async fn wrong_id(out: &Outbound, origin: &Origin) -> Outcome {
+    let target = Target::from(origin.tcp);
+    if !out.is_unknown(&target, Duration::from_secs(10)).await {
+        return Err("the server is not found to refuse".into());
+    }
     let begin = Instant::now();
     let mut stream = match out.dial_tcp(&Target::from(origin.tcp), &[0; 8192]).await {
         Ok(stream) => stream,

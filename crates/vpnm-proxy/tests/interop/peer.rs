@@ -146,7 +146,13 @@ fn launch(kind: Kind, program: &Path, directory: &Path, listeners: &[Listener]) 
     match kind {
         Kind::V2ray => command.arg("-config").arg(&file),
         Kind::SingBox => command.arg("run").arg("-c").arg(&file),
-        Kind::Mihomo => command.arg("-d").arg(directory).arg("-f").arg(&file),
+        // Its loop detector takes a source port used again for a loop: all is on loopback here.
+        Kind::Mihomo => command
+            .env("DISABLE_LOOPBACK_DETECTOR", "true")
+            .arg("-d")
+            .arg(directory)
+            .arg("-f")
+            .arg(&file),
     };
     command
         .stdin(Stdio::null())
