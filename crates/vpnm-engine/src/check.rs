@@ -15,6 +15,8 @@ use crate::fault;
 
 /// A resolver that has not answered after this long gets company by the next.
 const STAGGER: Duration = Duration::from_millis(1_500);
+/// A server that has not answered after this long is suspected not to know the user.
+const SUSPICION: Duration = Duration::from_secs(3);
 /// No verification takes longer.
 const VERIFY_LIMIT: Duration = Duration::from_secs(15);
 /// No search for the server's address takes longer.
@@ -43,11 +45,28 @@ pub async fn verify(outbound: &Outbound, endpoints: &[Endpoint]) -> Result<Verif
             ask_through(&outbound, &endpoint, address).await
         }))
     });
-    let raced = race(attempts);
-    match tokio::time::timeout(VERIFY_LIMIT, raced).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::new(Code::NoAnswer, "no resolver answered in time")),
+    tokio::select! {
+        verified = race(attempts) => verified,
+        () = rejection(outbound, endpoints) => Err(Code::Rejected.into()),
+        () = tokio::time::sleep(VERIFY_LIMIT) => {
+            Err(Failure::new(Code::NoAnswer, "no resolver answered in time"))
+        }
     }
+}
+
+/// Returns if the server stays silent because it does not know the user, else never:
+/// a VMess server does not show it as long as little is sent.
+async fn rejection(outbound: &Outbound, endpoints: &[Endpoint]) {
+    tokio::time::sleep(SUSPICION).await;
+    let address = endpoints
+        .iter()
+        .find_map(|endpoint| endpoint.addresses().next());
+    if let Some(target) = address.map(Target::from)
+        && outbound.is_unknown(&target, VERIFY_LIMIT).await
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// The addresses of a host, asked over connections that bypass the tunnel.
