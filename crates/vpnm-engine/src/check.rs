@@ -66,7 +66,7 @@ async fn rejection(outbound: &Outbound, endpoints: &[Endpoint]) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The addresses of a host, asked over connections that bypass the tunnel.
