@@ -22,6 +22,8 @@ mod fragment;
 mod keyed_hash;
 mod outbox;
 mod packet;
+#[cfg(test)]
+mod simulation;
 mod slab;
 mod stack;
 mod tcp;

@@ -109,8 +109,8 @@ impl Stack {
                 body: [&packet.body, &[]],
             });
         }
-        let (tcp, mut cx) = self.tcp_context(now);
-        tcp.poll_transmit(&mut cx)
+        let (tcp, cx) = self.tcp_context(now);
+        tcp.poll_transmit(&cx)
     }
 
     /// When to call [`Self::handle_timeout`], and why; never without flows.

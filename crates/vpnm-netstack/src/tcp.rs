@@ -19,8 +19,9 @@ use vpnm_wire::{
     TcpOptions,
 };
 
-use self::flow::{Flow, Stage, Surroundings};
-use self::input::{Reply, Segment};
+use self::flow::Stage;
+pub(crate) use self::flow::{Flow, Surroundings};
+pub(crate) use self::input::{Reply, Segment};
 use self::tombstone::{Tombstone, Tombstones};
 use crate::config::Config;
 use crate::event::{Cause, Event, FlowId, Refusal, Sent, Taken};
@@ -29,6 +30,9 @@ use crate::outbox::Outbox;
 use crate::slab::Slab;
 use crate::stack::Wake;
 use crate::timer::Timers;
+
+#[cfg(test)]
+pub(crate) use self::transmit::{build, max_payload};
 
 /// A flow that buffers less than this to its application always gets more.
 const MIN_SEND: usize = 64 * 1024;

@@ -12,7 +12,7 @@ const MAX_WINDOW: usize = 4 << 20;
 
 /// The congestion window of one flow, in bytes.
 #[derive(Debug)]
-pub(super) struct Congestion {
+pub(crate) struct Congestion {
     window: usize,
     /// Below this the window doubles every round trip.
     threshold: usize,
@@ -21,7 +21,7 @@ pub(super) struct Congestion {
 }
 
 impl Congestion {
-    pub(super) fn new(mss: usize) -> Self {
+    pub(crate) fn new(mss: usize) -> Self {
         Self {
             window: mss * INITIAL_SEGMENTS,
             threshold: usize::MAX,
@@ -29,12 +29,12 @@ impl Congestion {
         }
     }
 
-    pub(super) fn window(&self) -> usize {
+    pub(crate) fn window(&self) -> usize {
         self.window
     }
 
     /// `bytes` were acknowledged while `in_flight` were out.
-    pub(super) fn on_ack(&mut self, bytes: usize, in_flight: usize, mss: usize) {
+    pub(crate) fn on_ack(&mut self, bytes: usize, in_flight: usize, mss: usize) {
         // A window that was not used proves nothing (RFC 7661).
         if in_flight * 2 < self.window {
             return;
@@ -52,20 +52,20 @@ impl Congestion {
     }
 
     /// Something was lost while `in_flight` bytes were out.
-    pub(super) fn on_loss(&mut self, in_flight: usize, mss: usize) {
+    pub(crate) fn on_loss(&mut self, in_flight: usize, mss: usize) {
         self.threshold = (in_flight / 10 * 7).max(2 * mss);
         self.window = self.threshold;
         self.credit = 0;
     }
 
     /// Nothing was acknowledged in time.
-    pub(super) fn on_timeout(&mut self, in_flight: usize, mss: usize) {
+    pub(crate) fn on_timeout(&mut self, in_flight: usize, mss: usize) {
         self.on_loss(in_flight, mss);
         self.window = mss;
     }
 
     /// Nothing was sent for longer than the time-out (RFC 5681 section 4.1).
-    pub(super) fn on_idle(&mut self, mss: usize) {
+    pub(crate) fn on_idle(&mut self, mss: usize) {
         self.window = self.window.min(mss * INITIAL_SEGMENTS);
     }
 }

@@ -20,7 +20,7 @@ const MAX_ATTEMPTS: u32 = 12;
 const MIN_MSS: usize = 48;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// The user has not decided yet.
     Held,
     /// Our SYN-ACK is out.
@@ -31,61 +31,61 @@ pub(super) enum Stage {
 
 /// One connection, from its SYN on.
 #[derive(Debug)]
-pub(super) struct Flow {
-    pub(super) key: FlowKey,
-    pub(super) stage: Stage,
-    pub(super) receiver: Receiver,
-    pub(super) sender: Sender,
+pub(crate) struct Flow {
+    pub(crate) key: FlowKey,
+    pub(crate) stage: Stage,
+    pub(crate) receiver: Receiver,
+    pub(crate) sender: Sender,
     /// Sequence number of the peer's SYN.
-    pub(super) syn: Seq,
+    pub(crate) syn: Seq,
     /// What the peer's SYN offered.
     offer: TcpOptions,
     announced_mss: u16,
     /// Whether the user still holds the flow.
-    pub(super) owned: bool,
-    pub(super) gone: Option<Cause>,
+    pub(crate) owned: bool,
+    pub(crate) gone: Option<Cause>,
     /// Whether the user found nothing to read, or no room to write.
-    pub(super) reader_waits: bool,
-    pub(super) writer_waits: bool,
-    pub(super) ack_due: bool,
+    pub(crate) reader_waits: bool,
+    pub(crate) writer_waits: bool,
+    pub(crate) ack_due: bool,
     syn_due: bool,
     probe_due: bool,
     /// Segments in a row that were sent without any answer.
     unanswered: u32,
     /// When the last challenge was sent (RFC 5961 section 7).
-    pub(super) challenged: Option<Instant>,
+    pub(crate) challenged: Option<Instant>,
     timer: Option<(Wake, Instant)>,
     /// Book-keeping of the table: an alarm set for the flow, and the queues it is in.
-    pub(super) alarm: Option<Instant>,
-    pub(super) in_send_queue: bool,
-    pub(super) in_ack_queue: bool,
-    pub(super) linked: bool,
+    pub(crate) alarm: Option<Instant>,
+    pub(crate) in_send_queue: bool,
+    pub(crate) in_ack_queue: bool,
+    pub(crate) linked: bool,
 }
 
 /// A segment to be sent.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) header: TcpHeader,
-    pub(super) options: TcpOptions,
-    pub(super) span: Option<Span>,
+pub(crate) struct Outgoing {
+    pub(crate) header: TcpHeader,
+    pub(crate) options: TcpOptions,
+    pub(crate) span: Option<Span>,
 }
 
 /// What a flow needs to know of the link and the stack.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
-    pub(super) pool: &'a BufferPool,
-    pub(super) now: Instant,
+pub(crate) struct Surroundings<'a> {
+    pub(crate) pool: &'a BufferPool,
+    pub(crate) now: Instant,
     /// Bytes a flow may buffer.
-    pub(super) allowance: usize,
+    pub(crate) allowance: usize,
     /// Whether no memory is left for data.
-    pub(super) exhausted: bool,
+    pub(crate) exhausted: bool,
     /// Most payload of one packet, options not counted.
-    pub(super) max_payload: usize,
+    pub(crate) max_payload: usize,
 }
 
 impl Flow {
     /// A flow whose SYN just arrived; `mss` is the link's.
-    pub(super) fn new(
+    pub(crate) fn new(
         key: FlowKey,
         header: &TcpHeader,
         offer: TcpOptions,
@@ -122,8 +122,19 @@ impl Flow {
         }
     }
 
+    /// The flow is the side that connected, and `header` is the answer to its SYN.
+    #[cfg(test)]
+    pub(crate) fn open_actively(&mut self, header: &TcpHeader, now: Instant) {
+        self.stage = Stage::Open;
+        self.receiver.announce_unscaled();
+        self.sender.on_syn_sent(now);
+        self.sender
+            .on_syn_acked(header.seq, header.ack, header.window, now);
+        self.ack_due = true;
+    }
+
     /// The user wants the connection.
-    pub(super) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self) {
         if self.stage == Stage::Held {
             self.stage = Stage::Accepted;
             self.syn_due = true;
@@ -131,19 +142,19 @@ impl Flow {
     }
 
     /// The peer sent its SYN again.
-    pub(super) fn repeat_syn(&mut self) {
+    pub(crate) fn repeat_syn(&mut self) {
         if self.stage == Stage::Accepted {
             self.syn_due = true;
         }
     }
 
     /// Both directions ended and everybody knows.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.receiver.is_finished() && self.sender.is_finished()
     }
 
     /// Ends the flow at once.
-    pub(super) fn fail(&mut self, cause: Cause) {
+    pub(crate) fn fail(&mut self, cause: Cause) {
         if self.gone.is_none() {
             self.gone = Some(cause);
         }
@@ -153,12 +164,12 @@ impl Flow {
     }
 
     /// A segment that can only come from the peer arrived.
-    pub(super) fn on_answer(&mut self) {
+    pub(crate) fn on_answer(&mut self) {
         self.unanswered = 0;
     }
 
     /// Whether [`Self::next_segment`] may have something beyond an acknowledgement.
-    pub(super) fn wants_to_send(&self) -> bool {
+    pub(crate) fn wants_to_send(&self) -> bool {
         if self.gone.is_some() {
             return false;
         }
@@ -170,7 +181,7 @@ impl Flow {
     }
 
     /// The next segment to be sent, if any.
-    pub(super) fn next_segment(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
+    pub(crate) fn next_segment(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
         if self.gone.is_some() {
             return None;
         }
@@ -249,7 +260,7 @@ impl Flow {
     }
 
     /// The header of a reset, which the peer believes only with the right number.
-    pub(super) fn reset_header(&self) -> TcpHeader {
+    pub(crate) fn reset_header(&self) -> TcpHeader {
         let held = self.stage == Stage::Held;
         let seq = if held { Seq(0) } else { self.sender.next() };
         self.header(seq, TcpFlags::RST | TcpFlags::ACK)
@@ -270,7 +281,7 @@ impl Flow {
     }
 
     /// Sets the timer for what the flow waits for, anew if `restart` or if that changed.
-    pub(super) fn rearm(&mut self, now: Instant, restart: bool) {
+    pub(crate) fn rearm(&mut self, now: Instant, restart: bool) {
         self.timer = self.waits_for().map(|wake| match self.timer {
             Some((last, at)) if last == wake && !restart => (wake, at),
             _ => {
@@ -286,12 +297,12 @@ impl Flow {
     }
 
     /// When to call [`Self::on_timeout`], and why.
-    pub(super) fn timer(&self) -> Option<(Wake, Instant)> {
+    pub(crate) fn timer(&self) -> Option<(Wake, Instant)> {
         self.timer
     }
 
     /// The timer may have run out.
-    pub(super) fn on_timeout(&mut self, now: Instant) {
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
         let Some((wake, at)) = self.timer else {
             return;
         };
@@ -324,7 +335,7 @@ impl Flow {
     }
 
     /// Takes received bytes.
-    pub(super) fn take(&mut self) -> Option<Chunk> {
+    pub(crate) fn take(&mut self) -> Option<Chunk> {
         let taken = self.receiver.take();
         self.reader_waits = taken.is_none();
         taken

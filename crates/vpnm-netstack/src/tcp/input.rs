@@ -14,10 +14,10 @@ const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A segment that arrived.
 #[derive(Debug)]
-pub(super) struct Segment {
-    pub(super) header: TcpHeader,
-    pub(super) options: TcpOptions,
-    pub(super) payload: Chunk,
+pub(crate) struct Segment {
+    pub(crate) header: TcpHeader,
+    pub(crate) options: TcpOptions,
+    pub(crate) payload: Chunk,
 }
 
 impl Segment {
@@ -26,7 +26,7 @@ impl Segment {
     }
 
     /// Places of the sequence it takes.
-    pub(super) fn sequence_len(&self) -> usize {
+    pub(crate) fn sequence_len(&self) -> usize {
         self.payload.len()
             + usize::from(self.has(TcpFlags::SYN))
             + usize::from(self.has(TcpFlags::FIN))
@@ -35,7 +35,7 @@ impl Segment {
 
 /// What is to be said beyond what the flow says by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Nothing,
     /// A reset of the flow, which has failed.
     Abort,
@@ -45,7 +45,7 @@ pub(super) enum Reply {
 
 impl Flow {
     /// Handles a segment of this flow.
-    pub(super) fn on_segment(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
+    pub(crate) fn on_segment(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
         match self.stage {
             Stage::Held => self.on_held(&segment),
             Stage::Accepted => self.on_handshake(segment, around),

@@ -18,7 +18,7 @@ const WORTH_KEEPING: usize = 16 * 1024;
 /// Ranges kept beyond a hole.
 const MAX_PIECES: usize = 64;
 /// Every window we announce is in units of 256 bytes.
-pub(super) const WINDOW_SHIFT: u8 = 8;
+pub(crate) const WINDOW_SHIFT: u8 = 8;
 
 /// Received bytes beyond a hole.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Piece {
 }
 
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     /// The next byte expected.
     next: Seq,
     /// The first byte that may not be sent.
@@ -62,7 +62,7 @@ pub(super) struct Receiver {
 
 /// What a segment's payload turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// The stream went on, by new bytes or by its end.
     Advanced,
     /// It left a hole, was received before, or is beyond the window: the sender must
@@ -72,7 +72,7 @@ pub(super) enum Arrival {
 
 impl Receiver {
     /// For a peer whose SYN had this sequence number.
-    pub(super) fn new(syn: Seq, scaling: bool) -> Self {
+    pub(crate) fn new(syn: Seq, scaling: bool) -> Self {
         let next = syn.plus(1);
         Self {
             next,
@@ -92,17 +92,17 @@ impl Receiver {
         }
     }
 
-    pub(super) fn next(&self) -> Seq {
+    pub(crate) fn next(&self) -> Seq {
         self.next
     }
 
     /// Whether all up to the peer's FIN was received.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
     /// Whether bytes wait for the user.
-    pub(super) fn has_data(&self) -> bool {
+    pub(crate) fn has_data(&self) -> bool {
         !self.chunks.is_empty()
     }
 
@@ -112,7 +112,7 @@ impl Receiver {
     }
 
     /// Whether a segment touches the window (RFC 9293 section 3.10.7.4).
-    pub(super) fn is_acceptable(&self, seq: Seq, length: usize) -> bool {
+    pub(crate) fn is_acceptable(&self, seq: Seq, length: usize) -> bool {
         let window = self.edge - self.next;
         let inside = |at: Seq| self.next.not_after(at) && at.before(self.edge);
         match (length, window) {
@@ -129,7 +129,7 @@ impl Receiver {
     }
 
     /// Takes the payload of a segment at `seq`, and its FIN.
-    pub(super) fn accept(
+    pub(crate) fn accept(
         &mut self,
         seq: Seq,
         mut bytes: Chunk,
@@ -243,7 +243,7 @@ impl Receiver {
     }
 
     /// The next received bytes, for the user.
-    pub(super) fn take(&mut self) -> Option<Chunk> {
+    pub(crate) fn take(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
         self.queued -= chunk.len();
         self.lent += chunk.len();
@@ -254,7 +254,7 @@ impl Receiver {
     }
 
     /// The user is done with `count` bytes; whether the peer should hear of the room.
-    pub(super) fn release(&mut self, count: usize, allowance: usize) -> bool {
+    pub(crate) fn release(&mut self, count: usize, allowance: usize) -> bool {
         self.lent = self.lent.saturating_sub(count);
         self.drained += count;
         let gain = self.wanted_edge(allowance) - self.edge;
@@ -263,7 +263,7 @@ impl Receiver {
     }
 
     /// Widens the window of a flow that drains fast.
-    pub(super) fn tune(&mut self, now: Instant) {
+    pub(crate) fn tune(&mut self, now: Instant) {
         if self.drained < self.limit {
             return;
         }
@@ -283,7 +283,7 @@ impl Receiver {
     }
 
     /// The window to announce, as it stands in a header.
-    pub(super) fn announce(&mut self, allowance: usize) -> u16 {
+    pub(crate) fn announce(&mut self, allowance: usize) -> u16 {
         let window = (self.wanted_edge(allowance) - self.next) >> self.shift;
         let window = u16::try_from(window).unwrap_or(u16::MAX);
         // Rounding down may announce less than before, but what was announced stays
@@ -294,14 +294,14 @@ impl Receiver {
     }
 
     /// The window of a SYN, which is never scaled.
-    pub(super) fn announce_unscaled(&mut self) -> u16 {
+    pub(crate) fn announce_unscaled(&mut self) -> u16 {
         let window = u16::try_from(self.limit).unwrap_or(u16::MAX);
         self.edge = self.edge.max(self.next.plus(usize::from(window)));
         window
     }
 
     /// The ranges received beyond a hole, the latest first (RFC 2018 section 4).
-    pub(super) fn selective(&self, options: &mut TcpOptions) {
+    pub(crate) fn selective(&self, options: &mut TcpOptions) {
         let mut ranges: Vec<(Seq, Seq)> = Vec::new();
         for piece in &self.beyond {
             match ranges.last_mut() {
@@ -322,7 +322,7 @@ impl Receiver {
     }
 
     /// Whether something is missing before what was received.
-    pub(super) fn has_holes(&self) -> bool {
+    pub(crate) fn has_holes(&self) -> bool {
         !self.beyond.is_empty()
     }
 }

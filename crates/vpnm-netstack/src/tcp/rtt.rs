@@ -13,7 +13,7 @@ const MAX: Duration = Duration::from_secs(120);
 
 /// Measures round trips, one at a time.
 #[derive(Debug)]
-pub(super) struct RoundTrip {
+pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
     variance: Duration,
     /// The segment being timed ends here and was sent then.
@@ -23,7 +23,7 @@ pub(super) struct RoundTrip {
 }
 
 impl RoundTrip {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             smoothed: None,
             variance: Duration::ZERO,
@@ -33,7 +33,7 @@ impl RoundTrip {
     }
 
     /// New data up to `end` was sent.
-    pub(super) fn on_sent(&mut self, end: Seq, now: Instant) {
+    pub(crate) fn on_sent(&mut self, end: Seq, now: Instant) {
         if self.timed.is_none() {
             self.timed = Some((end, now));
         }
@@ -41,12 +41,12 @@ impl RoundTrip {
 
     /// Data was sent again: an acknowledgement no longer tells which copy it is of
     /// (Karn's algorithm).
-    pub(super) fn on_retransmitted(&mut self) {
+    pub(crate) fn on_retransmitted(&mut self) {
         self.timed = None;
     }
 
     /// New data was acknowledged.
-    pub(super) fn on_ack(&mut self, ack: Seq, now: Instant) {
+    pub(crate) fn on_ack(&mut self, ack: Seq, now: Instant) {
         self.backoff = 0;
         let Some((end, sent)) = self.timed else {
             return;
@@ -70,13 +70,13 @@ impl RoundTrip {
     }
 
     /// The time-out went off.
-    pub(super) fn on_timeout(&mut self) {
+    pub(crate) fn on_timeout(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
         self.timed = None;
     }
 
     /// How long to wait for an acknowledgement.
-    pub(super) fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         let base = match self.smoothed {
             None => INITIAL,
             Some(smoothed) => (smoothed + self.variance * 4).max(MIN),
@@ -85,7 +85,7 @@ impl RoundTrip {
     }
 
     /// How often the time-out has gone off without an acknowledgement since.
-    pub(super) fn attempts(&self) -> u32 {
+    pub(crate) fn attempts(&self) -> u32 {
         self.backoff
     }
 }

@@ -7,7 +7,7 @@ const MAX_RANGES: usize = 128;
 
 /// Ranges in order, disjoint and not adjacent.
 #[derive(Debug, Default)]
-pub(super) struct Scoreboard {
+pub(crate) struct Scoreboard {
     ranges: Vec<(Seq, Seq)>,
     total: usize,
 }
@@ -15,7 +15,7 @@ pub(super) struct Scoreboard {
 impl Scoreboard {
     /// Takes over the ranges a segment reports between `una` and `next`; whether any
     /// was new.
-    pub(super) fn add(&mut self, options: &TcpOptions, una: Seq, next: Seq) -> bool {
+    pub(crate) fn add(&mut self, options: &TcpOptions, una: Seq, next: Seq) -> bool {
         let before = self.total;
         for &(left, right) in options.sack.iter().take(options.sacks) {
             let left = left.max(una);
@@ -48,7 +48,7 @@ impl Scoreboard {
     }
 
     /// All before `una` was acknowledged.
-    pub(super) fn forget_before(&mut self, una: Seq) {
+    pub(crate) fn forget_before(&mut self, una: Seq) {
         if self.ranges.is_empty() {
             return;
         }
@@ -62,23 +62,23 @@ impl Scoreboard {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.ranges.clear();
         self.total = 0;
     }
 
     /// Bytes in all ranges.
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.total
     }
 
     /// Where the last range ends.
-    pub(super) fn highest(&self) -> Option<Seq> {
+    pub(crate) fn highest(&self) -> Option<Seq> {
         self.ranges.last().map(|range| range.1)
     }
 
     /// The first stretch between `from` and `to` that is in no range.
-    pub(super) fn hole(&self, mut from: Seq, to: Seq) -> Option<(Seq, Seq)> {
+    pub(crate) fn hole(&self, mut from: Seq, to: Seq) -> Option<(Seq, Seq)> {
         for &(left, right) in &self.ranges {
             if from.before(left) {
                 let end = if left.before(to) { left } else { to };
@@ -90,7 +90,7 @@ impl Scoreboard {
     }
 
     /// Bytes between `from` and `to` that are in no range.
-    pub(super) fn missing(&self, from: Seq, to: Seq) -> usize {
+    pub(crate) fn missing(&self, from: Seq, to: Seq) -> usize {
         let covered: usize = self
             .ranges
             .iter()

@@ -45,16 +45,16 @@ struct Recovery {
 
 /// A stretch of the stream that is to be sent in one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) seq: Seq,
-    pub(super) len: usize,
-    pub(super) fin: bool,
+pub(crate) struct Span {
+    pub(crate) seq: Seq,
+    pub(crate) len: usize,
+    pub(crate) fin: bool,
     /// Whether nothing is left behind it.
-    pub(super) push: bool,
+    pub(crate) push: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
     /// The first byte not acknowledged.
     una: Seq,
     /// The first byte never sent.
@@ -83,7 +83,7 @@ pub(super) struct Sender {
 
 /// What an acknowledgement did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acked {
+pub(crate) enum Acked {
     /// New bytes were acknowledged.
     Progress,
     /// Nothing new.
@@ -161,7 +161,7 @@ impl Queue {
 
 impl Sender {
     /// For our SYN of this sequence number.
-    pub(super) fn new(syn: Seq, mss: usize) -> Self {
+    pub(crate) fn new(syn: Seq, mss: usize) -> Self {
         Self {
             una: syn,
             next: syn,
@@ -184,34 +184,34 @@ impl Sender {
     }
 
     /// Takes over what the peer's SYN agreed to.
-    pub(super) fn agree(&mut self, shift: u8, selective: bool) {
+    pub(crate) fn agree(&mut self, shift: u8, selective: bool) {
         self.shift = shift;
         self.selective = selective;
     }
 
-    pub(super) fn next(&self) -> Seq {
+    pub(crate) fn next(&self) -> Seq {
         self.next
     }
 
-    pub(super) fn una(&self) -> Seq {
+    pub(crate) fn una(&self) -> Seq {
         self.una
     }
 
-    pub(super) fn mss(&self) -> usize {
+    pub(crate) fn mss(&self) -> usize {
         self.mss
     }
 
-    pub(super) fn rtt(&self) -> &RoundTrip {
+    pub(crate) fn rtt(&self) -> &RoundTrip {
         &self.rtt
     }
 
     /// Payload bytes that were sent more than once.
-    pub(super) fn resent(&self) -> u64 {
+    pub(crate) fn resent(&self) -> u64 {
         self.resent
     }
 
     /// A router on the way takes no longer packets.
-    pub(super) fn limit_mss(&mut self, mss: usize) {
+    pub(crate) fn limit_mss(&mut self, mss: usize) {
         if mss < self.mss {
             self.mss = mss;
             self.start_recovery(true);
@@ -219,47 +219,47 @@ impl Sender {
     }
 
     /// Bytes queued, sent or not.
-    pub(super) fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.queue.bytes
     }
 
-    pub(super) fn window(&self) -> usize {
+    pub(crate) fn window(&self) -> usize {
         self.window
     }
 
-    pub(super) fn push_copy(&mut self, bytes: &[u8], pool: &BufferPool) {
+    pub(crate) fn push_copy(&mut self, bytes: &[u8], pool: &BufferPool) {
         self.queue.push_copy(bytes, pool);
     }
 
-    pub(super) fn push(&mut self, bytes: Chunk) {
+    pub(crate) fn push(&mut self, bytes: Chunk) {
         self.queue.bytes += bytes.len();
         self.queue.chunks.push_back(bytes);
     }
 
     /// Nothing is queued any more: the FIN follows.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if self.fin == Fin::Open {
             self.fin = Fin::Queued;
         }
     }
 
     /// Whether no more can be queued.
-    pub(super) fn is_finishing(&self) -> bool {
+    pub(crate) fn is_finishing(&self) -> bool {
         self.fin != Fin::Open
     }
 
     /// Whether the FIN, and so everything, was acknowledged.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.fin == Fin::Acknowledged
     }
 
     /// Whether anything is out and not acknowledged.
-    pub(super) fn is_in_flight(&self) -> bool {
+    pub(crate) fn is_in_flight(&self) -> bool {
         self.una != self.next
     }
 
     /// Whether data waits for the peer's closed window.
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         !self.is_in_flight() && self.window == 0 && (self.unsent() > 0 || self.fin == Fin::Queued)
     }
 
@@ -276,13 +276,13 @@ impl Sender {
     }
 
     /// Our SYN was sent: it takes one place of the sequence.
-    pub(super) fn on_syn_sent(&mut self, now: Instant) {
+    pub(crate) fn on_syn_sent(&mut self, now: Instant) {
         self.next = self.una.plus(1);
         self.rtt.on_sent(self.next, now);
     }
 
     /// Our SYN was acknowledged, with the segment whose fields are given.
-    pub(super) fn on_syn_acked(&mut self, seq: Seq, ack: Seq, window: u16, now: Instant) {
+    pub(crate) fn on_syn_acked(&mut self, seq: Seq, ack: Seq, window: u16, now: Instant) {
         self.una = self.next;
         self.updated = (seq, ack);
         self.window = usize::from(window) << self.shift;
@@ -291,7 +291,7 @@ impl Sender {
     }
 
     /// An acknowledgement arrived; `plain` if its segment carried nothing else.
-    pub(super) fn on_ack(
+    pub(crate) fn on_ack(
         &mut self,
         (seq, ack, window): (Seq, Seq, u16),
         options: &TcpOptions,
@@ -396,7 +396,7 @@ impl Sender {
     }
 
     /// Nothing was acknowledged in time.
-    pub(super) fn on_timeout(&mut self) {
+    pub(crate) fn on_timeout(&mut self) {
         let in_flight = self.next - self.una;
         if self.rtt.attempts() > 0 {
             // The peer may have dropped what it reported (RFC 2018 section 8).
@@ -410,7 +410,7 @@ impl Sender {
     }
 
     /// A probe of a closed window was sent.
-    pub(super) fn on_probe(&mut self) {
+    pub(crate) fn on_probe(&mut self) {
         self.rtt.on_timeout();
     }
 
@@ -455,7 +455,7 @@ impl Sender {
     }
 
     /// What to send next in one packet of at most `max` bytes of payload.
-    pub(super) fn next_span(&mut self, max: usize, now: Instant) -> Option<Span> {
+    pub(crate) fn next_span(&mut self, max: usize, now: Instant) -> Option<Span> {
         if let Some(last) = self.last_sent
             && !self.is_in_flight()
             && now.saturating_duration_since(last) > self.rtt.timeout()
@@ -543,17 +543,17 @@ impl Sender {
     }
 
     /// Whether the FIN is still to be sent.
-    pub(super) fn is_fin_due(&self) -> bool {
+    pub(crate) fn is_fin_due(&self) -> bool {
         self.fin == Fin::Queued
     }
 
     /// Whether there may be more to send at once.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.unsent() > 0 || self.recovery.is_some()
     }
 
     /// The bytes of a span, in two pieces.
-    pub(super) fn body(&self, span: &Span) -> [&[u8]; 2] {
+    pub(crate) fn body(&self, span: &Span) -> [&[u8]; 2] {
         self.queue.slices(span.seq - self.una, span.len)
     }
 }

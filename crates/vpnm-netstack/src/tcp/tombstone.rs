@@ -15,29 +15,29 @@ const CAPACITY: usize = 16_384;
 
 /// What is needed to answer a late segment of a connection that is no more.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tombstone {
+pub(crate) struct Tombstone {
     /// Our next sequence number.
-    pub(super) ours: Seq,
+    pub(crate) ours: Seq,
     /// The next sequence number expected.
-    pub(super) theirs: Seq,
+    pub(crate) theirs: Seq,
 }
 
 #[derive(Debug)]
-pub(super) struct Tombstones {
+pub(crate) struct Tombstones {
     stones: HashMap<FlowKey, (Tombstone, Instant), KeyedHash>,
     /// In the order of their expiry.
     queue: VecDeque<(Instant, FlowKey)>,
 }
 
 impl Tombstones {
-    pub(super) fn new(hash: KeyedHash) -> Self {
+    pub(crate) fn new(hash: KeyedHash) -> Self {
         Self {
             stones: HashMap::with_hasher(hash),
             queue: VecDeque::new(),
         }
     }
 
-    pub(super) fn set(&mut self, key: FlowKey, stone: Tombstone, now: Instant) {
+    pub(crate) fn set(&mut self, key: FlowKey, stone: Tombstone, now: Instant) {
         self.expire(now);
         if self.queue.len() >= CAPACITY {
             self.pop();
@@ -47,21 +47,21 @@ impl Tombstones {
         self.queue.push_back((until, key));
     }
 
-    pub(super) fn get(&mut self, key: &FlowKey, now: Instant) -> Option<Tombstone> {
+    pub(crate) fn get(&mut self, key: &FlowKey, now: Instant) -> Option<Tombstone> {
         self.expire(now);
         self.stones.get(key).map(|(stone, _)| *stone)
     }
 
-    pub(super) fn remove(&mut self, key: &FlowKey) {
+    pub(crate) fn remove(&mut self, key: &FlowKey) {
         self.stones.remove(key);
     }
 
     /// When the first is to be forgotten.
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.queue.front().map(|(until, _)| *until)
     }
 
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         while self.next_expiry().is_some_and(|until| until <= now) {
             self.pop();
         }

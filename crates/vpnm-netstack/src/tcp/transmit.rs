@@ -19,7 +19,7 @@ const SUPER_V6: usize = 65_535 - TCP_HEADER;
 
 impl Tcp {
     /// The next packet of the connection whose turn it is.
-    pub(crate) fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Option<Transmit<'_>> {
+    pub(crate) fn poll_transmit(&mut self, cx: &Context<'_>) -> Option<Transmit<'_>> {
         while let Some(id) = self.leaving.pop() {
             self.bury(id, cx.now);
         }
@@ -77,7 +77,7 @@ impl Tcp {
     }
 }
 
-fn max_payload(flow: &Flow, offload: bool) -> usize {
+pub(crate) fn max_payload(flow: &Flow, offload: bool) -> usize {
     match (offload, flow.key.source().is_ipv4()) {
         (false, _) => flow.sender.mss(),
         (true, true) => SUPER_V4,
@@ -85,7 +85,11 @@ fn max_payload(flow: &Flow, offload: bool) -> usize {
     }
 }
 
-fn build<'a>(flow: &'a Flow, outgoing: &Outgoing, offload: bool) -> Option<Transmit<'a>> {
+pub(crate) fn build<'a>(
+    flow: &'a Flow,
+    outgoing: &Outgoing,
+    offload: bool,
+) -> Option<Transmit<'a>> {
     let body = outgoing
         .span
         .as_ref()

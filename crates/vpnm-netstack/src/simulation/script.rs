@@ -1,0 +1,294 @@
+//! Single segments and the exact answers to them.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use vpnm_wire::{
+    ChecksumState, FlowKey, Head, IpBuilder, IpHeader, Seq, TcpFlags, TcpHeader, TcpOptions,
+    VnetHeader, protocol,
+};
+
+use crate::config::Config;
+use crate::event::{Cause, Event, FlowId, Taken};
+use crate::packet::Ingress;
+use crate::stack::Stack;
+
+const SYN: TcpFlags = TcpFlags::SYN;
+const ACK: TcpFlags = TcpFlags::ACK;
+const FIN: TcpFlags = TcpFlags::FIN;
+const RST: TcpFlags = TcpFlags::RST;
+
+/// Where the peer's stream begins; the first byte is one further.
+const THEIRS: u32 = 1_000;
+
+struct Script {
+    stack: Stack,
+    now: Instant,
+    key: FlowKey,
+    /// Our initial sequence number, once known.
+    ours: u32,
+    flow: Option<FlowId>,
+}
+
+impl Script {
+    fn new() -> Self {
+        let at = |host, port| SocketAddr::from(([10, 0, 0, host], port));
+        Self {
+            stack: Stack::new(&Config::new(1_500, [1; 32])),
+            now: Instant::now(),
+            key: FlowKey::new(at(1, 1_111), at(2, 2_222)),
+            ours: 0,
+            flow: None,
+        }
+    }
+
+    /// A script whose connection is open.
+    fn open() -> Self {
+        let mut script = Self::new();
+        script.shake_hands(THEIRS);
+        script
+    }
+
+    fn shake_hands(&mut self, theirs: u32) {
+        assert!(self.send(SYN, theirs, 0, b"").is_empty(), "it is held");
+        let id = self.incoming();
+        self.flow = Some(id);
+        self.stack.tcp_accept(id, self.now);
+        let answer = self.answers();
+        assert_eq!(answer[0].flags, SYN | ACK);
+        self.ours = answer[0].seq.0;
+        assert!(self.send(ACK, theirs + 1, 1, b"").is_empty());
+    }
+
+    /// The connection that came, whatever happened before.
+    fn incoming(&mut self) -> FlowId {
+        std::iter::from_fn(|| self.stack.poll_event())
+            .find_map(|event| match event {
+                Event::TcpIncoming { id, .. } => Some(id),
+                Event::TcpReadable(_)
+                | Event::TcpWritable(_)
+                | Event::TcpGone(..)
+                | Event::UdpIncoming { .. }
+                | Event::UdpReadable(_)
+                | Event::UdpGone(..)
+                | Event::DnsQuery { .. }
+                | Event::EchoRequest(_) => None,
+            })
+            .expect("a connection came")
+    }
+
+    fn id(&self) -> FlowId {
+        self.flow.expect("a connection came")
+    }
+
+    /// A segment of the peer: `seq` is absolute, `ack` counted from our initial number.
+    fn send(&mut self, flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> Vec<TcpHeader> {
+        let packet = self.segment(flags, seq, ack, payload);
+        self.stack.handle_packet(packet, self.now);
+        self.answers()
+    }
+
+    fn segment(&self, flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> Ingress {
+        let header = TcpHeader {
+            source: self.key.source().port(),
+            destination: self.key.destination().port(),
+            seq: Seq(seq),
+            ack: Seq(self.ours.wrapping_add(ack)),
+            flags,
+            window: 60_000,
+            header_len: 0,
+        };
+        let ip = IpBuilder {
+            source: self.key.source().ip(),
+            destination: self.key.destination().ip(),
+            protocol: protocol::TCP,
+            payload_len: 20 + payload.len(),
+            fragment: None,
+        };
+        let mut head = Head::new();
+        ip.encode(&mut head);
+        header.encode(&TcpOptions::default(), [0, 0], &mut head);
+        let mut content = self.stack.pool().copy(head.bytes());
+        content.append(payload);
+        let offload = VnetHeader {
+            checksum: ChecksumState::Verified,
+            ..VnetHeader::default()
+        };
+        Ingress::offloaded(content, offload)
+    }
+
+    fn answers(&mut self) -> Vec<TcpHeader> {
+        self.stack.release_acks();
+        let mut answers = Vec::new();
+        while let Some(packet) = self.stack.poll_transmit(self.now) {
+            let packet = packet.parts().concat();
+            let ip = IpHeader::parse(&packet).unwrap();
+            answers.push(TcpHeader::parse(ip.payload(&packet)).unwrap());
+        }
+        answers
+    }
+
+    /// Checks that there is one answer, an acknowledgement of all up to `ack`.
+    fn expect_ack(&self, answers: &[TcpHeader], ack: u32) {
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert_eq!(answers[0].flags, ACK);
+        assert_eq!(answers[0].ack, Seq(ack));
+    }
+}
+
+#[test]
+fn only_the_exact_reset_is_believed() {
+    let mut script = Script::open();
+    let challenge = script.send(RST, THEIRS + 100, 0, b"");
+    script.expect_ack(&challenge, THEIRS + 1);
+    assert!(script.send(RST, THEIRS + 9_000_000, 0, b"").is_empty());
+    assert!(script.stack.poll_event().is_none());
+    assert!(script.send(RST, THEIRS + 1, 0, b"").is_empty());
+    let event = script.stack.poll_event();
+    assert!(matches!(event, Some(Event::TcpGone(_, Cause::Reset))));
+}
+
+#[test]
+fn challenges_are_not_sent_in_a_row() {
+    let mut script = Script::open();
+    assert_eq!(script.send(RST, THEIRS + 100, 0, b"").len(), 1);
+    assert_eq!(script.send(RST, THEIRS + 100, 0, b"").len(), 0);
+    script.now += Duration::from_secs(1);
+    assert_eq!(script.send(RST, THEIRS + 100, 0, b"").len(), 1);
+}
+
+#[test]
+fn a_syn_in_an_open_connection_is_challenged() {
+    let mut script = Script::open();
+    let answers = script.send(SYN, THEIRS + 50, 0, b"");
+    script.expect_ack(&answers, THEIRS + 1);
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_never_sent_is_challenged() {
+    let mut script = Script::open();
+    let answers = script.send(ACK, THEIRS + 1, 500, b"");
+    script.expect_ack(&answers, THEIRS + 1);
+}
+
+#[test]
+fn keep_alives_are_answered() {
+    let mut script = Script::open();
+    for payload in [&b""[..], b"x"] {
+        let answers = script.send(ACK, THEIRS, 1, payload);
+        script.expect_ack(&answers, THEIRS + 1);
+    }
+    assert!(matches!(script.stack.tcp_take(script.id()), Taken::Nothing));
+}
+
+#[test]
+fn a_segment_of_no_connection_earns_the_right_reset() {
+    let mut script = Script::new();
+    let answers = script.send(ACK, 5, 77, b"abc");
+    assert_eq!((answers[0].flags, answers[0].seq), (RST, Seq(77)));
+    let answers = script.send(FIN, 5, 77, b"abc");
+    assert_eq!((answers[0].flags, answers[0].ack), (RST | ACK, Seq(9)));
+    assert!(script.send(RST, 5, 0, b"").is_empty());
+}
+
+#[test]
+fn both_sides_may_close_at_once() {
+    let mut script = Script::open();
+    script.stack.tcp_finish(script.id(), script.now);
+    let fin = script.answers();
+    assert_eq!(fin[0].flags, FIN | ACK);
+    // Their FIN does not know of ours yet.
+    let answers = script.send(FIN | ACK, THEIRS + 1, 1, b"");
+    script.expect_ack(&answers, THEIRS + 2);
+    assert!(script.send(ACK, THEIRS + 2, 2, b"").is_empty());
+    assert!(matches!(script.stack.tcp_take(script.id()), Taken::End));
+    script.stack.tcp_close(script.id(), script.now);
+    assert_eq!(script.stack.tcp_flows(), 0);
+}
+
+#[test]
+fn a_connection_that_ended_is_remembered_for_a_moment() {
+    let mut script = Script::open();
+    let answers = script.send(FIN | ACK, THEIRS + 1, 1, b"");
+    script.expect_ack(&answers, THEIRS + 2);
+    script.stack.tcp_finish(script.id(), script.now);
+    assert_eq!(script.answers()[0].flags, FIN | ACK);
+    assert!(script.send(ACK, THEIRS + 2, 2, b"").is_empty());
+    script.stack.tcp_close(script.id(), script.now);
+    // Our acknowledgement of their FIN got lost.
+    let answers = script.send(FIN | ACK, THEIRS + 1, 2, b"");
+    script.expect_ack(&answers, THEIRS + 2);
+    // The same port again, at once.
+    script.shake_hands(THEIRS + 5_000);
+    assert_eq!(script.stack.tcp_flows(), 1);
+}
+
+#[test]
+fn data_for_a_flow_that_nobody_reads_any_more_earns_a_reset() {
+    let mut script = Script::open();
+    script.stack.tcp_finish(script.id(), script.now);
+    script.stack.tcp_close(script.id(), script.now);
+    assert_eq!(script.answers()[0].flags, FIN | ACK);
+    assert!(script.send(ACK, THEIRS + 1, 2, b"").is_empty());
+    let answers = script.send(ACK, THEIRS + 1, 2, b"late");
+    assert_eq!(answers[0].flags, RST | ACK);
+    assert_eq!(script.stack.tcp_flows(), 0);
+}
+
+#[test]
+fn an_application_that_retries_from_its_port_replaces_the_held_attempt() {
+    let mut script = Script::new();
+    assert!(script.send(SYN, THEIRS, 0, b"").is_empty());
+    let id = script.incoming();
+    assert!(
+        script.send(SYN, THEIRS, 0, b"").is_empty(),
+        "the same again"
+    );
+    assert!(script.stack.poll_event().is_none());
+    assert!(script.send(SYN, THEIRS + 9_999, 0, b"").is_empty());
+    let gone = script.stack.poll_event();
+    assert!(matches!(gone, Some(Event::TcpGone(old, Cause::Reset)) if old == id));
+    let again = script.stack.poll_event();
+    assert!(matches!(again, Some(Event::TcpIncoming { .. })));
+}
+
+#[test]
+fn the_syn_ack_is_repeated_and_then_given_up() {
+    let mut script = Script::new();
+    script.send(SYN, THEIRS, 0, b"");
+    let id = script.incoming();
+    script.stack.tcp_accept(id, script.now);
+    let mut sent = script.answers().len();
+    while let Some((at, _)) = script.stack.poll_timeout() {
+        script.now = at;
+        script.stack.handle_timeout(at);
+        sent += script.answers().len();
+    }
+    assert_eq!(sent, 6);
+    let event = script.stack.poll_event();
+    assert!(matches!(event, Some(Event::TcpGone(_, Cause::TimedOut))));
+}
+
+#[test]
+fn one_acknowledgement_is_enough_for_a_batch() {
+    let mut script = Script::open();
+    let mut answers = Vec::new();
+    for i in 0..10 {
+        let header = script.send_quietly(THEIRS + 1 + i * 100, &[7; 100]);
+        answers.extend(header);
+    }
+    assert!(answers.is_empty());
+    let answers = script.answers();
+    script.expect_ack(&answers, THEIRS + 1_001);
+}
+
+impl Script {
+    /// A segment with data within a batch: acknowledgements still wait.
+    fn send_quietly(&mut self, seq: u32, payload: &[u8]) -> Option<TcpHeader> {
+        let packet = self.segment(ACK, seq, 1, payload);
+        self.stack.handle_packet(packet, self.now);
+        let packet = self.stack.poll_transmit(self.now)?.parts().concat();
+        let ip = IpHeader::parse(&packet).unwrap();
+        TcpHeader::parse(ip.payload(&packet))
+    }
+}

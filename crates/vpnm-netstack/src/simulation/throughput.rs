@@ -1,0 +1,54 @@
+//! How fast a transfer is by loss and queue, as a table that must not change unnoticed.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::link::Path;
+use super::{Server, World};
+
+/// Megabits per second of a 1 MB transfer over a path of 100 Mbit/s and 4 ms there and back.
+fn speed(loss: u32, queue: usize, down: bool) -> u64 {
+    let path = Path {
+        delay: Duration::from_millis(2),
+        rate: 12_500_000,
+        loss,
+        queue,
+        ..Path::default()
+    };
+    let bytes = 1_000_000;
+    let (up, server) = if down {
+        let server = Server {
+            send: bytes,
+            ..Server::default()
+        };
+        (0, server)
+    } else {
+        (bytes, Server::default())
+    };
+    let mut world = World::new(path, server, up);
+    let took = world.run(Duration::from_secs(600));
+    assert!(world.is_done());
+    u64::try_from(bytes).unwrap() * 8 / u64::try_from(took.as_micros()).unwrap()
+}
+
+#[test]
+fn throughput_by_loss_and_queue_is_as_recorded() {
+    let mut table = String::from("Mbit/s of 100, down/up, by loss and queue in packets\n");
+    let queues = [8, 32, 128, 1_000];
+    write!(table, "{:>7}", "loss").unwrap();
+    for queue in queues {
+        write!(table, "{queue:>9}").unwrap();
+    }
+    table.push('\n');
+    for loss in [0, 10, 100, 300, 1_000] {
+        let percent = format!("{}.{:02}%", loss / 100, loss % 100);
+        write!(table, "{percent:>7}").unwrap();
+        for queue in queues {
+            let cell = format!("{}/{}", speed(loss, queue, true), speed(loss, queue, false));
+            write!(table, "{cell:>9}").unwrap();
+        }
+        table.push('\n');
+    }
+    let recorded = include_str!("throughput.txt");
+    assert!(table == recorded, "now:\n{table}\nrecorded:\n{recorded}");
+}
