@@ -23,6 +23,7 @@ mod netlink;
 mod nft;
 mod observed;
 mod plan;
+mod resolver;
 mod routing;
 mod rtnl;
 mod sys;
@@ -37,6 +38,7 @@ pub use host::{Host, Point, Progress};
 pub use kernel::KernelFacts;
 pub use observed::Observed;
 pub use plan::{Plan, plan};
+pub use resolver::{Keeper, Resolver};
 pub use rtnl::{
     Address, Family, Link, LinkSettings, Lookup, Prefix, Route, RouteKind, Rule, Selector, TunFacts,
 };

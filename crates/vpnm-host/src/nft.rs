@@ -1,6 +1,7 @@
 //! nf_tables: rule sets as typed values, and their messages
 //! (include/uapi/linux/netfilter/nf_tables.h).
 
+mod decode;
 mod expression;
 mod read;
 mod ruleset;

@@ -134,8 +134,8 @@ mod tests {
         let chains = &tables.last().unwrap().chains;
         let names: Vec<&str> = chains.iter().map(|chain| chain.name.as_str()).collect();
         assert_eq!(names, ["egress", "egress1", "egress2"]);
-        let devices: Vec<&String> = chains.iter().flat_map(|chain| &chain.devices).collect();
-        assert!(devices.into_iter().eq(&setting.interfaces));
+        let devices = chains.iter().flat_map(|chain| &chain.devices);
+        assert!(devices.eq(&setting.interfaces));
     }
 
     #[test]

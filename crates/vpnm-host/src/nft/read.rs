@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::attribute as at;
-use super::expression::{Expression, Verdict};
-use super::ruleset::{Chain, Field, Hook, Rule, Set, Table, TableFamily};
-use super::write::comment;
+use super::decode::{TableFacts, decode_elements};
+use super::ruleset::{Chain, Rule, Set, Table, TableFamily};
 use super::{header, kind};
 use crate::names::TABLE;
 use crate::netlink::{Attributes, Failure, Message, Request, Socket, Writer};
@@ -46,15 +45,15 @@ impl Read {
     }
 
     fn once(socket: &mut Socket, family: TableFamily) -> Result<Option<Self>, Failure> {
-        let Some(owner) = owner(socket, family)? else {
+        let Some(facts) = facts(socket, family)? else {
             return Ok(None);
         };
-        let mut foreign = false;
-        let mut sets = sets(socket, family, &mut foreign)?;
+        let mut foreign = facts.dormant;
+        let mut sets = all(sets(socket, family)?, &mut foreign);
         for set in &mut sets {
             set.elements = elements(socket, family, &set.name)?;
         }
-        let mut chains = chains(socket, family, &mut foreign)?;
+        let mut chains = all(chains(socket, family)?, &mut foreign);
         let rules = rules(socket, family)?;
         for (chain, rule) in rules {
             match chains.iter_mut().find(|c| c.name == chain) {
@@ -68,7 +67,7 @@ impl Read {
                 sets,
                 chains,
             },
-            owner,
+            owner: facts.owner,
             foreign,
         }))
     }
@@ -84,35 +83,40 @@ fn generation(socket: &mut Socket) -> Result<u32, Failure> {
     list.first().copied().ok_or(Failure::Malformed)
 }
 
-/// The owner's port, inside the fact that the table exists.
-#[expect(
-    clippy::option_option,
-    reason = "existing and being owned are two questions"
-)]
-fn owner(socket: &mut Socket, family: TableFamily) -> Result<Option<Option<u32>>, Failure> {
-    let mut body = Writer::new(&header(family.number(), 0));
-    body.text(at::TABLE_NAME, TABLE);
-    let list = socket.query(&Request::new(kind::GET_TABLE, body), |message| {
+/// What the kernel says of the table itself.
+fn facts(socket: &mut Socket, family: TableFamily) -> Result<Option<TableFacts>, Failure> {
+    let request = Request::new(kind::GET_TABLE, in_table(family));
+    let list = socket.query(&request, |message| {
         let (_, attributes) = message.body.split::<4>()?;
-        Ok(Some(attributes.network(at::TABLE_OWNER)))
+        Ok(Some(TableFacts::decode(&attributes)))
     })?;
-    Ok(list.first().copied())
+    Ok(list.into_iter().next())
 }
 
-/// Dumps objects of our table; the kernel filters, or `take` does.
+/// Leaves out what could not be decoded, and says that there was such.
+fn all<T>(list: Vec<Option<T>>, foreign: &mut bool) -> Vec<T> {
+    *foreign |= list.iter().any(Option::is_none);
+    list.into_iter().flatten().collect()
+}
+
+/// Dumps objects of our table; the kernel filters, or this function does.
 fn dump<T>(
     socket: &mut Socket,
     family: TableFamily,
     get: u16,
     body: Writer,
-    mut take: impl FnMut(&Attributes<'_>) -> Result<Option<T>, Failure>,
+    mut decode: impl FnMut(&Attributes<'_>) -> Result<T, Failure>,
 ) -> Result<Vec<T>, Failure> {
     // Every one of these objects names its table in attribute 1.
     socket.query(&Request::dump(get, body), |message| {
         let ([number, ..], attributes) = message.body.split::<4>()?;
         let ours =
             number == family.number() && attributes.text(at::TABLE_NAME).as_deref() == Some(TABLE);
-        if ours { take(&attributes) } else { Ok(None) }
+        if ours {
+            decode(&attributes).map(Some)
+        } else {
+            Ok(None)
+        }
     })
 }
 
@@ -122,28 +126,8 @@ fn in_table(family: TableFamily) -> Writer {
     body
 }
 
-fn sets(socket: &mut Socket, family: TableFamily, foreign: &mut bool) -> Result<Vec<Set>, Failure> {
-    dump(
-        socket,
-        family,
-        kind::GET_SET,
-        in_table(family),
-        |attributes| {
-            let fields = attributes
-                .network(at::SET_KEY_TYPE)
-                .and_then(Field::from_type);
-            let plain = attributes.network(at::SET_FLAGS).unwrap_or_default() == 0;
-            let Some(fields) = fields.filter(|_| plain) else {
-                *foreign = true;
-                return Ok(None);
-            };
-            Ok(Some(Set {
-                name: attributes.text(at::SET_NAME).ok_or(Failure::Malformed)?,
-                fields,
-                elements: BTreeSet::new(),
-            }))
-        },
-    )
+fn sets(socket: &mut Socket, family: TableFamily) -> Result<Vec<Option<Set>>, Failure> {
+    dump(socket, family, kind::GET_SET, in_table(family), Set::decode)
 }
 
 fn elements(
@@ -153,74 +137,15 @@ fn elements(
 ) -> Result<BTreeSet<Vec<u8>>, Failure> {
     let mut body = in_table(family);
     body.text(at::ELEMENT_SET, set);
-    let lists = dump(socket, family, kind::GET_ELEMENT, body, |attributes| {
-        let mut keys = Vec::new();
-        if let Some(list) = attributes.nested(at::ELEMENT_LIST)? {
-            for (_, element) in list.iter() {
-                keys.extend(key(element)?);
-            }
-        }
-        Ok(Some(keys))
-    })?;
+    let lists = dump(socket, family, kind::GET_ELEMENT, body, decode_elements)?;
     Ok(lists.into_iter().flatten().collect())
 }
 
-fn key(element: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-    let data = Attributes::parse(element)?.nested(at::ELEMENT_KEY)?;
-    Ok(data.and_then(|data| data.get(at::DATA_VALUE).map(<[u8]>::to_vec)))
-}
-
-fn chains(
-    socket: &mut Socket,
-    family: TableFamily,
-    foreign: &mut bool,
-) -> Result<Vec<Chain>, Failure> {
+fn chains(socket: &mut Socket, family: TableFamily) -> Result<Vec<Option<Chain>>, Failure> {
     let body = Writer::new(&header(family.number(), 0));
     dump(socket, family, kind::GET_CHAIN, body, |attributes| {
-        let chain = chain(family, attributes)?;
-        *foreign |= chain.is_none();
-        Ok(chain)
+        Chain::decode(family, attributes)
     })
-}
-
-fn chain(family: TableFamily, attributes: &Attributes<'_>) -> Result<Option<Chain>, Failure> {
-    let Some(hook) = attributes.nested(at::CHAIN_HOOK)? else {
-        return Ok(None);
-    };
-    let number = hook.network(at::HOOK_NUMBER);
-    let policy = attributes.network(at::CHAIN_POLICY);
-    let name = attributes.text(at::CHAIN_NAME);
-    let devices = devices(&hook)?;
-    Ok((|| {
-        Some(Chain {
-            name: name?,
-            kind: attributes.text(at::CHAIN_TYPE)?,
-            hook: Hook::from_number(family, number?)?,
-            priority: i32::from_be_bytes(hook.array(at::HOOK_PRIORITY)?),
-            policy: Verdict::from_code(policy?)?,
-            devices,
-            rules: Vec::new(),
-        })
-    })())
-}
-
-/// The interfaces of a hook, sorted; a prefix ends with a star.
-fn devices(hook: &Attributes<'_>) -> Result<Vec<String>, Failure> {
-    let mut list = Vec::new();
-    if let Some(devices) = hook.nested(at::HOOK_DEVS)? {
-        for (kind, name) in devices.iter() {
-            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            let mut name = String::from_utf8_lossy(name).into_owned();
-            if kind == at::DEVICE_PREFIX {
-                name.push('*');
-            }
-            list.push(name);
-        }
-    } else if let Some(name) = hook.text(at::HOOK_DEV) {
-        list.push(name);
-    }
-    list.sort_unstable();
-    Ok(list)
 }
 
 fn rules(socket: &mut Socket, family: TableFamily) -> Result<Vec<(String, Rule)>, Failure> {
@@ -229,24 +154,7 @@ fn rules(socket: &mut Socket, family: TableFamily) -> Result<Vec<(String, Rule)>
         family,
         kind::GET_RULE,
         in_table(family),
-        |attributes| {
-            let chain = attributes.text(at::RULE_CHAIN).ok_or(Failure::Malformed)?;
-            let mut expressions = Vec::new();
-            if let Some(list) = attributes.nested(at::RULE_EXPRESSIONS)? {
-                for (_, element) in list.iter() {
-                    expressions.push(Expression::decode(element)?);
-                }
-            }
-            let userdata = attributes.get(at::RULE_USERDATA).unwrap_or_default();
-            let comment = comment(userdata);
-            Ok(Some((
-                chain,
-                Rule {
-                    comment,
-                    expressions,
-                },
-            )))
-        },
+        Rule::decode,
     )
 }
 
