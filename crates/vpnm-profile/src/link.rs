@@ -14,7 +14,6 @@ mod write;
 use std::str::FromStr;
 
 pub use error::{Ignored, LinkError, Reason};
-pub(crate) use write::write;
 
 use crate::Profile;
 use fields::Dialect;
@@ -54,6 +53,37 @@ impl FromStr for Link {
             "vmess" => json::split(rest).and_then(|parts| read::vmess(parts, &Dialect::JSON)),
             other => Err(LinkError::Scheme(error::shown(other))),
         }
+    }
+}
+
+impl Profile {
+    /// The share link, with the secret in it; reading it gives this profile again.
+    #[must_use]
+    pub fn to_link(&self) -> String {
+        write::write(self)
+    }
+}
+
+impl FromStr for Profile {
+    type Err = LinkError;
+
+    /// Reads a share link, leaving out of account what [`Link`] would list.
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        text.parse().map(|link: Link| link.profile)
+    }
+}
+
+impl TryFrom<String> for Profile {
+    type Error = LinkError;
+
+    fn try_from(text: String) -> Result<Self, LinkError> {
+        text.parse()
+    }
+}
+
+impl From<Profile> for String {
+    fn from(profile: Profile) -> Self {
+        profile.to_link()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vpnm_wire::Target;
 
-use crate::{Link, LinkError, Security, Transport, Uuid};
+use crate::{Security, Transport, Uuid};
 
 /// One way to one server. Serialised as its share link, which holds the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,12 +75,6 @@ impl Profile {
         };
         sealed || matches!(self.security, Security::Tls(_))
     }
-
-    /// The share link, with the secret in it; reading it gives this profile again.
-    #[must_use]
-    pub fn to_link(&self) -> String {
-        crate::link::write(self)
-    }
 }
 
 impl VmessCipher {
@@ -94,28 +88,5 @@ impl VmessCipher {
             Self::None => "none",
             Self::Zero => "zero",
         }
-    }
-}
-
-impl std::str::FromStr for Profile {
-    type Err = LinkError;
-
-    /// Reads a share link, leaving out of account what [`Link`] would list.
-    fn from_str(text: &str) -> Result<Self, LinkError> {
-        text.parse().map(|link: Link| link.profile)
-    }
-}
-
-impl TryFrom<String> for Profile {
-    type Error = LinkError;
-
-    fn try_from(text: String) -> Result<Self, LinkError> {
-        text.parse()
-    }
-}
-
-impl From<Profile> for String {
-    fn from(profile: Profile) -> Self {
-        profile.to_link()
     }
 }
