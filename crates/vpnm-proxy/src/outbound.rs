@@ -15,7 +15,7 @@ use crate::error::Step;
 use crate::transport::Transport;
 use crate::vless::{self, VlessDatagrams, VlessStream};
 use crate::vmess::{self, VmessDatagrams, VmessStream};
-use crate::{BoxDatagrams, BoxStream, DialError, Dialer, OutboundError};
+use crate::{BoxDatagrams, BoxStream, DialError, Dialer, OutboundError, Timeouts};
 
 /// More than any VMess server swallows: v2ray at most some 6.5 KB.
 const SWALLOWED: usize = 8 * 1024;
@@ -36,31 +36,6 @@ struct Shared {
 enum Spoken {
     Vless(vpnm_profile::Uuid),
     Vmess(vmess::Session),
-}
-
-/// How long each step of opening a flow may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// The TCP connection, over all addresses of the server.
-    pub connect: Duration,
-    /// The TLS handshake.
-    pub tls: Duration,
-    /// The WebSocket request and its answer.
-    pub websocket: Duration,
-    /// Handing the header to the transport.
-    pub header: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let each = Duration::from_secs(8);
-        Self {
-            connect: each,
-            tls: each,
-            websocket: each,
-            header: each,
-        }
-    }
 }
 
 impl Outbound {
