@@ -16,7 +16,8 @@ use proc_macro::TokenStream;
 /// Makes a service of a trait: see `anyd::service`.
 #[proc_macro_attribute]
 pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    finish(service::expand(arguments.into(), item.into()))
+    let service = service::read(arguments.into(), item.into());
+    finish(service.map(|service| emit::service(&service)))
 }
 
 /// Describes a type in the interface's text: see `anyd::Type`.

@@ -5,8 +5,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
 use syn::{Error, Ident, ItemTrait, LitStr, Token, TraitItem};
 
+use crate::docs;
 use crate::method::Method;
-use crate::{docs, emit};
 
 /// The trait as parsed.
 pub(crate) struct Service {
@@ -36,7 +36,8 @@ impl Parse for Arguments {
     }
 }
 
-pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+/// Reads the attribute's arguments and the trait it stands on.
+pub(crate) fn read(arguments: TokenStream, item: TokenStream) -> syn::Result<Service> {
     let Arguments { interface } = syn::parse2(arguments)?;
     check_interface(&interface)?;
     let mut item: ItemTrait = syn::parse2(item)?;
@@ -54,13 +55,12 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
         methods.push(Method::parse(function)?);
     }
     check_twins(&methods)?;
-    let service = Service {
+    Ok(Service {
         interface: interface.value(),
         docs: docs::text(&item.attrs),
         item,
         methods,
-    };
-    Ok(emit::service(&service))
+    })
 }
 
 fn check_twins(methods: &[Method]) -> syn::Result<()> {
