@@ -138,7 +138,8 @@ fn limit_resources(limits: Limits) -> Result<(), SandboxError> {
         limits.descriptors.min(hard),
     )?;
     set("core dumps", Resource::Core, 0)?;
-    set("file sizes", Resource::Fsize, 0)?;
+    // No limit on the size of files: none can be opened, and the one there may be is
+    // the log on standard error, whose first line would then be the process's last.
     set("processes", Resource::Nproc, 0)?;
     set("locked memory", Resource::Memlock, 0)?;
     set("message queues", Resource::Msgqueue, 0)
