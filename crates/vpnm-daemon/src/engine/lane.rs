@@ -138,6 +138,7 @@ impl EngineLane {
     fn start(&mut self, ticket: Ticket) {
         self.incarnation.0 += 1;
         let started = self.start_process();
+        let end = self.engine.as_ref().map(|(process, _)| process.end());
         let config = self.config.clone();
         let incarnation = self.incarnation;
         let reports = self.reports.clone();
@@ -149,10 +150,14 @@ impl EngineLane {
                 let descriptors = descriptors.map_err(|e| start_failure(&e))?;
                 introduce(&link, config, &descriptors, incarnation, reports).await
             };
-            match introduced.await {
-                Ok(()) => Outcome::Done,
-                Err(failure) => Outcome::Failed(failure),
-            }
+            let Err(failure) = introduced.await else {
+                return Outcome::Done;
+            };
+            let end = match end {
+                Some(end) => end.await,
+                None => None,
+            };
+            Outcome::Failed(end.map_or(failure, |note| Failure::new(Code::EngineStart, note)))
         });
     }
 

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use tokio::process::Child;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -21,11 +22,15 @@ use super::sys;
 /// authorities are, and whether the service manager stamps the log.
 const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "JOURNAL_STREAM"];
 
+/// From a process's last word to its end.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// A running engine.
 #[derive(Debug)]
 pub(super) struct Process {
     kill: oneshot::Sender<()>,
     watch: JoinHandle<()>,
+    end: watch::Receiver<Option<Note>>,
 }
 
 /// Starts an engine; `exited` is told its end unless it was killed by us.
@@ -54,8 +59,15 @@ pub(super) fn start(
     let child = tokio::process::Command::from(command).spawn();
     drop(reserved);
     let (kill, killed) = oneshot::channel();
-    let watch = tokio::task::spawn_local(watch(child?, killed, exited));
-    Ok((Process { kill, watch }, ours.into()))
+    let (ended, end) = watch::channel(None);
+    let exited = move |note: Note| {
+        // Nobody may be interested.
+        let _alone = ended.send(Some(note.clone()));
+        exited(note);
+    };
+    let watch = tokio::task::spawn_local(attend(child?, killed, exited));
+    let process = Process { kill, watch, end };
+    Ok((process, ours.into()))
 }
 
 /// The level the daemon logs at, which is the engine's too.
@@ -82,7 +94,7 @@ fn reserve_control() -> io::Result<Vec<File>> {
     }
 }
 
-async fn watch(mut child: Child, killed: oneshot::Receiver<()>, exited: impl FnOnce(Note)) {
+async fn attend(mut child: Child, killed: oneshot::Receiver<()>, exited: impl FnOnce(Note)) {
     tokio::select! {
         status = child.wait() => exited(describe(status)),
         _ = killed => {
@@ -101,6 +113,16 @@ fn describe(status: io::Result<ExitStatus>) -> Note {
 }
 
 impl Process {
+    /// How it ended, if it did or does within a moment.
+    pub(super) fn end(&self) -> impl Future<Output = Option<Note>> + use<> {
+        let mut end = self.end.clone();
+        async move {
+            let ended = end.wait_for(Option::is_some);
+            let ended = tokio::time::timeout(MOMENT, ended).await.ok()?;
+            ended.ok()?.clone()
+        }
+    }
+
     /// Kills it, and waits until it is gone and its descriptors with it.
     pub(super) async fn kill(self) {
         // Either end may be gone already; what counts is the end of the watch.
