@@ -50,11 +50,11 @@ fn problem(error: &CleanupError) -> Problem {
         CleanupError::NotRoot => Problem::new(
             Exit::Denied,
             "not_permitted",
-            what,
+            "nothing was removed",
             "only root can change the network",
             "sudo vpnm cleanup",
         ),
-        CleanupError::Lock(error) => daemon::locked(what, error),
+        CleanupError::Lock(error) => daemon::locked("nothing was removed", error),
         CleanupError::Host(_) | CleanupError::Reach(_) => Problem::new(
             Exit::Machine,
             "host",

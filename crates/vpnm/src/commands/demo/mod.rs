@@ -10,7 +10,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use vpnm_world::privilege::{self, Privilege};
+use vpnm_world::privilege::{self, Privilege, PrivilegeError};
 
 use super::Context;
 use crate::cli::parse::Matches;
@@ -57,24 +57,7 @@ pub(super) fn run(context: &Context, _: &Matches) -> Result<Exit, Failure> {
     match privilege::ensure() {
         Ok(Privilege::Held) => {}
         Ok(Privilege::Delegated(status)) => return Ok(Exit::of(status)),
-        Err(error) => {
-            let next = match error {
-                privilege::PrivilegeError::Forbidden(_) => {
-                    "for a container: --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun"
-                }
-                privilege::PrivilegeError::Tun(_)
-                | privilege::PrivilegeError::NoSubordinates { .. }
-                | privilege::PrivilegeError::Namespace(_) => "sudo vpnm demo",
-            };
-            return Err(Problem::new(
-                Exit::Denied,
-                "not_permitted",
-                "the demo may not build its world here",
-                crate::output::chain(&error),
-                next,
-            )
-            .into());
-        }
+        Err(error) => return Err(refused(&error).into()),
     }
     end_on_interrupt(context.output).map_err(|error| stage::broken("Ctrl-C", &error))?;
     let report = story::tell(&mut Screen::new(context.output))?;
@@ -92,6 +75,36 @@ pub(super) fn run(context: &Context, _: &Matches) -> Result<Exit, Failure> {
         ))?;
     }
     Ok(Exit::Failed)
+}
+
+/// Why the world cannot be built, and what would help.
+fn refused(error: &PrivilegeError) -> Problem {
+    let sudo = "the same command with sudo";
+    let (why, next) = match error {
+        PrivilegeError::Forbidden(source) => (
+            format!("root may make no namespaces here: {source}"),
+            "for a container: --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun",
+        ),
+        PrivilegeError::Tun(source) => (
+            format!("this user may not open /dev/net/tun: {source}"),
+            sudo,
+        ),
+        PrivilegeError::NoSubordinates { file } => (
+            format!("this user has too few subordinate ids in {file} for users of its own"),
+            sudo,
+        ),
+        PrivilegeError::Namespace(source) => (
+            format!("this user may make no namespaces here: {source}"),
+            sudo,
+        ),
+    };
+    Problem::new(
+        Exit::Denied,
+        "not_permitted",
+        "the demo may not build its world here",
+        why,
+        next,
+    )
 }
 
 /// Ctrl-C ends the demo at once. Everything it made belongs to its processes:

@@ -17,8 +17,9 @@ const WATCH: Flag = Flag {
     long: "watch",
     short: Some('w'),
     value: None,
-    summary: "Go on, with a line for every change",
-    details: "With --json each line is the whole status. It ends with Ctrl-C.",
+    summary: "Go on, with a line for every change of the state",
+    details: "With --json there is a line for every change of any field, with the whole status. \
+              It ends with Ctrl-C.",
 };
 
 pub(super) const COMMAND: Command = Command {
@@ -45,10 +46,15 @@ pub(super) fn run(context: &Context, matches: &Matches) -> Result<Exit, Failure>
         let events = tunnel
             .watch()
             .map_err(|error| control::refused("the daemon does not report", error))?;
+        let mut shown = None;
         for status in events {
             let status =
                 status.map_err(|error| control::refused("the daemon stopped to report", error))?;
-            report(&context.output, &status)?;
+            // People are told of states, not of every byte.
+            if context.output.is_json() || shown.as_ref() != Some(&status.state) {
+                report(&context.output, &status)?;
+            }
+            shown = Some(status.state);
         }
         return Err(Problem::new(
             Exit::Daemon,
