@@ -4,6 +4,9 @@ mod carry_out;
 mod probe;
 mod read;
 
+use std::thread;
+use std::time::Duration;
+
 use crate::desired::Desired;
 use crate::effect::Effect;
 use crate::error::{ApplyError, HostError, ReachError};
@@ -13,7 +16,10 @@ use crate::observed::Observed;
 use crate::plan::{Plan, plan};
 
 /// How often a plan that others overtook is made anew.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 10;
+/// Time between two attempts, and so for a predecessor that was killed to let go of
+/// the packet filter's tables.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A place between two effects of a plan, where a test may stop or kill.
 #[derive(Debug, Clone, Copy)]
@@ -137,18 +143,29 @@ impl Host {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let plan = self.plan(desired)?;
-            let outcome = match self.apply(&plan, progress) {
-                Ok(()) => self.verify(desired),
-                Err(error) => Err(error.into()),
+            let error = match self.attempt(desired, progress, &mut done) {
+                Ok(()) => return Ok(done),
+                Err(error) => error,
             };
-            match outcome {
-                Ok(()) => return Ok(done.then(plan)),
-                Err(error) if attempt == ATTEMPTS || !is_overtaken(&error) => return Err(error),
-                Err(error) => tracing::debug!(%error, "the host changed meanwhile"),
+            if attempt == ATTEMPTS || !is_overtaken(&error) {
+                return Err(error);
             }
-            done = done.then(plan);
+            tracing::debug!(%error, "the host changed meanwhile");
+            thread::sleep(PAUSE);
         }
+    }
+
+    fn attempt(
+        &mut self,
+        desired: &Desired,
+        progress: &mut dyn Progress,
+        done: &mut Plan,
+    ) -> Result<(), ReachError> {
+        let plan = self.plan(desired)?;
+        let outcome = self.apply(&plan, progress);
+        done.append(plan);
+        outcome?;
+        self.verify(desired)
     }
 
     /// Removes everything of ours, found by its reserved names.
@@ -169,7 +186,7 @@ impl Host {
 /// look is worth it.
 fn is_overtaken(error: &ReachError) -> bool {
     match error {
-        ReachError::Drift { .. } => true,
+        ReachError::Drift { .. } | ReachError::Plan(HostError::Owned { .. }) => true,
         ReachError::Apply(ApplyError::Effect { source, .. }) => source.is_about_absence(),
         ReachError::Apply(ApplyError::Stopped { .. })
         | ReachError::Observe(_)

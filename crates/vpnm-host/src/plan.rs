@@ -32,11 +32,9 @@ impl Plan {
         self.effects.is_empty()
     }
 
-    /// This plan and then another.
-    #[must_use]
-    pub(crate) fn then(mut self, next: Self) -> Self {
+    /// Adds another plan behind this one.
+    pub(crate) fn append(&mut self, next: Self) {
         self.effects.extend(next.effects);
-        self
     }
 
     /// The plan that undoes this one.

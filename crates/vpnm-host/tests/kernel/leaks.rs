@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{
     DNS_PORT, ENGINE, Far, SERVER, SERVER_6, as_uid, connect, device, go_on, guard, in_namespace,
-    probe_everything, run, tunnel,
+    probe_everything, run, run_when_released, tunnel,
 };
 use vpnm_host::{Desired, Host, Lan};
 
@@ -85,7 +85,7 @@ fn the_routes_hold_without_the_packet_filter() {
         host.reach(&desired, &mut go_on).unwrap();
         drop(host);
         for table in ["inet", "arp", "netdev"] {
-            run("nft", &format!("delete table {table} vpnm"));
+            run_when_released("nft", &format!("delete table {table} vpnm"));
         }
         drop(far.take());
         let send = || {

@@ -1,8 +1,8 @@
 //! From open to tunnel and back on a real kernel, whole and cut at every point.
 
 use crate::support::{
-    Far, as_uid, assert_same, device, die, go_on, guard, in_child, in_namespace, objects, run,
-    snapshot, tunnel,
+    Far, alone_in_namespace, as_uid, assert_same, device, die, go_on, guard, in_child,
+    in_namespace, objects, run, snapshot, tunnel,
 };
 use rustix::process::Signal;
 use vpnm_host::{Desired, Host, HostError, Point, ReachError};
@@ -137,7 +137,7 @@ fn the_reverse_of_a_plan_undoes_it() {
 /// has been set, the next process gets everywhere, and removes all there is.
 #[test]
 fn killed_at_any_point_the_host_stays_closed_and_recovers() {
-    in_namespace(|| {
+    alone_in_namespace(|| {
         let far = Far::connect();
         let before = snapshot();
         let objects_before = objects();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Far, device, go_on, guard, in_namespace, run, tunnel};
+use crate::support::{Far, device, go_on, guard, in_namespace, run, run_when_released, tunnel};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use vpnm_host::{Change, Desired, Host, Watch};
 
@@ -101,7 +101,7 @@ fn tables_without_an_owner_are_seen_to_go_and_made_anew() {
         let desired = Desired::Blocked(guard());
         Host::open().unwrap().reach(&desired, &mut go_on).unwrap();
         let mut watch = Watch::open().unwrap();
-        run("nft", "flush ruleset");
+        run_when_released("nft", "delete table inet vpnm");
         assert_eq!(next(&mut watch, &[]), [Change::Filter]);
         let mut host = Host::open().unwrap();
         let plan = host.reach(&desired, &mut go_on).unwrap();
@@ -126,7 +126,7 @@ fn a_changed_rule_is_noticed() {
             "delete table netdev vpnm",
             "add table arp vpnm",
         ] {
-            run("nft", change);
+            run_when_released("nft", change);
             let mut host = Host::open().unwrap();
             let plan = host.reach(&desired, &mut go_on).unwrap();
             assert!(!plan.to_string().contains("adopted"), "{change}: {plan}");

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock};
 use std::thread;
+use std::time::Duration;
 
 use vpnm_host::{Desired, Endpoint, Guard, Host, Lan, Point, Transport, Tunnel, tun};
 
@@ -28,6 +30,20 @@ pub(crate) const SERVER_6: &str = "2001:db8:2::1";
 /// Runs a test on a thread of its own in a network namespace of its own; says so
 /// and passes when this process may not make one, unless the environment demands it.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    let _others_may_run = FORKS.read().unwrap_or_else(PoisonError::into_inner);
+    in_own_namespace(test);
+}
+
+/// As [`in_namespace`], for a test that forks: a child holds the sockets of every
+/// test that runs at the same time, and with them what these sockets own.
+pub(crate) fn alone_in_namespace(test: impl FnOnce() + Send + 'static) {
+    let _alone = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+    in_own_namespace(test);
+}
+
+static FORKS: RwLock<()> = RwLock::new(());
+
+fn in_own_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(move || {
         if let Err(why) = process::new_network() {
             let required = std::env::var_os("VPNM_LAB").is_some_and(|v| v == "require");
@@ -56,6 +72,28 @@ pub(crate) fn run(program: &str, arguments: &str) -> String {
         "{program} {arguments}: {text}{errors}"
     );
     text
+}
+
+/// As [`run`], on what a dropped host has owned: a child of another test, on its way
+/// from fork to exec, may hold the sockets of every test for a moment longer.
+pub(crate) fn run_when_released(program: &str, arguments: &str) -> String {
+    for _ in 0..200 {
+        let output = Command::new(program)
+            .args(arguments.split_whitespace())
+            .output();
+        let errors = output.expect("the program can be run").stderr;
+        if errors.is_empty() {
+            return String::new();
+        }
+        let refused = String::from_utf8_lossy(&errors).contains("not permitted");
+        assert!(
+            refused,
+            "{program} {arguments}: {}",
+            String::from_utf8_lossy(&errors)
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    run(program, arguments)
 }
 
 /// The guard of the tests: two servers, reachable for the engine only.
