@@ -6,11 +6,15 @@
     reason = "the one place that prints"
 )]
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::json;
 
-use crate::run::Samples;
 use crate::statistics::median;
+
+/// Samples by metric and engine.
+pub(crate) type Samples = BTreeMap<Metric, BTreeMap<String, Vec<f64>>>;
 
 /// What is measured, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

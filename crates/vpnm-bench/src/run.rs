@@ -1,6 +1,5 @@
 //! The rounds: every engine, every load, again and again, in turn.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -10,11 +9,8 @@ use crate::arguments::Options;
 use crate::engines::{self, Engine};
 use crate::load::{Direction, bulk, connections, datagrams, ping};
 use crate::place::Place;
-use crate::report::{self, Metric};
+use crate::report::{self, Metric, Samples};
 use crate::{processor, target};
-
-/// Samples by metric and engine.
-pub(crate) type Samples = BTreeMap<Metric, BTreeMap<String, Vec<f64>>>;
 
 /// Measures and prints.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
