@@ -95,15 +95,8 @@ pub const ALLOWED: &[Entry] = &[
     always!(
         SYS_recvmsg,
         "recvmsg",
-        "descriptors over the control socket, the address a query came to"
+        "what the daemon asks, with its descriptors"
     ),
-    always!(
-        SYS_sendmsg,
-        "sendmsg",
-        "vectored writes, answers from the address that was asked"
-    ),
-    rare!(SYS_recvmmsg, "recvmmsg", "bursts of datagrams"),
-    rare!(SYS_sendmmsg, "sendmmsg", "bursts of datagrams"),
     // Outbound sockets. No other family than IP can be opened, and nothing can be bound.
     always!(
         SYS_socket,
@@ -112,28 +105,22 @@ pub const ALLOWED: &[Entry] = &[
         "a connection to the server"
     ),
     always!(SYS_connect, "connect", "a connection to the server"),
-    always!(SYS_setsockopt, "setsockopt", "TCP_NODELAY, buffer sizes"),
+    always!(
+        SYS_setsockopt,
+        "setsockopt",
+        "TCP_NODELAY, TCP_USER_TIMEOUT"
+    ),
     always!(
         SYS_getsockopt,
         "getsockopt",
         "SO_ERROR: how a connection attempt ended"
     ),
-    rare!(
-        SYS_getsockname,
-        "getsockname",
-        "the local address of a socket, for a log line"
-    ),
-    rare!(
-        SYS_getpeername,
-        "getpeername",
-        "whether a connection stands, the peer of a listener"
-    ),
-    rare!(
+    always!(
         SYS_shutdown,
         "shutdown",
         "half-closing an outbound connection"
     ),
-    rare!(
+    always!(
         SYS_accept4,
         "accept4",
         "a DNS query over TCP on a listener the daemon handed over"
@@ -143,35 +130,17 @@ pub const ALLOWED: &[Entry] = &[
     always!(SYS_epoll_ctl, "epoll_ctl", "registering a descriptor"),
     #[cfg(target_arch = "x86_64")]
     always!(SYS_epoll_wait, "epoll_wait", "the event loop"),
-    rare!(
-        SYS_epoll_pwait,
-        "epoll_pwait",
-        "the event loop, where epoll_wait does not exist"
-    ),
+    #[cfg(not(target_arch = "x86_64"))]
+    always!(SYS_epoll_pwait, "epoll_pwait", "the event loop"),
     always!(
         SYS_ppoll,
         "ppoll",
         "whether the daemon has hung up, without waiting"
     ),
     rare!(
-        SYS_epoll_create1,
-        "epoll_create1",
-        "a runtime built after the jail was entered"
-    ),
-    rare!(
-        SYS_eventfd2,
-        "eventfd2",
-        "a runtime built after the jail was entered"
-    ),
-    rare!(
         SYS_futex,
         "futex",
         "a contended lock; there is one thread, so hardly ever"
-    ),
-    rare!(
-        SYS_sched_yield,
-        "sched_yield",
-        "the runtime's spin before it waits"
     ),
     rare!(
         SYS_restart_syscall,
@@ -183,15 +152,10 @@ pub const ALLOWED: &[Entry] = &[
         "clock_gettime",
         "the clock, where the kernel gives no fast path"
     ),
-    rare!(
-        SYS_clock_nanosleep,
-        "clock_nanosleep",
-        "a sleep of the standard library"
-    ),
     // Memory, never executable.
-    always!(SYS_mmap, "mmap", Argument::Without(2, PROT_EXEC), "memory"),
-    always!(SYS_munmap, "munmap", "memory"),
-    rare!(SYS_mremap, "mremap", "a large buffer that grows"),
+    rare!(SYS_mmap, "mmap", Argument::Without(2, PROT_EXEC), "memory"),
+    rare!(SYS_munmap, "munmap", "memory"),
+    rare!(SYS_mremap, "mremap", "a large buffer grows"),
     rare!(SYS_madvise, "madvise", "giving memory back"),
     rare!(
         SYS_mprotect,
@@ -201,35 +165,28 @@ pub const ALLOWED: &[Entry] = &[
     ),
     rare!(SYS_brk, "brk", "memory"),
     // Randomness, from the kernel and nowhere else.
-    rare!(
+    always!(
         SYS_getrandom,
         "getrandom",
         "seeds of keys and sequence numbers"
     ),
     // Descriptors that were handed over.
-    rare!(
+    always!(
         SYS_fcntl,
         "fcntl",
         "non-blocking mode, duplicating a handed-over descriptor"
     ),
-    rare!(
+    always!(
         SYS_ioctl,
         "ioctl",
         Argument::OneOf(1, &[FIONBIO, TUNGETIFF, TUNSETOFFLOAD, TUNGETVNETHDRSZ]),
         "non-blocking mode; what the device was opened with"
     ),
-    // Who we are: the log, and the check of the control socket's peer.
-    rare!(SYS_getpid, "getpid", "ending the process"),
-    rare!(SYS_gettid, "gettid", "ending the process"),
+    // About itself.
     rare!(
-        SYS_getuid,
-        "getuid",
-        "the control service names its own user"
-    ),
-    rare!(
-        SYS_geteuid,
-        "geteuid",
-        "the control service names its own user"
+        SYS_getpid,
+        "getpid",
+        "whether it was forked, before randomness is drawn; abort"
     ),
     always!(
         SYS_prlimit64,
@@ -261,7 +218,7 @@ pub const ALLOWED: &[Entry] = &[
         "abort raises its signal"
     ),
     rare!(SYS_exit, "exit", "the last thread ends"),
-    rare!(SYS_exit_group, "exit_group", "the daemon has gone"),
+    always!(SYS_exit_group, "exit_group", "the daemon has gone"),
 ];
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use vpnm_world::addresses::{NODE, NODE_LINK, NODE_SECOND, PLAIN_RESOLVER, SITE, 
 use vpnm_world::internet::{Carriage, Carrier, ECHO_PORT};
 use vpnm_world::{User, Visitor, links};
 
+use crate::calls::{self, Tracer};
 use crate::dns::{self, Answer};
 use crate::ensure;
 use crate::station::{Outcome, REDIRECT, Station};
@@ -28,6 +29,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Every case, in the order of reading.
 pub(crate) const ALL: &[Case] = &[
     ("the engine is in its jail", in_its_jail),
+    ("no call is listed without being made", every_call_is_made),
     ("without a way out everything fails at once", no_way_out),
     ("each fault of a server has its name", typed_faults),
     ("pages come from the node's address", pages),
@@ -76,6 +78,31 @@ fn in_its_jail() -> Outcome {
         let found = field(name);
         ensure(found == value, || format!("{name} is {found}, not {value}"))?;
     }
+    Ok(())
+}
+
+/// A session that does everything once, watched from outside.
+fn every_call_is_made() -> Outcome {
+    let (mut station, tracer) = Station::build_watched(Carrier::Tls, Tracer::follow)?;
+    station.connect()?;
+    station.visit(|| visitor_address(site(80)))?;
+    let redirected = SocketAddr::from((Ipv4Addr::LOCALHOST, REDIRECT));
+    station.visit(|| dns::by_datagram(redirected, SITE_NAME))?;
+    station.visit(|| dns::by_stream(redirected, SITE_NAME))?;
+    close_control(&mut station)?;
+    // Only then wait for it: two waiting threads would take each other's news.
+    let counts = tracer.counts()?;
+    station.process.wait()?;
+    let unused = calls::unused(&counts);
+    ensure(unused.is_empty(), || {
+        format!("listed and never made: {unused:?}")
+    })
+}
+
+/// What the daemon's death looks like from the engine.
+fn close_control(station: &mut Station) -> Outcome {
+    let unconnected = anyd::blocking::Client::from_stream(UnixStream::pair()?.0);
+    station.engine = unconnected.into();
     Ok(())
 }
 
@@ -410,8 +437,7 @@ fn throughput() -> Outcome {
 fn ends_with_daemon() -> Outcome {
     let mut station = Station::build(Carrier::Tls)?;
     station.connect()?;
-    let unconnected = anyd::blocking::Client::from_stream(UnixStream::pair()?.0);
-    station.engine = unconnected.into();
+    close_control(&mut station)?;
     let begun = Instant::now();
     while begun.elapsed() < 5 * SECOND {
         if let Some(status) = station.process.try_wait()? {

@@ -9,6 +9,7 @@
     reason = "this test binary has no harness and reports by itself"
 )]
 
+mod calls;
 mod cases;
 mod dns;
 mod station;

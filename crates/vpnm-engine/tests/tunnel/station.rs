@@ -35,23 +35,33 @@ pub(crate) struct Station {
 impl Station {
     /// Builds the world, starts the engine in its jail and hands it the device.
     pub(crate) fn build(carrier: Carrier) -> Outcome<Self> {
+        Self::build_watched(carrier, |_| Ok(())).map(|(station, ())| station)
+    }
+
+    /// As [`Self::build`]; `watch` sees the engine's process before it is handed anything.
+    pub(crate) fn build_watched<T>(
+        carrier: Carrier,
+        watch: impl FnOnce(&Child) -> Outcome<T>,
+    ) -> Outcome<(Self, T)> {
         let world = World::build()?;
         let internet = Internet::start(&world)?;
         let node = Node::start(&world, carrier)?;
         let (tun, listeners, process, control) = world.client().run(equip)?;
+        let watching = watch(&process)?;
         route(world.client())?;
         let mut engine = EngineBlocking::from(anyd::blocking::Client::from_stream(control));
         let mut descriptors = vec![tun.as_fd()];
         descriptors.extend(listeners.iter().map(|listener| listener.as_fd()));
         engine.start(config()?, &descriptors)?;
-        Ok(Self {
+        let station = Self {
             engine,
             process,
             internet,
             node,
             world,
             _tun: tun,
-        })
+        };
+        Ok((station, watching))
     }
 
     /// Connects to the node's first address.
