@@ -1,11 +1,13 @@
 //! Checks and generators of the workspace: `cargo xtask`.
 
 mod arch;
+mod bench;
 mod ci;
 mod deps;
 mod elf;
 mod output;
 mod prepare;
+mod release;
 mod run;
 mod static_build;
 mod test;
@@ -31,6 +33,7 @@ usage: cargo xtask TASK
 
   leaks    the leak matrix of the lab; --json, --probes N, a filter
   interop  the lab's real servers; --json, a filter
+  bench    measurements beside peers: bench tun [--json] [--rounds N] [--seconds S]
 ";
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn dispatch() -> Result<()> {
         "deps" => deps::run(&workspace),
         "static" => static_build::run(&workspace),
         "prepare" => prepare::run(),
+        "bench" => bench::run(&workspace, &rest),
         "leaks" | "interop" => test::lab(&workspace, &task, &rest),
         "" | "help" | "-h" | "--help" => {
             output::line(USAGE.trim_end());

@@ -3,20 +3,12 @@
 use anyhow::{Context as _, Result, bail};
 
 use crate::elf::Elf;
-use crate::output;
-use crate::run::check;
 use crate::workspace::Workspace;
+use crate::{output, release};
 
 /// Builds the binary and looks at what came out.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    check(&mut workspace.cargo(&["build", "--release", "--package", "vpnm", "--locked"]))?;
-    let target = workspace.metadata()?;
-    let path = ["x86_64", "aarch64"]
-        .iter()
-        .map(|machine| format!("{machine}-unknown-linux-gnu/release/vpnm"))
-        .map(|path| target.target_directory().join(path))
-        .find(|path| path.is_file())
-        .context("the release binary is not where cargo should have put it")?;
+    let path = release::build(workspace)?;
     let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
     let elf = Elf::parse(&bytes).with_context(|| path.display().to_string())?;
     let faults = elf.faults();
