@@ -107,6 +107,13 @@ impl Observed {
             .filter(move |address| address.link == link)
     }
 
+    /// The addresses of all interfaces but the tunnel link.
+    pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
+        let link = self.link().map(|link| link.index);
+        let others = self.addresses.iter().filter(|a| Some(a.link) != link);
+        others.map(|address| address.prefix.ip).collect()
+    }
+
     pub(crate) fn setting(&self) -> Setting {
         let foreign = |link: &&Link| link.name != "lo" && link.name != LINK;
         let names = self

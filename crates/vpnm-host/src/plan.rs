@@ -121,7 +121,7 @@ fn filter(observed: &Observed, desired: &Desired) -> Result<Option<Effect>, Host
 /// Missing rules from the last to be asked to the first, then the removal of those
 /// too many, the first to be asked first.
 fn rules(observed: &Observed, desired: &Desired) -> Vec<Effect> {
-    let wanted = routing::rules(desired, &observed.kernel);
+    let wanted = routing::rules(desired, &observed.kernel, &observed.own_addresses());
     let mut present: Vec<&Rule> = observed.our_rules().collect();
     present.sort_unstable();
     let missing = wanted.iter().rev().filter(|rule| !present.contains(rule));
@@ -341,14 +341,24 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_reverse_path_filter_takes_one_more_rule_for_each_server() {
+    fn a_strict_reverse_path_filter_takes_a_rule_for_each_server_and_each_address() {
         let mut observed = untouched();
         observed.kernel.strict_reverse_path = true;
+        observed.addresses = ["127.0.0.1", "192.168.77.10", "2001:db8::10"]
+            .map(|ip| Address {
+                link: 2,
+                prefix: Prefix::new(ip.parse().unwrap(), 24),
+            })
+            .to_vec();
         let plan = plan(&observed, &Desired::Blocked(guard())).unwrap();
         let more: Vec<String> = plan.effects().iter().map(ToString::to_string).collect();
-        let more: Vec<&String> = more.iter().filter(|text| text.contains("7603")).collect();
-        let rule = "+ rule v4 7603: uidrange 0-0 to 192.0.2.1/32 ipproto 6 dport 443 lookup main";
-        assert_eq!(more, [rule]);
+        let strict = |text: &&String| text.contains("7603") || text.contains("7604");
+        let more: Vec<&String> = more.iter().filter(strict).collect();
+        let rules = [
+            "+ rule v4 7604: uidrange 0-0 from 192.168.77.10/32 ipproto 1 lookup main",
+            "+ rule v4 7603: uidrange 0-0 to 192.0.2.1/32 ipproto 6 dport 443 lookup main",
+        ];
+        assert_eq!(more, rules);
     }
 
     #[test]

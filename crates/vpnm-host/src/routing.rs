@@ -18,6 +18,7 @@ mod priority {
     pub(super) const ENGINE: u32 = 7601;
     pub(super) const ENGINE_ELSEWHERE: u32 = 7602;
     pub(super) const REVERSE_PATH: u32 = 7603;
+    pub(super) const REVERSE_PATH_ERRORS: u32 = 7604;
     pub(super) const DNS_UDP: u32 = 7605;
     pub(super) const DNS_TCP: u32 = 7606;
     pub(super) const LINK_LOCAL: u32 = 7610;
@@ -26,6 +27,7 @@ mod priority {
     pub(super) const BACKSTOP: u32 = 7620;
 }
 
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -48,8 +50,9 @@ pub(crate) fn families(facts: &KernelFacts) -> &'static [Family] {
     }
 }
 
-/// The rules of a desired state, by rising priority.
-pub(crate) fn rules(desired: &Desired, facts: &KernelFacts) -> Vec<Rule> {
+/// The rules of a desired state, by rising priority; `own` are the addresses of the
+/// interfaces other than the tunnel link.
+pub(crate) fn rules(desired: &Desired, facts: &KernelFacts, own: &[IpAddr]) -> Vec<Rule> {
     let Some(guard) = desired.guard() else {
         return Vec::new();
     };
@@ -59,6 +62,7 @@ pub(crate) fn rules(desired: &Desired, facts: &KernelFacts) -> Vec<Rule> {
         .collect();
     if facts.strict_reverse_path {
         rules.extend(reverse_path(guard));
+        rules.extend(reverse_path_errors(own));
     }
     rules.sort_unstable();
     rules.dedup();
@@ -141,12 +145,29 @@ fn reverse_path(guard: &Guard) -> Vec<Rule> {
                 Transport::Udp => UDP,
             }),
             port: Some(endpoint.port),
-            mark: None,
+            ..Selector::default()
         };
         let main = Lookup::Table(MAIN_TABLE);
         rule(Family::V4, priority::REVERSE_PATH, selector, main)
     });
     rules.collect()
+}
+
+/// The same question is asked for an ICMP error, which may come from any router on
+/// the way. It names our address as its source, which a program's packet does not
+/// before its route is known, unless the program insists on an address.
+fn reverse_path_errors(own: &[IpAddr]) -> impl Iterator<Item = Rule> {
+    let v4 = own.iter().filter(|ip| ip.is_ipv4() && !ip.is_loopback());
+    v4.map(|ip| {
+        let selector = Selector {
+            uids: Some((0, 0)),
+            from: Some(Prefix::host(*ip)),
+            protocol: Some(ICMP),
+            ..Selector::default()
+        };
+        let main = Lookup::Table(MAIN_TABLE);
+        rule(Family::V4, priority::REVERSE_PATH_ERRORS, selector, main)
+    })
 }
 
 /// The routes that answer what no other route does, for each family.

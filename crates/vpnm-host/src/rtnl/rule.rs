@@ -7,6 +7,7 @@ use crate::names::PROTOCOL;
 use crate::netlink::{Attributes, Failure, Message, Request, Writer};
 
 const FRA_DST: u16 = 1;
+const FRA_SRC: u16 = 2;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
@@ -44,6 +45,8 @@ pub struct Selector {
     pub mark: Option<u32>,
     /// The socket belongs to a uid in this range.
     pub uids: Option<(u32, u32)>,
+    /// The packet comes from this prefix.
+    pub from: Option<Prefix>,
     /// The packet goes to this prefix.
     pub to: Option<Prefix>,
     /// The IP protocol.
@@ -71,6 +74,7 @@ impl fmt::Display for Rule {
         let Selector {
             mark,
             uids,
+            from,
             to,
             protocol,
             port,
@@ -80,6 +84,9 @@ impl fmt::Display for Rule {
         }
         if let Some((from, to)) = uids {
             write!(f, " uidrange {from}-{to}")?;
+        }
+        if let Some(from) = from {
+            write!(f, " from {from}")?;
         }
         if let Some(to) = to {
             write!(f, " to {to}")?;
@@ -126,13 +133,27 @@ fn body(rule: &Rule) -> Writer {
     let Selector {
         mark,
         uids,
+        from,
         to,
         protocol,
         port,
     } = rule.selector;
-    let length = to.map_or(0, |to| to.length);
-    let family = rule.family.number();
-    let mut body = Writer::new(&[family, length, 0, 0, 0, 0, 0, action, 0, 0, 0, 0]);
+    let length = |prefix: Option<Prefix>| prefix.map_or(0, |prefix| prefix.length);
+    let (family, to_length, from_length) = (rule.family.number(), length(to), length(from));
+    let mut body = Writer::new(&[
+        family,
+        to_length,
+        from_length,
+        0,
+        0,
+        0,
+        0,
+        action,
+        0,
+        0,
+        0,
+        0,
+    ]);
     body.native(FRA_PRIORITY, rule.priority);
     body.bytes(FRA_PROTOCOL, &[PROTOCOL]);
     if let Some(table) = table {
@@ -147,6 +168,9 @@ fn body(rule: &Rule) -> Writer {
     }
     if let Some((from, to)) = uids {
         body.bytes(FRA_UID_RANGE, &[from, to].map(u32::to_ne_bytes).concat());
+    }
+    if let Some(from) = from {
+        body.bytes(FRA_SRC, &octets(from.ip));
     }
     if let Some(to) = to {
         body.bytes(FRA_DST, &octets(to.ip));
@@ -169,21 +193,24 @@ pub(crate) fn decode_rule(message: &Message<'_>) -> Result<Option<Rule>, Failure
         return Ok(None);
     }
     let (header, attributes) = message.body.split::<12>()?;
-    let [family, length, _, _, table, _, _, action, ..] = header;
+    let [family, to_length, from_length, _, table, _, _, action, ..] = header;
     let Some(family) = Family::from_number(family) else {
         return Ok(None);
     };
     Ok(Some(Rule {
         priority: attributes.native(FRA_PRIORITY).unwrap_or_default(),
         family,
-        selector: selector(length, &attributes),
+        selector: selector(from_length, to_length, &attributes),
         lookup: lookup(action, table, &attributes),
         protocol: attributes.byte(FRA_PROTOCOL).unwrap_or_default(),
     }))
 }
 
-fn selector(length: u8, attributes: &Attributes<'_>) -> Selector {
-    let to = attributes.get(FRA_DST).and_then(address_from);
+fn selector(from_length: u8, to_length: u8, attributes: &Attributes<'_>) -> Selector {
+    let prefix = |kind, length| {
+        let ip = attributes.get(kind).and_then(address_from);
+        ip.map(|ip| Prefix::new(ip, length))
+    };
     let uids = attributes.array(FRA_UID_RANGE).map(|range| {
         let [f0, f1, f2, f3, t0, t1, t2, t3] = range;
         let from = u32::from_ne_bytes([f0, f1, f2, f3]);
@@ -193,7 +220,8 @@ fn selector(length: u8, attributes: &Attributes<'_>) -> Selector {
     Selector {
         mark: attributes.native(FRA_FWMARK).filter(|mark| *mark != 0),
         uids,
-        to: to.map(|ip| Prefix::new(ip, length)),
+        from: prefix(FRA_SRC, from_length),
+        to: prefix(FRA_DST, to_length),
         protocol: attributes.byte(FRA_IP_PROTO).filter(|p| *p != 0),
         port: port.map(|[low, high, _, _]| u16::from_ne_bytes([low, high])),
     }
@@ -229,6 +257,7 @@ mod tests {
                 ..Selector::default()
             },
             Selector {
+                from: Some(Prefix::host("192.168.77.10".parse().unwrap())),
                 to: Some(Prefix::new("10.0.0.0".parse().unwrap(), 8)),
                 protocol: Some(17),
                 port: Some(53),

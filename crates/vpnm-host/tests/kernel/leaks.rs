@@ -171,6 +171,35 @@ fn a_strict_reverse_path_filter_lets_the_answers_in() {
     });
 }
 
+/// A router on the way reports that packets of the engine's are too large for it.
+#[test]
+fn errors_on_the_way_to_a_server_come_in() {
+    for strict in ["0", "1"] {
+        in_namespace(move || {
+            let far = Far::connect();
+            std::fs::write("/proc/sys/net/ipv4/conf/eth0/rp_filter", strict).unwrap();
+            let mut host = Host::open().unwrap();
+            let _device = device();
+            let desired = tunnel(&mut host);
+            host.reach(&desired, &mut go_on).unwrap();
+            let socket = as_uid(ENGINE, || UdpSocket::bind("0.0.0.0:0").unwrap());
+            socket.connect((SERVER, 443)).unwrap();
+            socket.send(b"hello").unwrap();
+            let port = socket.local_addr().unwrap().port();
+            far.reports_too_large(port, 1300);
+            let mut waits = 0;
+            while crate::support::path_mtu(&socket) != 1300 {
+                waits += 1;
+                assert!(
+                    waits < 200,
+                    "the report did not come in, rp_filter {strict}"
+                );
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+    }
+}
+
 #[test]
 fn settings_that_loosen_routing_do_not_loosen_the_block() {
     in_namespace(|| {

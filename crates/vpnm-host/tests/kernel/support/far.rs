@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::{SERVER, SERVER_6, process, run};
 
@@ -143,6 +143,35 @@ impl Far {
             run("ip", &format!("route replace {ip}/32 via 192.168.77.10"));
             let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
             drop(socket.send_to(&[0x55; 8], (ip.as_str(), 9)));
+        });
+    }
+
+    /// Tells this side, as the router, that a datagram of the given source port to the
+    /// server is larger than `mtu`.
+    pub(crate) fn reports_too_large(&self, port: u16, mtu: u16) {
+        let mut packet = vec![3, 4, 0, 0, 0, 0];
+        packet.extend(mtu.to_be_bytes());
+        packet.extend([
+            0x45, 0, 5, 220, 0, 1, 0x40, 0, 64, 17, 0, 0, 192, 168, 77, 10,
+        ]);
+        packet.extend([192, 0, 2, 1]);
+        packet.extend(port.to_be_bytes());
+        packet.extend(443_u16.to_be_bytes());
+        packet.extend([5, 200, 0, 0]);
+        let words = packet
+            .chunks(2)
+            .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+        let sum: u32 = words.sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).expect("folded");
+        packet.splice(2..4, checksum.to_be_bytes());
+        self.does(move || {
+            let icmp = rustix::net::ipproto::ICMP;
+            let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(icmp));
+            let to = SocketAddr::from(([192, 168, 77, 10], 0));
+            let sent =
+                rustix::net::sendto(socket.expect("root may"), &packet, SendFlags::empty(), &to);
+            sent.expect("the report leaves");
         });
     }
 

@@ -178,3 +178,21 @@ pub(crate) fn prefer_link(socket: &UdpSocket, link: &str) {
     };
     assert_eq!(outcome, 0, "the link {link} cannot be preferred");
 }
+
+/// The largest packet that reaches the peer of a connected socket (IP_MTU).
+pub(crate) fn path_mtu(socket: &UdpSocket) -> i32 {
+    let mut mtu: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of_val(&mtu)).expect("small");
+    // SAFETY: the descriptor is open, and the call writes at most `length` bytes to `mtu`.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU,
+            (&raw mut mtu).cast(),
+            &raw mut length,
+        )
+    };
+    assert_eq!(outcome, 0, "the path's MTU is not known");
+    mtu
+}
