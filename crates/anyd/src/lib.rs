@@ -86,6 +86,8 @@ pub mod idl;
 mod method;
 mod parameters;
 mod peer;
+#[cfg(feature = "python")]
+mod pickle;
 mod rate;
 mod request;
 #[cfg(feature = "server")]

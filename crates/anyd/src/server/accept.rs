@@ -16,6 +16,8 @@ use super::connection::Connection;
 use super::daemon::{Connected, DaemonError, Result};
 use super::limits::Limits;
 use super::output;
+#[cfg(feature = "python")]
+use super::python::Protocol;
 use super::shared::Shared;
 use super::socket::Bound;
 use crate::peer::Peer;
@@ -51,6 +53,9 @@ pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
 pub(super) struct Server {
     shared: Arc<Shared>,
     listeners: Vec<UnixListener>,
+    /// What each listener's clients may speak.
+    #[cfg(feature = "python")]
+    protocols: Vec<Protocol>,
     /// Removes the sockets when it is dropped.
     bound: Vec<Bound>,
     connections: JoinSet<()>,
@@ -74,10 +79,18 @@ impl Server {
         Ok(Self {
             shared,
             listeners,
+            #[cfg(feature = "python")]
+            protocols: Vec::new(),
             bound,
             connections: JoinSet::new(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// Sets what the clients of each listener may speak.
+    #[cfg(feature = "python")]
+    pub(super) fn speak(&mut self, protocols: Vec<Protocol>) {
+        self.protocols = protocols;
     }
 
     /// Serves a connection handed over.
@@ -106,7 +119,7 @@ impl Server {
                 biased;
                 () = &mut shutdown => break,
                 accepted = accept(&self.listeners) => match accepted {
-                    Ok(stream) => self.take(stream),
+                    Ok((place, stream)) => self.take(place, stream),
                     // The client has gone already, or there are no descriptors:
                     // neither may end the daemon.
                     Err(_) => sleep(BACK_OFF).await,
@@ -135,7 +148,11 @@ impl Server {
         }
     }
 
-    fn take(&mut self, stream: UnixStream) {
+    #[cfg_attr(
+        not(feature = "python"),
+        expect(unused_variables, reason = "every listener speaks Varlink")
+    )]
+    fn take(&mut self, place: usize, stream: UnixStream) {
         let Ok(peer) = identify(&stream, self.shared.pidfds) else {
             return;
         };
@@ -149,6 +166,9 @@ impl Server {
             return;
         };
         let connection = Connection::new(stream, peer, &self.shared, self.stopping.subscribe());
+        #[cfg(feature = "python")]
+        let connection =
+            connection.speaking(self.protocols.get(place).cloned().unwrap_or_default());
         self.connections.spawn(async move {
             connection.serve().await;
             drop(admission);
@@ -185,12 +205,13 @@ impl Watchdog {
     }
 }
 
-/// The next connection of any listener; none ever without listeners.
-async fn accept(listeners: &[UnixListener]) -> io::Result<UnixStream> {
+/// The next connection, and which listener's it is; none ever without
+/// listeners.
+async fn accept(listeners: &[UnixListener]) -> io::Result<(usize, UnixStream)> {
     poll_fn(|cx| {
-        for listener in listeners {
+        for (place, listener) in listeners.iter().enumerate() {
             if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                return Poll::Ready(accepted.map(|(stream, _)| stream));
+                return Poll::Ready(accepted.map(|(stream, _)| (place, stream)));
             }
         }
         Poll::Pending

@@ -16,6 +16,8 @@ use super::call;
 use super::caller::Caller;
 use super::hangup::Hangup;
 use super::output;
+#[cfg(feature = "python")]
+use super::python::{self, Protocol};
 use super::shared::Shared;
 use crate::access::Subject;
 use crate::descriptors;
@@ -36,6 +38,8 @@ pub(super) enum Closed {
     Malformed,
     Descriptors,
     NotRead,
+    #[cfg(feature = "python")]
+    Unproven,
     Stopping,
 }
 
@@ -52,6 +56,8 @@ pub(super) struct Connection {
     most_fds: usize,
     first: bool,
     trusted: bool,
+    #[cfg(feature = "python")]
+    protocol: Protocol,
 }
 
 /// What a call needs of its connection.
@@ -96,6 +102,8 @@ impl Connection {
             most_fds,
             first: true,
             trusted: false,
+            #[cfg(feature = "python")]
+            protocol: Protocol::default(),
         }
     }
 
@@ -107,24 +115,53 @@ impl Connection {
 
     /// Serves until either end has had enough.
     pub(super) async fn serve(mut self) {
-        let why = loop {
-            let message = match self.message().await {
-                Ok(message) => message,
-                Err(why) => break why,
-            };
-            self.first = false;
-            if let Err(why) = call::handle(&mut self, message).await {
-                break why;
-            }
-            if let Err(why) = self.between() {
-                break why;
-            }
-        };
+        let why = self.converse().await;
         self.line.hangup.set();
         #[cfg(feature = "tracing")]
         tracing::debug!(uid = self.line.peer.uid, ?why, "connection closed");
         #[cfg(not(feature = "tracing"))]
         let _unlogged = why;
+    }
+
+    #[cfg(feature = "python")]
+    async fn converse(&mut self) -> Closed {
+        match std::mem::take(&mut self.protocol) {
+            Protocol::Varlink => self.varlink().await,
+            Protocol::Challenged(key) => python::serve(&mut self.line, Some(&key)).await,
+            Protocol::Either => match self.line.first_byte().await {
+                Ok(first) if python::is_python(first) => python::serve(&mut self.line, None).await,
+                Ok(_) => self.varlink().await,
+                Err(why) => why,
+            },
+        }
+    }
+
+    #[cfg(not(feature = "python"))]
+    async fn converse(&mut self) -> Closed {
+        self.varlink().await
+    }
+
+    /// Speaks as one protocol or another.
+    #[cfg(feature = "python")]
+    pub(super) fn speaking(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    async fn varlink(&mut self) -> Closed {
+        loop {
+            let message = match self.message().await {
+                Ok(message) => message,
+                Err(why) => return why,
+            };
+            self.first = false;
+            if let Err(why) = call::handle(self, message).await {
+                return why;
+            }
+            if let Err(why) = self.between() {
+                return why;
+            }
+        }
     }
 
     /// Whether all is in order between two calls.
@@ -140,12 +177,8 @@ impl Connection {
     /// its user.
     async fn message(&mut self) -> Result<Message, Closed> {
         let message = self.whole_message().await?;
-        let shared = &self.line.shared;
-        let peer = &self.line.peer;
-        if !peer.is_root() && !self.trusted {
-            let wait = shared
-                .users
-                .pace(peer.uid, shared.limits.rate, shared.now());
+        if !self.trusted {
+            let wait = self.line.pace();
             if !wait.is_zero() {
                 let stopping = stopped(&mut self.line.stopping);
                 tokio::select! {
@@ -264,6 +297,26 @@ impl Connection {
 }
 
 impl Line {
+    /// Waits for the first byte and leaves it where it is.
+    #[cfg(feature = "python")]
+    async fn first_byte(&self) -> Result<u8, Closed> {
+        let looking = self.stream.async_io(Interest::READABLE, || {
+            let mut byte = [0];
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            let (count, _) = recv(&self.stream, &mut byte, flags)?;
+            let [byte] = byte;
+            Ok((count > 0).then_some(byte))
+        });
+        let mut stopping = self.stopping.clone();
+        let seen = tokio::select! {
+            seen = timeout(self.shared.limits.first, looking) => seen,
+            () = stopped(&mut stopping) => return Err(Closed::Stopping),
+        };
+        seen.map_err(|_| Closed::Idle)?
+            .map_err(|_| Closed::Broken)?
+            .ok_or(Closed::ByClient)
+    }
+
     pub(super) fn caller(&self, method: &'static Method) -> Caller {
         Caller {
             peer: Arc::clone(&self.peer),
@@ -272,6 +325,17 @@ impl Line {
             method,
             id: self.shared.next_id(),
         }
+    }
+
+    /// Takes a turn at the rate of the user: how long to wait for it.
+    pub(super) fn pace(&self) -> Duration {
+        if self.peer.is_root() {
+            return Duration::ZERO;
+        }
+        let shared = &self.shared;
+        shared
+            .users
+            .pace(self.peer.uid, shared.limits.rate, shared.now())
     }
 
     /// Writes within the time that a client has to take it.

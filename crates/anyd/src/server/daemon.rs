@@ -215,10 +215,14 @@ impl Daemon {
             started: Instant::now(),
         });
         let mut bound = Vec::new();
+        #[cfg(feature = "python")]
+        let protocols = self.sockets.iter().map(Socket::protocol).collect();
         for socket in self.sockets {
             bound.push(socket.bind(&shared.groups)?);
         }
         let mut server = accept::Server::new(Arc::clone(&shared), bound)?;
+        #[cfg(feature = "python")]
+        server.speak(protocols);
         for connected in self.streams {
             server.attach(connected).map_err(DaemonError::Descriptor)?;
         }

@@ -1,9 +1,11 @@
 //! The daemon: sockets, connections, calls.
 
 mod accept;
+mod admission;
 mod audit;
 mod call;
 mod caller;
+mod carry;
 mod connection;
 mod contain;
 mod daemon;
@@ -13,6 +15,9 @@ mod introspection;
 mod limits;
 mod output;
 mod product;
+#[cfg(feature = "python")]
+mod python;
+mod record;
 mod registry;
 mod service;
 mod shared;

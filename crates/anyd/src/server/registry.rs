@@ -64,6 +64,16 @@ impl Registry {
         })
     }
 
+    /// The method with this name in snake case, if there is one only.
+    #[cfg(feature = "python")]
+    pub(super) fn endpoint(&self, snake: &str) -> Option<Found<'_>> {
+        let mut found = self.all().filter(|found| found.method.snake == snake);
+        match (found.next(), found.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        }
+    }
+
     /// Whether an interface of this name is served.
     pub(super) fn has_interface(&self, name: &str) -> bool {
         self.services

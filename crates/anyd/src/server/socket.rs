@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
 use super::daemon::{DaemonError, Result};
+#[cfg(feature = "python")]
+use super::python::Protocol;
 use crate::groups::Groups;
 
 /// Where a daemon listens, and who may connect.
@@ -18,6 +20,8 @@ pub struct Socket {
     path: PathBuf,
     mode: u32,
     group: Option<String>,
+    #[cfg(feature = "python")]
+    protocol: Protocol,
 }
 
 /// A socket that listens; dropping it removes it.
@@ -48,6 +52,8 @@ impl Socket {
             path: path.into(),
             mode: 0o600,
             group: None,
+            #[cfg(feature = "python")]
+            protocol: Protocol::default(),
         }
     }
 
@@ -64,6 +70,30 @@ impl Socket {
     pub fn group(mut self, name: impl Into<String>) -> Self {
         self.group = Some(name.into());
         self
+    }
+
+    /// Also serves clients of the Python package `anyd` 0.4 without an authkey:
+    /// `ClientSession("/run/d.sock")`. Who may do what is decided as for all
+    /// others, by the kernel's word.
+    #[cfg(feature = "python")]
+    #[must_use]
+    pub fn python(mut self) -> Self {
+        self.protocol = Protocol::Either;
+        self
+    }
+
+    /// Serves only clients of the Python package `anyd` 0.4 that know this key:
+    /// `ClientSession("/run/d.sock", authkey=b"…")`.
+    #[cfg(feature = "python")]
+    #[must_use]
+    pub fn python_authkey(mut self, key: &[u8]) -> Self {
+        self.protocol = Protocol::Challenged(key.into());
+        self
+    }
+
+    #[cfg(feature = "python")]
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol.clone()
     }
 
     pub(super) fn bind(self, groups: &Groups) -> Result<Bound> {

@@ -1,0 +1,83 @@
+//! The package itself, as a client.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::daemon::Served;
+
+const VERSIONS: [&str; 7] = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"];
+
+/// The CPythons that are here, of the versions that the package is for.
+fn pythons() -> Vec<PathBuf> {
+    let managed = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pyenv/versions"));
+    let managed = managed.and_then(|place| std::fs::read_dir(place).ok());
+    let managed = managed.into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = managed
+        .map(|version| version.path().join("bin/python3"))
+        .collect();
+    found.extend(VERSIONS.map(|version| PathBuf::from(format!("python{version}"))));
+    found.retain(|python| {
+        let asked = Command::new(python)
+            .args(["-c", "import sys; assert sys.version_info >= (3, 8)"])
+            .output();
+        asked.is_ok_and(|output| output.status.success())
+    });
+    found.sort();
+    found
+}
+
+/// The package from PyPI; `None`, said loudly, where it cannot be had.
+fn package() -> Option<PathBuf> {
+    let target = std::env::temp_dir().join("anyd-pip-anyd");
+    let installed = Command::new("python3")
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(["--no-deps", "--upgrade", "--target"])
+        .arg(&target)
+        .arg("anyd==0.4.1")
+        .output();
+    let why = match installed {
+        Ok(output) if output.status.success() => return Some(target),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        std::env::var("VPNM_LAB").as_deref() != Ok("require"),
+        "pip cannot install anyd: {why}"
+    );
+    println!("SKIP pip cannot install anyd: {why}");
+    None
+}
+
+#[test]
+fn the_unmodified_package_calls_the_daemon() {
+    let Some(package) = package() else {
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/client.py");
+    let mut tried = 0;
+    for python in pythons() {
+        let served = Served::new();
+        let output = Command::new(&python)
+            .arg(script)
+            .arg(&served.place)
+            .env("PYTHONPATH", &package)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {errors}", python.display());
+        println!("{}: {}", python.display(), printed.trim());
+        tried += 1;
+    }
+    assert!(
+        tried > 0,
+        "python3 has installed the package and is not found"
+    );
+}
