@@ -47,7 +47,7 @@ pub async fn verify(outbound: &Outbound, endpoints: &[Endpoint]) -> Result<Verif
     });
     tokio::select! {
         verified = race(attempts) => verified,
-        () = rejection(outbound, endpoints) => Err(Code::Rejected.into()),
+        () = Box::pin(rejection(outbound, endpoints)) => Err(Code::Rejected.into()),
         () = tokio::time::sleep(VERIFY_LIMIT) => {
             Err(Failure::new(Code::NoAnswer, "no resolver answered in time"))
         }

@@ -81,10 +81,11 @@ impl Dispatcher {
         };
         let outbound = lease.outbound.clone();
         let target = self.target(destination);
-        let stream = match lease
-            .run(self.monitor.impatiently(outbound.dial_tcp(&target, &[])))
-            .await
-        {
+        // In a box that goes when the dial is done: an idle flow must not keep its size.
+        let dial = self
+            .monitor
+            .impatiently(Box::pin(outbound.dial_tcp(&target, &[])));
+        let mut stream = match lease.run(dial).await {
             Some(Ok(stream)) => stream,
             Some(Err(error)) => {
                 self.on_dial_error(&error);
@@ -92,7 +93,6 @@ impl Dispatcher {
             }
             None => return flow.refuse(Refusal::HostUnreachable),
         };
-        let mut stream = stream;
         let relayed = lease.run(netshell::relay(flow.accept(), &mut stream)).await;
         tracing::trace!(%destination, ?relayed, "a connection ended");
         if let Some(Err(Ended::Outbound(error))) = relayed
@@ -109,10 +109,10 @@ impl Dispatcher {
         };
         let outbound = lease.outbound.clone();
         let target = self.target(destination);
-        let mut session = match lease
-            .run(self.monitor.impatiently(outbound.dial_udp(&target)))
-            .await
-        {
+        let dial = self
+            .monitor
+            .impatiently(Box::pin(outbound.dial_udp(&target)));
+        let mut session = match lease.run(dial).await {
             Some(Ok(session)) => session,
             Some(Err(error)) => {
                 self.on_dial_error(&error);

@@ -51,7 +51,7 @@ pub(crate) fn by_datagram(resolver: SocketAddr, name: &str) -> io::Result<Answer
     socket.send(&encode_query(&key))?;
     let mut space = [0; 4096];
     let length = socket.recv(&mut space)?;
-    read(&space[..length], &key)
+    read(space.get(..length).unwrap_or_default(), &key)
 }
 
 /// Asks by a stream.

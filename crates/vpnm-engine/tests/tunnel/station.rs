@@ -149,7 +149,7 @@ fn route(client: &Host) -> Outcome {
         format!("-6 route add default dev {LINK} table {TABLE}"),
         format!("-4 rule add pref 7600 uidrange {uid}-{uid} lookup main"),
         format!("-6 rule add pref 7600 uidrange {uid}-{uid} lookup main"),
-        format!("-4 rule add pref 7610 not iif lo lookup main"),
+        "-4 rule add pref 7610 not iif lo lookup main".to_owned(),
         format!("-4 rule add pref 7611 lookup {TABLE}"),
         format!("-6 rule add pref 7611 lookup {TABLE}"),
     ];
