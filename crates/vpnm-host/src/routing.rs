@@ -18,7 +18,6 @@ mod priority {
     pub(super) const ENGINE: u32 = 7601;
     pub(super) const ENGINE_ELSEWHERE: u32 = 7602;
     pub(super) const REVERSE_PATH: u32 = 7603;
-    pub(super) const REVERSE_PATH_ERRORS: u32 = 7604;
     pub(super) const DNS_UDP: u32 = 7605;
     pub(super) const DNS_TCP: u32 = 7606;
     pub(super) const LINK_LOCAL: u32 = 7610;
@@ -61,8 +60,7 @@ pub(crate) fn rules(desired: &Desired, facts: &KernelFacts, own: &[IpAddr]) -> V
         .flat_map(|family| of_family(*family, guard))
         .collect();
     if facts.strict_reverse_path {
-        rules.extend(reverse_path(guard));
-        rules.extend(reverse_path_errors(own));
+        rules.extend(reverse_path(guard, own));
     }
     rules.sort_unstable();
     rules.dedup();
@@ -131,42 +129,37 @@ fn of_family(family: Family, guard: &Guard) -> Vec<Rule> {
     rules
 }
 
-/// The strict reverse path filter asks, as uid 0, which way an answer to the server
-/// would go. No program of uid 0 gets out this way: the packet filter refuses it.
-fn reverse_path(guard: &Guard) -> Vec<Rule> {
-    let endpoints = guard.endpoints.iter().map(|e| (e, e.ip.to_canonical()));
-    let endpoints = endpoints.filter(|(_, ip)| ip.is_ipv4());
-    let rules = endpoints.map(|(endpoint, ip)| {
-        let selector = Selector {
-            uids: Some((0, 0)),
-            to: Some(Prefix::host(ip)),
-            protocol: Some(match endpoint.transport {
-                Transport::Tcp => TCP,
-                Transport::Udp => UDP,
-            }),
-            port: Some(endpoint.port),
-            ..Selector::default()
-        };
-        let main = Lookup::Table(MAIN_TABLE);
-        rule(Family::V4, priority::REVERSE_PATH, selector, main)
-    });
-    rules.collect()
-}
-
-/// The same question is asked for an ICMP error, which may come from any router on
-/// the way. It names our address as its source, which a program's packet does not
-/// before its route is known, unless the program insists on an address.
-fn reverse_path_errors(own: &[IpAddr]) -> impl Iterator<Item = Rule> {
-    let v4 = own.iter().filter(|ip| ip.is_ipv4() && !ip.is_loopback());
-    v4.map(|ip| {
-        let selector = Selector {
+/// The strict reverse path filter asks, as uid 0 and from the address a packet came
+/// to, which way an answer would go: to a server, or, for an ICMP error, to any router
+/// on the way. A program's packet has no source address before its route is known,
+/// unless the program insists on one; then the packet filter refuses it.
+fn reverse_path<'a>(guard: &'a Guard, own: &'a [IpAddr]) -> impl Iterator<Item = Rule> + 'a {
+    let own = own.iter().filter(|ip| ip.is_ipv4() && !ip.is_loopback());
+    own.flat_map(|ip| {
+        let asked = Selector {
             uids: Some((0, 0)),
             from: Some(Prefix::host(*ip)),
-            protocol: Some(ICMP),
             ..Selector::default()
         };
+        let errors = Selector {
+            protocol: Some(ICMP),
+            ..asked
+        };
+        let servers = guard.endpoints.iter().filter_map(move |endpoint| {
+            let ip = endpoint.ip.to_canonical();
+            ip.is_ipv4().then_some(Selector {
+                to: Some(Prefix::host(ip)),
+                protocol: Some(match endpoint.transport {
+                    Transport::Tcp => TCP,
+                    Transport::Udp => UDP,
+                }),
+                port: Some(endpoint.port),
+                ..asked
+            })
+        });
         let main = Lookup::Table(MAIN_TABLE);
-        rule(Family::V4, priority::REVERSE_PATH_ERRORS, selector, main)
+        let selectors = servers.chain([errors]);
+        selectors.map(move |selector| rule(Family::V4, priority::REVERSE_PATH, selector, main))
     })
 }
 

@@ -8,25 +8,20 @@ use super::matching::{Action, ESTABLISHED, ICMP, ICMP6, Match, RELATED, UDP, rul
 use super::scope::{LAN_PREFIXES, LINK_LOCAL_6};
 use crate::desired::{Guard, Lan, Tunnel};
 use crate::names::{LINK, REPLY_MARK};
-use crate::nft::{Chain, Hook, Rule, Table, TableFamily, Verdict};
+use crate::nft::{Chain, Hook, Table, TableFamily, Verdict};
 use crate::rtnl::{Family, Prefix};
 
-/// Marks what servers send, so that reverse path filters find the way it came.
+/// Marks what is expected, so that reverse path filters look for the way it came
+/// where it came from: the rule for the mark asks the main table.
 pub(super) fn prerouting() -> Chain {
-    let mark = |family| {
-        let matches = [Match::Version(family), peers(family)];
-        inet_rule(
-            "answers pass reverse path filters",
-            &matches,
-            Action::Mark(REPLY_MARK),
-        )
-    };
-    let mut chain = filter(
-        "prerouting",
-        Hook::Prerouting,
-        AFTER_CONNTRACK,
-        Family::BOTH.map(mark).to_vec(),
-    );
+    let mark = Action::Mark(REPLY_MARK);
+    let mut rules = vec![
+        accept("this machine", &[Match::In("lo")]),
+        accept("the tunnel", &[Match::In(LINK)]),
+    ];
+    let expected = expected().into_iter();
+    rules.extend(expected.map(|(comment, matches)| inet_rule(comment, &matches, mark)));
+    let mut chain = filter("prerouting", Hook::Prerouting, AFTER_CONNTRACK, rules);
     chain.policy = Verdict::Accept;
     chain
 }
@@ -48,19 +43,8 @@ pub(super) fn input(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
             ));
         }
     }
-    for family in Family::BOTH {
-        let matches = [
-            Match::Version(family),
-            peers(family),
-            Match::State(ESTABLISHED),
-        ];
-        rules.push(accept("answers of the servers", &matches));
-    }
-    for protocol in [ICMP, ICMP6] {
-        let matches = [Match::Protocol(protocol), Match::State(RELATED)];
-        rules.push(accept("errors on the way to the servers", &matches));
-    }
-    rules.extend(link_input());
+    let expected = expected().into_iter();
+    rules.extend(expected.map(|(comment, matches)| accept(comment, &matches)));
     if guard.lan == Lan::Allowed {
         for prefix in LAN_PREFIXES.into_iter().chain([LINK_LOCAL_6]) {
             let matches = [Match::Version(prefix.family()), Match::From(prefix)];
@@ -70,45 +54,48 @@ pub(super) fn input(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
     filter("input", Hook::Input, FILTER, rules)
 }
 
-/// What a link needs to exist: answers of DHCP and neighbour discovery.
-fn link_input() -> Vec<Rule> {
+/// What comes in from outside the tunnel: answers of the servers, errors on the way
+/// to them, and what a link needs to exist, DHCP and neighbour discovery.
+fn expected() -> Vec<(&'static str, Vec<Match<'static>>)> {
     let v4 = Match::Version(Family::V4);
     let v6 = Match::Version(Family::V6);
-    let mut rules = vec![
-        accept(
-            "DHCP",
-            &[
-                v4,
-                Match::Protocol(UDP),
-                Match::SourcePort(67),
-                Match::DestinationPort(68),
-            ],
-        ),
-        accept(
-            "DHCPv6",
-            &[
-                v6,
-                Match::From(LINK_LOCAL_6),
-                Match::Protocol(UDP),
-                Match::SourcePort(547),
-                Match::DestinationPort(546),
-            ],
-        ),
-    ];
-    for (kind, comment) in [
-        (134, "router advertisement"),
-        (135, "neighbour solicitation"),
-        (136, "neighbour advertisement"),
-    ] {
-        let matches = [
+    let answer = |family| {
+        vec![
+            Match::Version(family),
+            peers(family),
+            Match::State(ESTABLISHED),
+        ]
+    };
+    let error = |protocol| vec![Match::Protocol(protocol), Match::State(RELATED)];
+    let ports = |from, to| {
+        [
+            Match::Protocol(UDP),
+            Match::SourcePort(from),
+            Match::DestinationPort(to),
+        ]
+    };
+    let discovery = |kind| {
+        vec![
             v6,
             Match::Protocol(ICMP6),
             Match::HopLimit(255),
             Match::Icmp6Type(kind),
-        ];
-        rules.push(accept(comment, &matches));
-    }
-    rules
+        ]
+    };
+    vec![
+        ("answers of the servers", answer(Family::V4)),
+        ("answers of the servers", answer(Family::V6)),
+        ("errors on the way to the servers", error(ICMP)),
+        ("errors on the way to the servers", error(ICMP6)),
+        ("DHCP", [&[v4][..], &ports(67, 68)].concat()),
+        (
+            "DHCPv6",
+            [&[v6, Match::From(LINK_LOCAL_6)][..], &ports(547, 546)].concat(),
+        ),
+        ("router advertisement", discovery(134)),
+        ("neighbour solicitation", discovery(135)),
+        ("neighbour advertisement", discovery(136)),
+    ]
 }
 
 /// Keeps the host from answering ARP requests for the tunnel's address.

@@ -168,6 +168,38 @@ fn a_strict_reverse_path_filter_lets_the_answers_in() {
         drop(far.take());
         probe_everything();
         assert_eq!(far.take(), []);
+        // The rules for it lead nobody else out of the tunnel, not even root.
+        let to_server = format!("route get {SERVER} ipproto tcp dport 443 uid");
+        for (uid, link) in [(0, "vpnm0"), (1000, "vpnm0"), (ENGINE, "eth0")] {
+            let route = run("ip", &format!("{to_server} {uid}"));
+            assert!(route.contains(link), "{uid}: {route}");
+        }
+    });
+}
+
+/// As firewalld does it for IPv6 by default, and for IPv4 too.
+#[test]
+fn a_reverse_path_check_of_another_firewall_lets_the_answers_in() {
+    in_namespace(|| {
+        let far = Far::connect();
+        for command in [
+            "add table inet foreign",
+            "add chain inet foreign pre { type filter hook prerouting priority -140 ; }",
+            "add rule inet foreign pre iifname lo accept",
+            "add rule inet foreign pre icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept",
+            "add rule inet foreign pre fib saddr . mark . iif oif missing drop",
+        ] {
+            run("nft", command);
+        }
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        run("ip", "neigh flush all");
+        the_engine_gets_through();
+        drop(far.take());
+        probe_everything();
+        assert_eq!(far.take(), []);
     });
 }
 
