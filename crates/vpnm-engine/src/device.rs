@@ -28,8 +28,15 @@ pub struct Device {
     header: usize,
     /// A packet the kernel had no room for.
     stalled: Option<Vec<u8>>,
-    /// Packets the kernel refused.
-    refused: u64,
+}
+
+/// What became of a packet that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The kernel took it, or it is kept until the kernel has room.
+    Taken,
+    /// The kernel refused it: the link is down, or it is of a kind it does not know.
+    Refused,
 }
 
 /// What a read yielded.
@@ -61,7 +68,6 @@ impl Device {
             fd: sys::watch(fd)?,
             header,
             stalled: None,
-            refused: 0,
         })
     }
 
@@ -110,7 +116,7 @@ impl Device {
 
     /// Writes one packet. What the kernel refuses is lost, as on any link; what it has
     /// no room for is kept and makes the device stall.
-    pub fn send(&mut self, packet: &Transmit<'_>) {
+    pub fn send(&mut self, packet: &Transmit<'_>) -> Written {
         let offload = packet.offload().encode();
         let mut header = [0; MAX_HEADER];
         if let Some(start) = header.first_chunk_mut() {
@@ -121,11 +127,15 @@ impl Device {
         let parts = [header, head, first, second];
         let slices = parts.map(IoSlice::new);
         match rustix::io::writev(&self.fd, &slices) {
-            Ok(_) => {}
+            Ok(_) => Written::Taken,
             Err(Errno::AGAIN | Errno::NOBUFS) => {
                 self.stalled = Some(parts.concat());
+                Written::Taken
             }
-            Err(_) => self.refused += 1,
+            Err(error) => {
+                tracing::trace!(%error, "the device refused a packet");
+                Written::Refused
+            }
         }
     }
 

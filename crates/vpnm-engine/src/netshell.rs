@@ -16,6 +16,7 @@ mod driver;
 mod icmp;
 mod net;
 mod relay;
+mod sys;
 mod tcp;
 mod udp;
 

@@ -99,6 +99,12 @@ impl Stack {
         event
     }
 
+    /// Whether [`Self::poll_event`] has something to say.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next packet for the link.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
         self.current = self.outbox.pop();

@@ -5,21 +5,25 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 use vpnm_netstack::{Event, Stack};
 
 use super::icmp::EchoRequest;
 use super::net::Net;
+use super::sys;
 use super::tcp::TcpIncoming;
 use super::udp::{DnsQuery, UdpIncoming};
 use super::{Config, Handler};
 use crate::device::{Device, Read};
 
-/// Packets read before flows and acknowledgements get their turn. Measured: one
-/// acknowledgement per 32 super-packets is enough for full speed, one each is not.
+/// Packets read before flows and acknowledgements get their turn: an acknowledgement
+/// costs about as much as a super-packet, so there is one for each flow and batch.
 const BATCH: usize = 32;
+
+/// How long nothing must have happened before unused memory is given back.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// Runs until the device is gone.
 pub(super) struct Driver<H> {
@@ -28,6 +32,10 @@ pub(super) struct Driver<H> {
     timer: Pin<Box<Sleep>>,
     /// Whether `timer` is set at all.
     armed: bool,
+    /// When packets were last read.
+    active: Instant,
+    /// When to look whether unused memory can be given back; not set when there is none.
+    trim_at: Option<Instant>,
     events: Vec<Event>,
 }
 
@@ -37,14 +45,16 @@ impl<H: Handler> Driver<H> {
         Self {
             net: Net::new(stack, device, config.counters),
             handler,
-            timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: false,
+            active: Instant::now(),
+            trim_at: None,
             events: Vec::new(),
         }
     }
 
     /// The flows ran: what they did not acknowledge with data is acknowledged now.
-    fn end_batch(&mut self) {
+    fn end_batch(&self) {
         self.net.with(|core| {
             if core.in_batch {
                 core.in_batch = false;
@@ -55,7 +65,7 @@ impl<H: Handler> Driver<H> {
     }
 
     /// Goes on with what the device would not take earlier.
-    fn resume_sending(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn resume_sending(&self, cx: &mut Context<'_>) -> io::Result<()> {
         self.net.with(|core| {
             if core.device.is_stalled() && core.device.poll_resume(cx)?.is_ready() {
                 core.send(Instant::now());
@@ -66,8 +76,8 @@ impl<H: Handler> Driver<H> {
 
     /// Reads a batch; whether anything arrived.
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = Instant::now();
         let result = self.net.with(|core| {
-            let now = Instant::now();
             let mut count = 0;
             while count < BATCH {
                 match core.device.poll_read(cx, core.stack.pool()) {
@@ -88,6 +98,10 @@ impl<H: Handler> Driver<H> {
             core.send(now);
             Poll::Ready(Ok(()))
         });
+        if result.is_ready() {
+            self.active = now;
+            self.trim_at.get_or_insert(now + IDLE);
+        }
         self.dispatch();
         result
     }
@@ -161,10 +175,36 @@ impl<H: Handler> Driver<H> {
         }
     }
 
+    fn next_due(&self) -> Option<Instant> {
+        let stack = self.net.with(|core| core.stack.poll_timeout());
+        let stack = stack.map(|(due, _)| due);
+        match (stack, self.trim_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Gives unused memory back once nothing has happened for a while; that is the last
+    /// time an idle device wakes anybody.
+    fn trim(&mut self, now: Instant) {
+        if self.trim_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let idle_at = self.active + IDLE;
+        if idle_at > now {
+            self.trim_at = Some(idle_at);
+            return;
+        }
+        self.trim_at = None;
+        if self.net.with(|core| core.stack.pool().trim()) {
+            sys::return_free_memory();
+        }
+    }
+
     /// Lets the stack's timers run that are due; sets the clock for the next.
     fn poll_timers(&mut self, cx: &mut Context<'_>) {
         loop {
-            let Some((due, _)) = self.net.with(|core| core.stack.poll_timeout()) else {
+            let Some(due) = self.next_due() else {
                 self.armed = false;
                 return;
             };
@@ -179,11 +219,12 @@ impl<H: Handler> Driver<H> {
                 return;
             }
             self.armed = false;
+            let now = Instant::now();
             self.net.with(|core| {
-                let now = Instant::now();
                 core.stack.handle_timeout(now);
                 core.send(now);
             });
+            self.trim(now);
             self.dispatch();
         }
     }

@@ -7,9 +7,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use vpnm_netstack::{FlowId, Stack};
+use vpnm_wire::Segmentation;
 
 use super::counters::Counters;
-use crate::device::Device;
+use crate::device::{Device, Written};
 
 /// One queue: the stack, its device and who waits for what. Never borrowed across a
 /// call into a handler or a flow's user.
@@ -63,7 +64,7 @@ impl Net {
                 core.stack.release_acks();
             }
             core.send(now);
-            core.wake_driver_for_timer();
+            core.wake_driver();
             result
         })
     }
@@ -77,16 +78,21 @@ impl Core {
                 return;
             };
             self.counters.add_down(packet.len());
-            self.device.send(&packet);
+            let kind = packet.offload().segmentation;
+            let written = self.device.send(&packet);
+            if written == Written::Refused && kind == Segmentation::Udp {
+                self.stack.forgo_udp_segmentation();
+            }
         }
         if let Some(driver) = &self.driver {
             driver.wake_by_ref();
         }
     }
 
-    /// A flow's own call may have set a timer earlier than the one the driver sleeps for.
-    fn wake_driver_for_timer(&mut self) {
-        if self.stack.take_timer_moved()
+    /// A flow's own call may have set a timer earlier than the one the driver sleeps
+    /// for, or made something happen to another flow.
+    fn wake_driver(&mut self) {
+        if (self.stack.take_timer_moved() || self.stack.has_events())
             && let Some(driver) = &self.driver
         {
             driver.wake_by_ref();

@@ -143,7 +143,7 @@ impl TcpFlow {
     }
 
     /// Bytes the flow will take without delay, at least one.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         self.net.with(|core| match core.stack.tcp_room(self.id) {
             Sent::Bytes(room) => Poll::Ready(Ok(room)),
             Sent::Full => {
@@ -155,7 +155,7 @@ impl TcpFlow {
     }
 
     /// Makes the next received bytes current; `false` at the end of the stream.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<io::Result<bool>> {
         if self.current.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             return Poll::Ready(Ok(true));
         }

@@ -136,7 +136,7 @@ impl UdpFlow {
         )
     }
 
-    fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_current(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if self
             .current
             .as_ref()

@@ -1,0 +1,122 @@
+//! UDP and pings.
+
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::time::Duration;
+
+use vpnm_wire::Checksum;
+
+use crate::exchange::{pattern, world};
+use crate::world::{SERVER, World};
+
+#[test]
+fn datagrams_of_every_size_come_back_whole() {
+    let Some(world) = world() else { return };
+    datagrams_come_back(&world);
+}
+
+pub(crate) fn datagrams_come_back(world: &World) {
+    for host in SERVER {
+        let server = world.net.run(move || UdpSocket::bind((host, 0)).unwrap());
+        let address = server.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 65_535];
+            while let Ok((count, peer)) = server.recv_from(&mut buffer) {
+                server.send_to(&buffer[..count], peer).ok();
+            }
+        });
+        let any = if address.is_ipv4() {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        };
+        let client = world.app.run(move || UdpSocket::bind(any).unwrap());
+        client.connect(address).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let mut buffer = vec![0; 65_535];
+        for size in [0, 1, 16, 1_200, 1_472, 1_473, 4_000, 9_000, 65_000] {
+            let data = pattern(size);
+            client.send(&data).unwrap();
+            let count = client.recv(&mut buffer).unwrap_or_else(|error| {
+                panic!("{size} bytes to {host}: {error}");
+            });
+            assert!(buffer[..count] == data, "{size} bytes to {host}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_udp_port_is_reported() {
+    let Some(world) = world() else { return };
+    for (host, any) in SERVER.into_iter().zip(["0.0.0.0:0", "[::]:0"]) {
+        let outcome = world.app.run(move || {
+            let client = UdpSocket::bind(any).unwrap();
+            client.connect((host, 9)).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            client.send(b"x").unwrap();
+            client.recv(&mut [0]).map_err(|error| error.kind())
+        });
+        assert_eq!(outcome, Err(io::ErrorKind::ConnectionRefused), "{host}");
+    }
+}
+
+#[test]
+fn queries_are_answered_whoever_they_are_for() {
+    let Some(world) = world() else { return };
+    let answer = world.app.run(|| {
+        let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        client.connect("203.0.113.53:53").unwrap();
+        client.send(b"abc").unwrap();
+        let mut buffer = [0; 16];
+        let count = client.recv(&mut buffer).unwrap();
+        buffer[..count].to_vec()
+    });
+    assert_eq!(answer, b"cba");
+}
+
+/// Whether `host` answers a ping within a second.
+fn answers_ping(host: IpAddr) -> bool {
+    use rustix::net::{AddressFamily, SocketType, ipproto, socket};
+    let (family, protocol, kind, reply) = match host {
+        IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8, 0),
+        IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6, 128, 129),
+    };
+    let ping = UdpSocket::from(socket(family, SocketType::RAW, Some(protocol)).unwrap());
+    ping.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    ping.connect((host, 0)).unwrap();
+    let mut request = *b"\0\0\0\0\x12\x34\0\x01some data";
+    request[0] = kind;
+    // For IPv6 the kernel itself fills it in.
+    let mut sum = Checksum::new();
+    sum.add(&request);
+    request[2..4].copy_from_slice(&sum.finish());
+    ping.send(&request).unwrap();
+    let mut answer = [0; 128];
+    while let Ok(count) = ping.recv(&mut answer) {
+        let header = if host.is_ipv4() { 20 } else { 0 };
+        let message = &answer[header..count];
+        if message[0] == reply && message[4..] == request[4..] {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn only_hosts_that_are_there_answer_pings() {
+    let Some(world) = world() else { return };
+    let ping = |host: &str| {
+        let host = host.parse().unwrap();
+        world.app.run(move || answers_ping(host))
+    };
+    assert!(ping(SERVER[0]));
+    assert!(ping(SERVER[1]));
+    assert!(!ping("203.0.113.77"));
+}

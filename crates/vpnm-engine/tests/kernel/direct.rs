@@ -1,0 +1,110 @@
+//! A handler without a proxy: each flow goes where it wants to.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::LocalSet;
+use vpnm_engine::netshell::{
+    self, Config, DnsQuery, EchoRequest, Ended, Handler, Refusal, TcpIncoming, UdpIncoming,
+};
+
+/// Who answers pings.
+pub(crate) const ALIVE: [IpAddr; 2] = [
+    IpAddr::V4(std::net::Ipv4Addr::new(10, 99, 0, 1)),
+    IpAddr::V6(std::net::Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1)),
+];
+
+pub(crate) struct Direct;
+
+/// Serves the device on this thread until the process ends.
+pub(crate) fn serve(tun: OwnedFd) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    let config = Config::new(1500).expect("there is randomness");
+    let ended = LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(Direct)));
+    panic!("the engine ended: {ended:?}");
+}
+
+impl Handler for Direct {
+    fn tcp(self: &Rc<Self>, flow: TcpIncoming) {
+        tokio::task::spawn_local(tcp(flow));
+    }
+
+    fn udp(self: &Rc<Self>, flow: UdpIncoming) {
+        tokio::task::spawn_local(udp(flow));
+    }
+
+    fn dns(self: &Rc<Self>, query: DnsQuery) {
+        let mut answer = query.bytes().to_vec();
+        answer.reverse();
+        query.answer(&answer);
+    }
+
+    fn echo(self: &Rc<Self>, request: EchoRequest) {
+        if ALIVE.contains(&request.destination()) {
+            request.answer();
+        }
+    }
+}
+
+async fn tcp(flow: TcpIncoming) {
+    let mut outbound = match TcpStream::connect(flow.destination).await {
+        Ok(outbound) => outbound,
+        Err(error) => return flow.refuse(refusal(&error)),
+    };
+    outbound.set_nodelay(true).ok();
+    if let Err(Ended::Application(_)) = netshell::relay(flow.accept(), &mut outbound).await {
+        outbound.set_zero_linger().ok();
+    }
+}
+
+fn refusal(error: &io::Error) -> Refusal {
+    let kinds = [
+        (io::ErrorKind::HostUnreachable, Refusal::HostUnreachable),
+        (io::ErrorKind::NetworkUnreachable, Refusal::NetUnreachable),
+        (io::ErrorKind::PermissionDenied, Refusal::Prohibited),
+    ];
+    let known = kinds.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or(Refusal::Reset, |(_, refusal)| refusal)
+}
+
+async fn udp(incoming: UdpIncoming) {
+    let destination = incoming.destination;
+    let Ok(socket) = connected(destination).await else {
+        return incoming.refuse(Refusal::NetUnreachable);
+    };
+    let mut flow = incoming.accept();
+    let (mut up, mut down) = (vec![0; 65_535], vec![0; 65_535]);
+    loop {
+        tokio::select! {
+            received = flow.recv(&mut up) => {
+                let Ok(count) = received else { return };
+                if socket.send(&up[..count]).await.is_err() {
+                    return flow.refuse(Refusal::Reset);
+                }
+            }
+            received = socket.recv(&mut down) => match received {
+                Ok(count) => flow.send(&down[..count]),
+                Err(_) => return flow.refuse(Refusal::Reset),
+            },
+            () = tokio::time::sleep(Duration::from_secs(30)) => return,
+        }
+    }
+}
+
+async fn connected(destination: SocketAddr) -> io::Result<UdpSocket> {
+    let any = if destination.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(destination).await?;
+    Ok(socket)
+}

@@ -1,0 +1,12 @@
+//! The shell and the stack on a TUN device of the real kernel.
+
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod datagrams;
+#[cfg(test)]
+mod direct;
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,201 @@
+//! Two network namespaces with the engine between them: applications on a TUN device
+//! in one, servers in the other.
+
+#![expect(unsafe_code, reason = "unshare and ioctl have no safe form")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::process::Command;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use vpnm_host::tun::{self, Options};
+
+/// The TUN link.
+pub(crate) const LINK: &str = "tun0";
+/// The servers' address of each family.
+pub(crate) const SERVER: [&str; 2] = ["10.99.0.1", "fd99::1"];
+/// The applications' address of each family.
+pub(crate) const CLIENT: [&str; 2] = ["10.98.0.1", "fd98::1"];
+
+/// A network namespace, which lives as long as a descriptor or a thread of it does.
+pub(crate) struct Namespace(OwnedFd);
+
+impl Namespace {
+    /// A new one, with its loopback up.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(1);
+        spawn(move || sender.send(create()).ok());
+        receiver.recv().map_err(io::Error::other)?.map(Self)
+    }
+
+    /// Moves the calling thread, and those it will spawn, into the namespace.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        let kind = rustix::thread::LinkNameSpaceType::Network;
+        Ok(rustix::thread::move_into_link_name_space(
+            self.0.as_fd(),
+            Some(kind),
+        )?)
+    }
+
+    /// Runs `work` on a thread in the namespace and returns what it returned.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, receiver) = sync_channel(1);
+        let namespace = self.duplicate();
+        let thread = spawn(move || {
+            namespace.enter().expect("the namespace can be entered");
+            sender.send(work()).ok()
+        });
+        match receiver.recv() {
+            Ok(value) => value,
+            Err(_) => panic!("in the namespace: {:?}", thread.join()),
+        }
+    }
+
+    /// Starts `work` on a thread in the namespace.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let namespace = self.duplicate();
+        spawn(move || {
+            namespace.enter().expect("the namespace can be entered");
+            work()
+        })
+    }
+
+    /// Another handle of the same namespace.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.try_clone().expect("a descriptor can be duplicated"))
+    }
+}
+
+fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    std::thread::Builder::new()
+        .spawn(work)
+        .expect("a thread can be spawned")
+}
+
+fn create() -> io::Result<OwnedFd> {
+    // SAFETY: a new network namespace concerns this thread alone and no memory.
+    let status = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    ip("link set lo up")?;
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
+}
+
+/// Runs `ip` with the words of `command` in the thread's namespace.
+pub(crate) fn ip(command: &str) -> io::Result<()> {
+    let status = Command::new("ip").args(command.split(' ')).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("ip {command}: {status}")))
+    }
+}
+
+/// What kind of TUN queue the engine gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// With super-packets both ways, as vpnm opens it.
+    Offload,
+    /// One packet of the MTU's size at a time.
+    Plain,
+}
+
+/// The two namespaces; the engine runs on a thread of its own until the process ends.
+pub(crate) struct World {
+    pub(crate) app: Namespace,
+    pub(crate) net: Namespace,
+}
+
+impl World {
+    /// Builds it and starts `engine` with the TUN queue, on a thread in the servers' namespace.
+    pub(crate) fn start(
+        queue: Queue,
+        engine: impl FnOnce(OwnedFd) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (app, net) = (Namespace::new()?, Namespace::new()?);
+        net.run(|| {
+            ip(&format!("addr add {}/32 dev lo", SERVER[0]))?;
+            ip(&format!("addr add {}/128 dev lo", SERVER[1]))
+        })?;
+        let (ready, is_ready) = sync_channel::<io::Result<()>>(1);
+        let (from, to) = (app.duplicate(), net.duplicate());
+        spawn(move || engine_thread(queue, &from, &to, &ready, engine));
+        is_ready.recv().map_err(io::Error::other)??;
+        Ok(Self { app, net })
+    }
+}
+
+fn engine_thread(
+    queue: Queue,
+    app: &Namespace,
+    net: &Namespace,
+    ready: &SyncSender<io::Result<()>>,
+    engine: impl FnOnce(OwnedFd),
+) {
+    let prepared = app.enter().and_then(|()| open_tun(queue));
+    match prepared {
+        Ok(tun) => {
+            net.enter().expect("the namespace can be entered");
+            ready.send(Ok(())).ok();
+            engine(tun);
+        }
+        Err(error) => {
+            ready.send(Err(error)).ok();
+        }
+    }
+}
+
+fn open_tun(queue: Queue) -> io::Result<OwnedFd> {
+    let fd = match queue {
+        Queue::Plain => open_plain()?,
+        Queue::Offload => {
+            let options = Options {
+                owner: 0,
+                multi_queue: false,
+            };
+            let device = tun::open_named(LINK, options).map_err(io::Error::other)?;
+            device.fd
+        }
+    };
+    ip(&format!("addr add {}/32 dev {LINK}", CLIENT[0]))?;
+    ip(&format!("addr add {}/128 dev {LINK} nodad", CLIENT[1]))?;
+    bring_up()?;
+    Ok(fd)
+}
+
+/// Sets the TUN link up and makes it the way to everywhere.
+pub(crate) fn bring_up() -> io::Result<()> {
+    ip(&format!("link set {LINK} up mtu 1500 txqueuelen 4096"))?;
+    ip(&format!("route replace default dev {LINK} congctl cubic"))?;
+    ip(&format!(
+        "-6 route replace default dev {LINK} congctl cubic"
+    ))
+}
+
+/// A TUN queue without any offload, as other programs open it.
+fn open_plain() -> io::Result<OwnedFd> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")?;
+    // SAFETY: all zero bytes are a valid ifreq, which is plain data.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(LINK.bytes()) {
+        *place = libc::c_char::try_from(byte).map_err(io::Error::other)?;
+    }
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI;
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
+    let set = libc::Ioctl::from(libc::TUNSETIFF);
+    // SAFETY: the request reads and writes one ifreq, which `request` is.
+    let status = unsafe { libc::ioctl(file.as_raw_fd(), set, &raw mut request) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file.into())
+}
