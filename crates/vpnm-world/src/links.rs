@@ -5,6 +5,8 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::thread;
+use std::time::Duration;
 
 use crate::netlink::{CREATE, Message, Netlink, Request, attributes};
 
@@ -13,11 +15,13 @@ const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
@@ -39,12 +43,19 @@ const UNICAST: u8 = 1;
 const SCOPE_LINK: u8 = 253;
 
 const UP: u32 = 1;
+/// `IF_OPER_UP`.
+const OPERATIONAL: u8 = 6;
+/// Looks at a link, 5 ms apart, before giving up on it.
+const SETTLING: usize = 1_000;
 
 /// One end of a virtual cable.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End<'a> {
     pub(crate) name: &'a str,
     pub(crate) mac: Option<[u8; 6]>,
+    /// The link's number. The kernel reports a cable at once as plugged in only
+    /// if the numbers of its ends differ, which in separate namespaces is luck.
+    pub(crate) index: u32,
 }
 
 /// Joins this namespace and `peer_namespace` by a virtual cable.
@@ -53,13 +64,13 @@ pub(crate) fn add_cable(
     peer: End<'_>,
     peer_namespace: BorrowedFd<'_>,
 ) -> io::Result<()> {
-    let mut request = Request::new(RTM_NEWLINK, CREATE, &link_header(0, 0, 0));
+    let mut request = Request::new(RTM_NEWLINK, CREATE, &link_header(here.index, 0, 0));
     describe(&mut request, here);
     request.nested(IFLA_LINKINFO, |info| {
         info.attribute(IFLA_INFO_KIND, b"veth");
         info.nested(IFLA_INFO_DATA, |data| {
             data.nested(VETH_INFO_PEER, |end| {
-                end.raw(&link_header(0, 0, 0));
+                end.raw(&link_header(peer.index, 0, 0));
                 describe(end, peer);
                 end.attribute(IFLA_NET_NS_FD, &peer_namespace.as_raw_fd().to_ne_bytes());
             });
@@ -100,15 +111,51 @@ pub fn set_up(name: &str, up: bool) -> io::Result<()> {
 
 /// The kernel's number of a link.
 pub fn index(name: &str) -> io::Result<u32> {
-    let mut request = Request::new(RTM_GETLINK, 0, &link_header(0, 0, 0));
-    request.attribute(IFLA_IFNAME, &name_bytes(name));
+    let link = find(name)?;
+    let index = link
+        .body
+        .get(4..)
+        .and_then(|rest| rest.first_chunk().copied());
+    index.map(u32::from_ne_bytes).ok_or_else(missing)
+}
+
+/// Waits until a link is up, its cable included, and has its IPv6 link-local
+/// address: the kernel takes a moment.
+pub(crate) fn settle(name: &str) -> io::Result<()> {
+    let index = index(name)?;
+    for _ in 0..SETTLING {
+        let link = find(name)?;
+        let state = attributes(link.body.get(16..).unwrap_or_default())
+            .into_iter()
+            .find_map(|(kind, value)| (kind == IFLA_OPERSTATE).then(|| value.first().copied()));
+        if state.flatten() == Some(OPERATIONAL) && has_link_local(index)? {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+fn has_link_local(index: u32) -> io::Result<bool> {
+    let addresses =
+        Netlink::route()?.dump(&Request::new(RTM_GETADDR, 0, &[10, 0, 0, 0, 0, 0, 0, 0]))?;
+    Ok(addresses.iter().any(|address| {
+        let (header, rest) = address.body.split_at_checked(8).unwrap_or_default();
+        header.ends_with(&index.to_ne_bytes())
+            && attributes(rest)
+                .iter()
+                .any(|(kind, value)| *kind == IFA_ADDRESS && value.starts_with(&[0xfe, 0x80]))
+    }))
+}
+
+fn find(name: &str) -> io::Result<Message> {
     let links = Netlink::route()?.dump(&Request::new(RTM_GETLINK, 0, &link_header(0, 0, 0)))?;
-    links
-        .iter()
-        .find(|link| link_name(link).as_deref() == Some(name))
-        .and_then(|link| link.body.get(4..)?.first_chunk().copied())
-        .map(u32::from_ne_bytes)
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+    let named = |link: &Message| link_name(link).as_deref() == Some(name);
+    links.into_iter().find(named).ok_or_else(missing)
+}
+
+fn missing() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENODEV)
 }
 
 fn link_name(message: &Message) -> Option<String> {

@@ -138,25 +138,13 @@ impl World {
             on(host, setup)?;
         }
         on(&self.router, || {
-            let lan = End {
-                name: LAN_LINK,
-                mac: Some(GATEWAY_MAC),
-            };
-            let client = End {
-                name: CLIENT_LINK,
-                mac: Some(CLIENT_MAC),
-            };
+            let end = |name, mac, index| End { name, mac, index };
+            let lan = end(LAN_LINK, Some(GATEWAY_MAC), 11);
+            let client = end(CLIENT_LINK, Some(CLIENT_MAC), 2);
             links::add_cable(lan, client, self.client.network())?;
-            let wan = End {
-                name: WAN_LINK,
-                mac: None,
-            };
-            links::add_cable(wan, ETHERNET, self.internet.network())?;
-            let node = End {
-                name: NODE_LINK,
-                mac: None,
-            };
-            links::add_cable(node, ETHERNET, self.node.network())
+            let far = end(CLIENT_LINK, None, 2);
+            links::add_cable(end(WAN_LINK, None, 12), far, self.internet.network())?;
+            links::add_cable(end(NODE_LINK, None, 13), far, self.node.network())
         })?;
         on(&self.router, address_router)?;
         on(&self.client, || {
@@ -174,14 +162,10 @@ impl World {
         on(&self.node, || {
             address(CLIENT_LINK, &[NODE, NODE_SECOND])?;
             defaults(NODE_GATEWAY)
-        })
+        })?;
+        on(&self.client, || links::settle(CLIENT_LINK))
     }
 }
-
-const ETHERNET: End<'static> = End {
-    name: "eth0",
-    mac: None,
-};
 
 fn on(host: &Host, work: impl FnOnce() -> io::Result<()> + Send) -> Result<(), WorldError> {
     host.run(work).map_err(|source| WorldError::Network {

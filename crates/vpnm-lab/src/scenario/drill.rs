@@ -20,7 +20,7 @@ use crate::session::Session;
 /// Connections of [`Step::OpenFlows`].
 const FLOWS: usize = 20;
 /// Time from one probe to the next.
-const INTERVAL: Duration = Duration::from_micros(500);
+const INTERVAL: Duration = Duration::from_millis(2);
 /// Longest a step's share of the probes may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 

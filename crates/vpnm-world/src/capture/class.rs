@@ -79,20 +79,20 @@ fn only(class: Class) -> Judgement {
     }
 }
 
+/// The client may ask for the gateway, announce itself, and answer for any
+/// address it has on the LAN; not for the tunnel's.
 fn judge_arp(request: bool, sender: Ipv4Addr, target: Ipv4Addr) -> Class {
-    let about = if request { target } else { sender };
     let permitted = if request {
-        [GATEWAY.v4, CLIENT.v4]
+        target == GATEWAY.v4 || target == sender
     } else {
-        [CLIENT.v4; 2]
+        sender.octets().starts_with(&CLIENT.v4.octets()[..3])
     };
-    if permitted.contains(&about) {
+    if permitted {
         Class::Neighbour
+    } else if request {
+        Class::Leak(format!("arp request {target}"))
     } else {
-        Class::Leak(format!(
-            "arp {} {about}",
-            if request { "request" } else { "reply" }
-        ))
+        Class::Leak(format!("arp reply {sender}"))
     }
 }
 
