@@ -71,9 +71,13 @@ struct Readme;
 #[doc(hidden)]
 pub use serde_json as __serde_json;
 
+#[cfg(not(any(feature = "blocking", feature = "client", feature = "server")))]
+compile_error!("anyd needs one of the features server, client and blocking");
+
 mod access;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+#[cfg(any(feature = "client", feature = "blocking"))]
 mod call_error;
 #[cfg(feature = "client")]
 pub mod client;
@@ -81,6 +85,9 @@ mod descriptors;
 #[cfg(any(feature = "client", feature = "blocking"))]
 mod dynamic;
 mod fault;
+#[cfg(feature = "test")]
+#[doc(hidden)]
+pub mod fuzz;
 mod groups;
 pub mod idl;
 mod method;
@@ -89,6 +96,7 @@ mod peer;
 #[cfg(feature = "python")]
 mod pickle;
 mod rate;
+#[cfg(any(feature = "client", feature = "blocking"))]
 mod request;
 #[cfg(feature = "server")]
 pub mod server;
@@ -97,9 +105,11 @@ mod sys;
 pub mod systemd;
 #[cfg(feature = "test")]
 pub mod test;
+#[cfg(any(feature = "client", feature = "blocking"))]
 mod trust;
 pub mod types;
 mod wire;
+mod with_fds;
 mod writer;
 
 pub use access::{Access, Subject};
@@ -174,6 +184,7 @@ pub use access::{Access, Subject};
 /// ```
 pub use anyd_macros::service;
 pub use anyd_macros::{Fault, Type};
+#[cfg(any(feature = "client", feature = "blocking"))]
 pub use call_error::CallError;
 #[cfg(feature = "client")]
 pub use client::Client;
@@ -186,13 +197,16 @@ pub use method::{Interface, Method, Parameter};
 pub use parameters::{Invalid, Parameters};
 pub use peer::{OVERFLOW_UID, Peer};
 pub use rate::Rate;
-pub use request::{Request, WithFds};
+#[cfg(any(feature = "client", feature = "blocking"))]
+pub use request::Request;
 #[cfg(feature = "server")]
 pub use server::{
     Answering, Call, Caller, Daemon, DaemonError, Decision, Events, Limits, Product, Result,
     Service, Socket, signals,
 };
+#[cfg(any(feature = "client", feature = "blocking"))]
 pub use trust::Trust;
+pub use with_fds::WithFds;
 pub use writer::FieldWriter;
 
 /// Passes generated code through: the feature is on.

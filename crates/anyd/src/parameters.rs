@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Map
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+#[cfg(feature = "server")]
 use crate::method::Parameter;
 
 /// A parameter that is not what it must be.
@@ -50,6 +51,7 @@ enum Given<'a> {
         expect(dead_code, reason = "the Python bridge's messages are no text")
     )]
     Value(Value),
+    #[cfg(feature = "server")]
     Taken,
 }
 
@@ -89,6 +91,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Refuses a parameter that is not among the known ones.
+    #[cfg(feature = "server")]
     pub(crate) fn only(&self, known: &[Parameter]) -> Result<(), Invalid> {
         let is_known = |name: &str| known.iter().any(|one| one.name == name);
         let Some((name, _)) = self.given.iter().find(|(name, _)| !is_known(name)) else {
@@ -108,11 +111,14 @@ impl<'a> Parameters<'a> {
         match self.given.iter().find(|(given, _)| given == name) {
             Some((_, Given::Text(text))) => parse_text(name, text),
             Some((_, Given::Value(value))) => parse_value(name, value.clone()),
-            Some((_, Given::Taken)) | None => missing(name),
+            #[cfg(feature = "server")]
+            Some((_, Given::Taken)) => missing(name),
+            None => missing(name),
         }
     }
 
     /// Parses a parameter and lets go of it.
+    #[cfg(feature = "server")]
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Invalid> {
         let found = self.given.iter_mut().find(|(given, _)| given == name);
         match found.map(|(_, given)| std::mem::replace(given, Given::Taken)) {
@@ -123,6 +129,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// A parameter as a log may show it: scalars only.
+    #[cfg(feature = "server")]
     pub(crate) fn shown(&self, name: &str) -> Option<String> {
         let (_, given) = self.given.iter().find(|(given, _)| given == name)?;
         let value = match given {

@@ -43,12 +43,14 @@ impl Rate {
 
 /// How far a rate has been used up. Time is what the caller says it is: the
 /// time passed since any fixed moment.
+#[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
     /// When the rate is back to its full burst.
     full_at: Duration,
 }
 
+#[cfg(feature = "server")]
 impl Pace {
     /// Takes one turn and says how long to wait before it may be used.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration) -> Duration {

@@ -1,6 +1,6 @@
 //! A call being written, and its answer being read.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,15 +26,6 @@ pub struct Request<'fd> {
 pub(crate) struct Frame<'fd> {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fds: Vec<BorrowedFd<'fd>>,
-}
-
-/// A reply that descriptors come with.
-#[derive(Debug)]
-pub struct WithFds<R> {
-    /// The reply.
-    pub reply: R,
-    /// As many as the method's `#[fds(out = N)]` says.
-    pub fds: Vec<OwnedFd>,
 }
 
 impl<'fd> Request<'fd> {

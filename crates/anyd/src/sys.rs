@@ -5,11 +5,15 @@
 )]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _};
+#[cfg(any(feature = "server", feature = "systemd"))]
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
 /// Peer's pidfd (since Linux 6.5).
+#[cfg(feature = "server")]
 const SO_PEERPIDFD: libc::c_int = 77;
 /// Whether descriptors may be received at all (since Linux 6.16).
+#[cfg(feature = "server")]
 const SO_PASSRIGHTS: libc::c_int = 83;
 
 /// Who connected: process, user and group id as of the connection.
@@ -38,6 +42,7 @@ pub(crate) fn peer_credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
 }
 
 /// The peer's supplementary groups.
+#[cfg(feature = "server")]
 pub(crate) fn peer_groups(socket: impl AsFd) -> io::Result<Box<[u32]>> {
     let mut groups = vec![0_u32; 32];
     loop {
@@ -57,6 +62,7 @@ pub(crate) fn peer_groups(socket: impl AsFd) -> io::Result<Box<[u32]>> {
 }
 
 /// The peer's security label, if a security module gives it one.
+#[cfg(feature = "server")]
 pub(crate) fn peer_label(socket: impl AsFd) -> Option<String> {
     let mut label = vec![0_u8; 256];
     let room = label.len();
@@ -68,6 +74,7 @@ pub(crate) fn peer_label(socket: impl AsFd) -> Option<String> {
 }
 
 /// A descriptor of the peer's process.
+#[cfg(feature = "server")]
 pub(crate) fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut fd = [-1_i32];
     get_option(&socket, SO_PEERPIDFD, &mut fd, size_of::<RawFd>())?;
@@ -82,6 +89,7 @@ pub(crate) fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
 /// Tells the kernel not to take descriptors from the peer: it then gets an
 /// error. Kernels before 6.16 do not know the option; there, descriptors are
 /// dropped because nothing here asks for them.
+#[cfg(feature = "server")]
 pub(crate) fn refuse_descriptors(socket: impl AsFd) {
     let off: libc::c_int = 0;
     // SAFETY: the pointer is to an int and the length is an int's.
@@ -99,6 +107,7 @@ pub(crate) fn refuse_descriptors(socket: impl AsFd) {
 /// Takes over a descriptor that the process was started with.
 ///
 /// The caller vouches that nobody else owns it: each is taken once.
+#[cfg(feature = "systemd")]
 pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl on any number is harmless; an unused one gives EBADF.
     succeeded(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
@@ -107,6 +116,7 @@ pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Reads an option into a slice; how many bytes it is.
+#[cfg(feature = "server")]
 fn get_option<T: Copy>(
     socket: &impl AsFd,
     option: libc::c_int,

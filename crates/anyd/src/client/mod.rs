@@ -19,9 +19,10 @@ use crate::call_error::CallError;
 use crate::descriptors;
 use crate::dynamic::Known;
 use crate::fault::Fault;
-use crate::request::{Frame, Request, WithFds, answer};
+use crate::request::{Frame, Request, answer};
 use crate::trust::{self, Trust};
 use crate::wire::{Inbox, Message};
+use crate::with_fds::WithFds;
 
 /// The longest reply that a client takes, in bytes.
 const LONGEST: usize = 64 << 20;

@@ -15,7 +15,7 @@ use super::output;
 use crate::fault::Fault;
 use crate::method::{Interface, Method};
 use crate::parameters::{Invalid, Parameters};
-use crate::request::WithFds;
+use crate::with_fds::WithFds;
 use crate::writer::Form;
 
 /// A call being carried out.

@@ -2,11 +2,16 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{OwnedFd, RawFd};
+#[cfg(feature = "server")]
 use std::os::unix::net::UnixListener;
+#[cfg(feature = "server")]
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::sockopt::socket_acceptconn;
+#[cfg(feature = "server")]
+use rustix::net::sockopt::{socket_domain, socket_type};
+#[cfg(feature = "server")]
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::sys;
@@ -77,6 +82,7 @@ pub(crate) fn take_listener(path: &Path) -> Option<UnixListener> {
     Some(listener)
 }
 
+#[cfg(feature = "server")]
 fn listens_at(fd: &OwnedFd, path: &Path) -> bool {
     let listens = is_listener(fd)
         && socket_domain(fd).is_ok_and(|domain| domain == AddressFamily::UNIX)

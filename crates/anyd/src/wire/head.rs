@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A call.
+#[cfg(feature = "server")]
 #[derive(Debug, Deserialize)]
 pub(crate) struct CallHead<'a> {
     #[serde(borrow)]
@@ -20,6 +21,7 @@ pub(crate) struct CallHead<'a> {
     pub(crate) upgrade: Option<bool>,
 }
 
+#[cfg(feature = "server")]
 impl<'a> CallHead<'a> {
     pub(crate) fn parse(message: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(message)
@@ -27,6 +29,7 @@ impl<'a> CallHead<'a> {
 }
 
 /// A reply, or one of a stream's.
+#[cfg(any(feature = "client", feature = "blocking"))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReplyHead<'a> {
     #[serde(borrow)]
@@ -37,6 +40,7 @@ pub(crate) struct ReplyHead<'a> {
     pub(crate) error: Option<Cow<'a, str>>,
 }
 
+#[cfg(any(feature = "client", feature = "blocking"))]
 impl<'a> ReplyHead<'a> {
     pub(crate) fn parse(message: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(message)

@@ -95,11 +95,13 @@ impl Inbox {
     }
 
     /// What has arrived of the message that has not ended.
+    #[cfg(feature = "server")]
     pub(crate) fn begun(&self) -> &[u8] {
         self.buffer.get(self.start..self.filled).unwrap_or_default()
     }
 
     /// Gives back the memory that a large message needed.
+    #[cfg(feature = "server")]
     pub(crate) fn shrink(&mut self) {
         if self.filled == 0 && self.buffer.len() > SMALL {
             self.buffer = Vec::new();
@@ -107,6 +109,7 @@ impl Inbox {
     }
 
     /// Whether it holds more memory than a quiet connection should.
+    #[cfg(feature = "server")]
     pub(crate) fn is_large(&self) -> bool {
         self.buffer.len() > 16 * SMALL
     }
