@@ -15,7 +15,8 @@ pub struct Config {
     pub max_half_open: usize,
     /// Most UDP flows at one time; the one idle longest makes room.
     pub max_udp_flows: usize,
-    /// Most bytes of buffers that all flows together may hold.
+    /// Most bytes of buffers that all flows together may hold. From a quarter of it on
+    /// each flow gets a share, and beyond it only one packet.
     pub memory: usize,
 }
 
@@ -30,7 +31,7 @@ impl Config {
             max_tcp_flows: 131_072,
             max_half_open: 8_192,
             max_udp_flows: 32_768,
-            memory: 256 << 20,
+            memory: 64 << 20,
         }
     }
 }

@@ -8,13 +8,15 @@ use std::rc::Rc;
 /// Size of a large buffer in bytes: the longest IP packet (65535), the longest
 /// virtio header in front of it (12), rounded up to whole cache lines.
 pub const LARGE: usize = 65_600;
+/// Size of a medium buffer in bytes: what a record of TLS or of a proxy protocol carries.
+pub const MEDIUM: usize = 16_640;
 /// Size of a small buffer in bytes: what one packet of an ordinary link carries.
 pub const SMALL: usize = 2_048;
-/// Free buffers kept of each size; more are given back to the allocator.
-const KEPT_LARGE: usize = 96;
-const KEPT_SMALL: usize = 512;
+/// Sizes, and how many free buffers of each are kept: four megabytes of large ones
+/// for a batch, one megabyte of the others; more are given back to the allocator.
+const SHELVES: [(usize, usize); 3] = [(SMALL, 512), (MEDIUM, 64), (LARGE, 64)];
 
-/// A thread's stock of buffers in two sizes.
+/// A thread's stock of buffers in three sizes.
 ///
 /// A buffer taken from the pool is plain initialised memory with stale content;
 /// it returns by itself when dropped. The pool counts what is out, so that its
@@ -24,8 +26,7 @@ pub struct BufferPool(Rc<Shelves>);
 
 #[derive(Default)]
 struct Shelves {
-    large: RefCell<Vec<Box<[u8]>>>,
-    small: RefCell<Vec<Box<[u8]>>>,
+    free: RefCell<[Vec<Box<[u8]>>; 3]>,
     bytes_out: Cell<usize>,
 }
 
@@ -60,20 +61,24 @@ impl BufferPool {
     /// A buffer of [`LARGE`] bytes.
     #[must_use]
     pub fn large(&self) -> Buffer {
-        let kept = self.0.large.borrow_mut().pop();
-        self.lend(kept.unwrap_or_else(|| vec![0; LARGE].into_boxed_slice()))
+        self.fitting(LARGE)
     }
 
-    /// A buffer of at least `size` bytes: [`SMALL`] or [`LARGE`].
+    /// A buffer of at least `size` bytes: [`SMALL`], [`MEDIUM`] or [`LARGE`].
     ///
     /// Nothing longer than [`LARGE`] is ever needed, since no packet is.
     #[must_use]
     pub fn fitting(&self, size: usize) -> Buffer {
-        if size > SMALL {
-            return self.large();
+        let shelf = shelf(size);
+        let (length, _) = shelf.map_or((LARGE, 0), |(_, shelf)| shelf);
+        let kept = shelf.and_then(|(index, _)| self.0.free.borrow_mut().get_mut(index)?.pop());
+        let bytes = kept.unwrap_or_else(|| vec![0; length].into_boxed_slice());
+        let out = &self.0.bytes_out;
+        out.set(out.get() + bytes.len());
+        Buffer {
+            bytes,
+            home: Rc::clone(&self.0),
         }
-        let kept = self.0.small.borrow_mut().pop();
-        self.lend(kept.unwrap_or_else(|| vec![0; SMALL].into_boxed_slice()))
     }
 
     /// A chunk that holds a copy of `content`, with room behind it; what does not
@@ -94,32 +99,27 @@ impl BufferPool {
     /// Gives the free buffers back to the allocator; whether there were any.
     #[must_use]
     pub fn trim(&self) -> bool {
-        let large = std::mem::take(&mut *self.0.large.borrow_mut());
-        let small = std::mem::take(&mut *self.0.small.borrow_mut());
-        !large.is_empty() || !small.is_empty()
+        let free = std::mem::take(&mut *self.0.free.borrow_mut());
+        free.iter().any(|shelf| !shelf.is_empty())
     }
+}
 
-    fn lend(&self, bytes: Box<[u8]>) -> Buffer {
-        let out = &self.0.bytes_out;
-        out.set(out.get() + bytes.len());
-        Buffer {
-            bytes,
-            home: Rc::clone(&self.0),
-        }
-    }
+/// The shelf of the smallest buffers with room for `size` bytes, or of the largest.
+fn shelf(size: usize) -> Option<(usize, (usize, usize))> {
+    let mut shelves = SHELVES.into_iter().enumerate();
+    shelves.find(|(_, (length, _))| size <= *length || *length == LARGE)
 }
 
 impl Shelves {
     fn take_back(&self, bytes: Box<[u8]>) {
         self.bytes_out
             .set(self.bytes_out.get().saturating_sub(bytes.len()));
-        let (shelf, kept) = if bytes.len() == SMALL {
-            (&self.small, KEPT_SMALL)
-        } else {
-            (&self.large, KEPT_LARGE)
+        let Some((index, (_, kept))) = shelf(bytes.len()) else {
+            return;
         };
-        let mut shelf = shelf.borrow_mut();
-        if shelf.len() < kept {
+        if let Some(shelf) = self.free.borrow_mut().get_mut(index)
+            && shelf.len() < kept
+        {
             shelf.push(bytes);
         }
     }
@@ -243,11 +243,14 @@ mod tests {
     #[test]
     fn buffers_return_to_their_pool() {
         let pool = BufferPool::new();
-        let (large, small) = (pool.large(), pool.fitting(SMALL));
-        assert_eq!(pool.bytes_out(), LARGE + SMALL);
-        drop((large, small));
+        let sizes = [1, SMALL, SMALL + 1, MEDIUM, MEDIUM + 1, usize::MAX];
+        let buffers = sizes.map(|size| pool.fitting(size));
+        let lengths = [SMALL, SMALL, MEDIUM, MEDIUM, LARGE, LARGE];
+        assert_eq!(buffers.each_ref().map(|buffer| buffer.len()), lengths);
+        assert_eq!(pool.bytes_out(), 2 * (SMALL + MEDIUM + LARGE));
+        drop(buffers);
         assert_eq!(pool.bytes_out(), 0);
-        assert!(pool.trim(), "both were kept");
+        assert!(pool.trim(), "they were kept");
         assert!(!pool.trim(), "and are gone");
     }
 

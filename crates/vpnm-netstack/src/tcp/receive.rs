@@ -184,13 +184,9 @@ impl Receiver {
             .filter(|last| last.room() >= count)
             .map_or(0, |last| last.append(&bytes));
         if copied == 0 {
-            // Where bytes already wait, more are coming: they get a large buffer.
-            let buffer = if self.chunks.is_empty() {
-                pool.fitting(count)
-            } else {
-                pool.large()
-            };
-            let mut chunk = Chunk::empty(buffer);
+            // Where bytes already wait, more are coming: each buffer is larger than the last.
+            let last = self.chunks.back().map_or(0, Chunk::footprint);
+            let mut chunk = Chunk::empty(pool.fitting(count.max(last + 1)));
             chunk.append(&bytes);
             self.chunks.push_back(chunk);
         }
@@ -201,16 +197,17 @@ impl Receiver {
         let end = at.plus(bytes.len());
         self.latest = at;
         let place = self.beyond.partition_point(|piece| piece.at.not_after(at));
-        let adjacent = match place.checked_sub(1).and_then(|i| self.beyond.get_mut(i)) {
+        let previous = place.checked_sub(1).and_then(|i| self.beyond.get_mut(i));
+        let adjacent = match previous {
             Some(piece) if end.not_after(piece.end()) => return,
             Some(piece) if piece.end() == at => {
                 if piece.bytes.room() >= bytes.len() {
                     piece.bytes.append(&bytes);
                     return;
                 }
-                true
+                piece.bytes.footprint() + 1
             }
-            _ => false,
+            Some(_) | None => 0,
         };
         if self.beyond.len() >= MAX_PIECES {
             return;
@@ -218,8 +215,7 @@ impl Receiver {
         let bytes = if bytes.len() >= WORTH_KEEPING {
             bytes
         } else {
-            let size = if adjacent { usize::MAX } else { bytes.len() };
-            let mut copy = Chunk::empty(pool.fitting(size));
+            let mut copy = Chunk::empty(pool.fitting(adjacent.max(bytes.len())));
             copy.append(&bytes);
             copy
         };

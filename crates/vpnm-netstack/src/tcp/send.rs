@@ -101,12 +101,8 @@ impl Queue {
             rest = rest.get(count..).unwrap_or_default();
         }
         while !rest.is_empty() {
-            let size = if self.chunks.is_empty() {
-                rest.len()
-            } else {
-                usize::MAX
-            };
-            let mut chunk = Chunk::empty(pool.fitting(size));
+            let last = self.chunks.back().map_or(0, Chunk::footprint);
+            let mut chunk = Chunk::empty(pool.fitting(rest.len().max(last + 1)));
             let count = chunk.append(rest);
             rest = rest.get(count..).unwrap_or_default();
             self.chunks.push_back(chunk);
