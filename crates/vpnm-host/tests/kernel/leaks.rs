@@ -5,8 +5,8 @@ use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::support::{
-    DNS_PORT, ENGINE, Far, SERVER, SERVER_6, as_uid, connect, device, go_on, guard, in_namespace,
-    probe_everything, run, run_when_released, tunnel,
+    DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, connect, device, go_on, guard,
+    in_namespace, probe_everything, run, run_when_released, tunnel,
 };
 use vpnm_host::{Desired, Host, Lan};
 
@@ -95,11 +95,16 @@ fn the_routes_hold_without_the_packet_filter() {
                 drop(socket.send_to(&[0x55; 64], destination));
             }
         };
+        // Without the filter the kernel's own multicast reports leave.
+        let probes = || far.take().into_iter().filter(Frame::is_probe).count();
         send();
-        assert_eq!(far.take(), [], "into the tunnel");
+        assert_eq!(probes(), 0, "into the tunnel");
         drop(device);
         send();
-        assert_eq!(far.take(), [], "into the backstop");
+        assert_eq!(probes(), 0, "into the backstop");
+        Host::open().unwrap().cleanup(&mut go_on).unwrap();
+        send();
+        assert!(probes() > 0, "out of the open host");
     });
 }
 

@@ -37,6 +37,12 @@ impl Frame {
         }
     }
 
+    /// Whether it carries what the probes send, and not just what the kernel says of
+    /// itself, such as multicast reports.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.0.windows(8).any(|bytes| bytes == [0x55; 8])
+    }
+
     fn goes_to_server(&self, address: Range<usize>, port: Range<usize>) -> bool {
         let address = self.0.get(address).unwrap_or_default();
         let servers = [SERVER, SERVER_6].map(|ip| ip.parse().expect("a literal address"));

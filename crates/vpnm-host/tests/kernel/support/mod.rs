@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use vpnm_host::{Desired, Endpoint, Guard, Host, Lan, Point, Transport, Tunnel, tun};
 
-pub(crate) use far::Far;
+pub(crate) use far::{Far, Frame};
 pub(crate) use probes::{connect, probe_everything};
 pub(crate) use process::{as_uid, die, in_child, path_mtu, prefer_link};
 
