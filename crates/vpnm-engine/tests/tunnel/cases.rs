@@ -34,6 +34,7 @@ pub(crate) const ALL: &[Case] = &[
     ("each fault of a server has its name", typed_faults),
     ("pages come from the node's address", pages),
     ("names are answered over https only", names),
+    ("dig understands every answer", understood_by_dig),
     ("datagrams go there and back", datagrams),
     ("a thousand connections at once", thousand),
     ("a switch resets the old flows and carries the new", switch),
@@ -45,6 +46,7 @@ pub(crate) const ALL: &[Case] = &[
         "a dead path is told within seconds, and its return",
         dead_path,
     ),
+    ("memory is bounded and given back", memory),
     ("bytes flow both ways", throughput),
     ("the engine ends with the daemon", ends_with_daemon),
 ];
@@ -223,6 +225,50 @@ fn names() -> Outcome {
         .iter()
         .find(|query| query.carriage == Carriage::Plain);
     ensure(plain.is_none(), || format!("{plain:?}"))
+}
+
+fn understood_by_dig() -> Outcome {
+    let mut station = Station::build(Carrier::Tls)?;
+    station.connect()?;
+    let client = station.world.client();
+    if client.command("dig").arg("-v").output().is_err() {
+        println!("     SKIP dig is not installed");
+        return Ok(());
+    }
+    let address = SITE.v4.to_string();
+    let cases = [
+        ("@8.8.8.8 site.example A", address.as_str()),
+        ("@8.8.8.8 SiTe.ExAmPlE A", "SiTe.ExAmPlE."),
+        ("@8.8.8.8 site.example A +tcp", address.as_str()),
+        ("@2001:4860:4860::8888 site.example A", address.as_str()),
+        ("@8.8.8.8 site.example A +noedns", address.as_str()),
+        ("@8.8.8.8 site.example A +dnssec", "flags: do;"),
+        ("@8.8.8.8 site.example ANY +notcp", "RFC8482"),
+        ("@8.8.8.8 version.bind CH TXT", "status: REFUSED"),
+        (
+            "@8.8.8.8 site.example A +edns=1 +noednsnegotiation",
+            "status: BADVERS",
+        ),
+        ("@8.8.8.8 site.example A +opcode=notify", "status: NOTIMP"),
+        ("@8.8.8.8 use-application-dns.net A", "status: NXDOMAIN"),
+        ("@8.8.8.8 nowhere.invalid A", "status: NXDOMAIN"),
+        ("@8.8.8.8 printer.local A", "status: NXDOMAIN"),
+        ("@8.8.8.8 localhost AAAA", "::1"),
+        (
+            "@8.8.8.8 site.example A +subnet=192.0.2.0/24",
+            address.as_str(),
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let dig = client.command("dig").args(["+tries=1", "+time=5"]);
+        let ran = dig.args(arguments.split(' ')).output()?;
+        let text = String::from_utf8_lossy(&ran.stdout);
+        let is_clean = !text.contains("Warning") && !text.contains("malformed");
+        ensure(text.contains(expected) && is_clean, || {
+            format!("dig {arguments}: {text}")
+        })?;
+    }
+    Ok(())
 }
 
 fn datagrams() -> Outcome {
@@ -406,6 +452,79 @@ fn follow_health(engine: &mut EngineBlocking, cable: impl Fn(bool) -> io::Result
         }
     }
     Err("the engine stopped telling".into())
+}
+
+/// Resident memory of the engine in KiB.
+fn resident(station: &Station) -> Outcome<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", station.process.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("no VmRSS")?.parse()?)
+}
+
+fn memory() -> Outcome {
+    const FLOWS: u64 = 500;
+    /// What a flow may hold on to while it is open, in KiB.
+    const PER_FLOW: u64 = 160;
+    let mut station = Station::build(Carrier::Tls)?;
+    station.connect()?;
+    station.visit(|| visitor_address(site(80)))?;
+    let idle = resident(&station)?;
+    let streams = station.visit(|| {
+        (0..FLOWS)
+            .map(|_| echoed_stream())
+            .collect::<io::Result<Vec<_>>>()
+    })?;
+    let open = resident(&station)?;
+    println!("     {idle} KiB idle, {open} KiB with {FLOWS} streams");
+    ensure(open < idle + FLOWS * PER_FLOW, || format!("{open} KiB"))?;
+    drop(streams);
+    returned(&station, idle, open)?;
+    let sockets = station.visit(|| {
+        (0..FLOWS)
+            .map(|_| echoed_datagram())
+            .collect::<io::Result<Vec<_>>>()
+    })?;
+    let open = resident(&station)?;
+    drop(sockets);
+    println!("     {open} KiB with {FLOWS} sessions of datagrams");
+    ensure(open < idle + FLOWS * PER_FLOW, || format!("{open} KiB"))
+}
+
+/// Waits until most of what the flows took is given back to the machine.
+fn returned(station: &Station, idle: u64, open: u64) -> Outcome {
+    let begun = Instant::now();
+    loop {
+        let now = resident(station)?;
+        if now < idle + (open - idle) / 2 {
+            println!("     {now} KiB after {:?}", begun.elapsed());
+            return Ok(());
+        }
+        ensure(begun.elapsed() < 15 * SECOND, || {
+            format!("{now} KiB are kept")
+        })?;
+        thread::sleep(SECOND / 10);
+    }
+}
+
+/// A connection that carried something both ways and stays open.
+fn echoed_stream() -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&site(ECHO_PORT), 10 * SECOND)?;
+    stream.set_read_timeout(Some(10 * SECOND))?;
+    let mut bytes = vec![7; 32 * 1024];
+    stream.write_all(&bytes)?;
+    stream.read_exact(&mut bytes)?;
+    Ok(stream)
+}
+
+/// A socket whose datagram came back, and which stays open.
+fn echoed_datagram() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(5 * SECOND))?;
+    socket.connect(site(ECHO_PORT))?;
+    socket.send(&[7; 1000])?;
+    socket.recv(&mut [0; 2000])?;
+    Ok(socket)
 }
 
 fn throughput() -> Outcome {
