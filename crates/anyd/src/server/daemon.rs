@@ -202,9 +202,14 @@ impl Daemon {
         if self.sockets.is_empty() && self.streams.is_empty() {
             return Err(DaemonError::Nowhere);
         }
+        let limits = if self.sockets.is_empty() {
+            self.limits
+        } else {
+            accept::within_descriptors(self.limits)
+        };
         let shared = Arc::new(Shared {
             registry: Registry::new(self.product, self.services),
-            limits: accept::within_descriptors(self.limits),
+            limits,
             narrow: self.narrow,
             sink: self.sink,
             groups: Arc::new(self.groups),

@@ -1,6 +1,8 @@
 //! Callers that are not who they would like to be.
 
+use std::os::fd::AsRawFd as _;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use anyd::{CallError, Decision};
 use serde_json::json;
@@ -192,4 +194,26 @@ fn a_refused_call_is_a_typed_error() {
     };
     assert_eq!(method, "org.example.Target.Guarded");
     assert_eq!(reason, "only root may call it");
+}
+
+#[test]
+fn the_process_of_a_caller_is_known_when_asked_for() {
+    let seen = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&seen);
+    let arena = Arena::with(brisk(), |daemon| {
+        daemon.pidfds().narrow(move |caller, _| {
+            *kept.lock().unwrap() = caller.pidfd().map(|pidfd| pidfd.try_clone().unwrap());
+            Decision::Allow
+        })
+    });
+    arena.honest().whoami().unwrap();
+    let pidfd = seen.lock().unwrap().take();
+    let Some(pidfd) = pidfd else {
+        skip("the kernel is older than 6.5");
+        return;
+    };
+    let place = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = std::fs::read_to_string(place).unwrap();
+    let own = format!("Pid:\t{}", std::process::id());
+    assert!(info.lines().any(|line| line == own), "{info}");
 }
