@@ -1,0 +1,172 @@
+//! Dying: the engine, the daemon, both; anywhere.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use vpnm_lab::machine::{shell, wait_for};
+use vpnm_lab::session::Session;
+use vpnm_world::{Signal, User};
+
+use crate::failures::clean_up;
+use crate::scene::{
+    PATIENCE, Scene, connected, ensure_blocked, interface, status, wait_for_tunnel,
+};
+
+pub(crate) const CASES: &[Scene] = &[
+    (
+        "the engine's death costs neither the interface nor the block",
+        engine_death,
+    ),
+    (
+        "the daemon's death opens nothing and is outlived by the target",
+        daemon_death,
+    ),
+    ("a damaged journal means secured", damaged_journal),
+    (
+        "a lost journal means secured while the machine is blocked",
+        lost_journal,
+    ),
+    (
+        "dying at any point on the way up opens nothing and heals",
+        dying_on_the_way_up,
+    ),
+    (
+        "dying at any point on the way down heals",
+        dying_on_the_way_down,
+    ),
+];
+
+/// More points than there are on any way.
+const MOST_POINTS: u32 = 400;
+
+fn engine_death() -> Result<()> {
+    let session = connected()?;
+    let interface_before = interface(&session)?;
+    for signal in [Signal::KILL, Signal::TERM, Signal::ABORT] {
+        let old = session.engine_pid()?;
+        session.signal_engine(signal)?;
+        wait_for("another engine", PATIENCE, || {
+            Ok(session
+                .engine_pid()
+                .is_ok_and(|pid| pid != old)
+                .then_some(()))
+        })?;
+        wait_for_tunnel(&session)?;
+    }
+    ensure!(
+        interface(&session)? == interface_before,
+        "the interface is another"
+    );
+    session.end()?;
+    Ok(())
+}
+
+fn daemon_death() -> Result<()> {
+    let mut session = connected()?;
+    let engine = session.engine_pid()?;
+    session.kill_daemon()?;
+    ensure_blocked(&session)?;
+    wait_for("the engine's end", PATIENCE, || {
+        let alive = std::path::Path::new(&format!("/proc/{engine}")).exists();
+        Ok((!alive).then_some(()))
+    })?;
+    session.start_daemon()?;
+    wait_for_tunnel(&session)?;
+    session.end()?;
+    Ok(())
+}
+
+fn damaged_journal() -> Result<()> {
+    let mut session = connected()?;
+    session.kill_daemon()?;
+    shell(
+        session.client(),
+        "sed -i s/true/fals/ /var/lib/vpnm/journal",
+    )?;
+    session.start_daemon()?;
+    session.wait_for_state(&["blocked"])?;
+    ensure!(status(&session, "/state/cause/code")? == "journal_unreadable");
+    ensure_blocked(&session)?;
+    session.connect()?;
+    session.check_tunnel()?;
+    session.end()?;
+    Ok(())
+}
+
+fn lost_journal() -> Result<()> {
+    let mut session = connected()?;
+    session.kill_daemon()?;
+    shell(session.client(), "rm /var/lib/vpnm/journal")?;
+    session.start_daemon()?;
+    session.wait_for_state(&["blocked"])?;
+    ensure_blocked(&session)?;
+    session.kill_daemon()?;
+    clean_up(&session)
+}
+
+/// Connects with a daemon that dies at each point; another takes over.
+fn dying_on_the_way_up() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    let link = session.link().to_owned();
+    for point in 1..MOST_POINTS {
+        let died = dies(&mut session, point, &["connect", &link])?;
+        if !died {
+            session.kill_daemon()?;
+            return clean_up(&session);
+        }
+        // Blocked, if that was written down; else as it was.
+        let remembered = shell(session.client(), "cat /var/lib/vpnm/journal").is_ok();
+        session.start_daemon()?;
+        let state = session.wait_for_state(&["connected", "disconnected"])?;
+        ensure!(
+            (state == "connected") == remembered,
+            "point {point}: {state}"
+        );
+        if remembered {
+            wait_for_tunnel(&session)?;
+        }
+        session.kill_daemon()?;
+        clean_up(&session)?;
+    }
+    bail!("more than {MOST_POINTS} points");
+}
+
+/// Disconnects with a daemon that dies at each point; another takes over.
+fn dying_on_the_way_down() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.connect()?;
+    for point in 1..MOST_POINTS {
+        session.kill_daemon()?;
+        let died = dies(&mut session, point, &["disconnect"])?;
+        if !died {
+            ensure!(session.state()? == "disconnected");
+            session.kill_daemon()?;
+            return clean_up(&session);
+        }
+        session.start_daemon()?;
+        let state = session.wait_for_state(&["connected", "disconnected"])?;
+        if state == "disconnected" {
+            session.check_restored()?;
+            session.connect()?;
+        }
+        wait_for_tunnel(&session)?;
+    }
+    bail!("more than {MOST_POINTS} points");
+}
+
+/// Starts a daemon that dies at a point and gives it something to do; whether it
+/// came to that point.
+fn dies(session: &mut Session, point: u32, command: &[&str]) -> Result<bool> {
+    session.launch_daemon(&[("VPNM_FAILPOINT", &point.to_string())])?;
+    // It may die before it listens, while it is asked, or not at all.
+    for _ in 0..200 {
+        if session.wait_for_daemon(Duration::from_millis(10))? {
+            return Ok(true);
+        }
+        if session.vpnm(User::Alice, command)?.status.success() {
+            return session.wait_for_daemon(Duration::from_millis(300));
+        }
+    }
+    bail!("point {point}: {command:?} never ends");
+}
