@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use vpnm_dns::Carriage;
 use vpnm_proxy::DialError;
-use vpnm_wire::{Host, Target};
+use vpnm_wire::{Domain, Host, Target};
 
 use crate::datagram_relay;
 use crate::exit::Exit;
@@ -32,6 +32,27 @@ pub enum Naming {
     /// As the name that was last answered with the address, which the server
     /// resolves anew: it reaches hosts over families only the server has.
     Name,
+}
+
+impl Naming {
+    /// What the server is asked for when an application wants `destination`.
+    fn target(
+        self,
+        destination: SocketAddr,
+        name_of: impl FnOnce(IpAddr) -> Option<Domain>,
+    ) -> Target {
+        let name = match self {
+            Self::Address => None,
+            Self::Name => name_of(destination.ip()),
+        };
+        match name {
+            Some(name) => Target {
+                host: Host::Domain(name),
+                port: destination.port(),
+            },
+            None => destination.into(),
+        }
+    }
 }
 
 /// The handler of the tunnel's flows.
@@ -61,17 +82,8 @@ impl Dispatcher {
     }
 
     fn target(&self, destination: SocketAddr) -> Target {
-        let name = match self.naming {
-            Naming::Address => None,
-            Naming::Name => self.names.name_of(destination.ip()),
-        };
-        match name {
-            Some(name) => Target {
-                host: Host::Domain(name),
-                port: destination.port(),
-            },
-            None => destination.into(),
-        }
+        let name_of = |address| self.names.name_of(address);
+        self.naming.target(destination, name_of)
     }
 
     async fn carry_stream(&self, flow: TcpIncoming) {
@@ -195,6 +207,20 @@ fn is_carried(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_told_only_where_that_is_wanted_and_known() {
+        let destination: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let Ok(Host::Domain(name)) = Host::domain("site.example") else {
+            panic!("a name");
+        };
+        let known = |_| Some(name.clone());
+        let target = |naming: Naming| naming.target(destination, known).to_string();
+        assert_eq!(target(Naming::Name), "site.example:443");
+        assert_eq!(target(Naming::Address), "192.0.2.1:443");
+        let unknown = Naming::Name.target(destination, |_| None);
+        assert_eq!(unknown.to_string(), "192.0.2.1:443");
+    }
 
     #[test]
     fn announcements_to_the_link_stay_on_it() {
