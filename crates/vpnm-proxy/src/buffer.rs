@@ -63,6 +63,13 @@ impl Incoming {
         self.consume(count);
     }
 
+    /// Adds bytes at the end.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.truncate(self.end);
+        self.bytes.extend_from_slice(bytes);
+        self.end = self.bytes.len();
+    }
+
     /// Reads once, and says how many bytes came: 0 at the end of the stream.
     ///
     /// Makes sure that `need` bytes fit; beyond that the space doubles whenever a

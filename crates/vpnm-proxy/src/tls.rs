@@ -1,14 +1,17 @@
 //! TLS towards the server.
 
 mod fault;
+mod stream;
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio_rustls::TlsConnector;
 use vpnm_wire::Host;
+
+use stream::TlsStream;
 
 use crate::{BoxStream, DialError, OutboundError};
 
@@ -46,9 +49,11 @@ impl Tls {
 
     /// Agrees on TLS over `stream`.
     pub(crate) async fn connect(&self, stream: BoxStream) -> Result<BoxStream, DialError> {
-        let connector = TlsConnector::from(Arc::clone(&self.config));
-        let connected = connector.connect(self.name.clone(), stream).await;
-        let stream = connected.map_err(|error| self.fault(error))?;
+        let config = Arc::clone(&self.config);
+        let stream = TlsStream::new(config, self.name.clone(), stream);
+        let mut stream = stream.map_err(|error| fault::classify(&error, &self.name))?;
+        let agreed = poll_fn(|cx| stream.poll_handshake(cx)).await;
+        agreed.map_err(|error| self.fault(error))?;
         Ok(Box::new(stream))
     }
 
