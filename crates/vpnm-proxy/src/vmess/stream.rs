@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::body::Opened;
+use super::body::{BodyError, Opened};
 use super::session::Codec;
 use crate::BoxStream;
 use crate::answer::{began, malformed};
@@ -40,6 +40,8 @@ enum Reading {
     Payload(Range<usize>, usize),
     /// The flow has ended.
     Ended,
+    /// A chunk was none.
+    Failed(BodyError),
 }
 
 impl VmessStream {
@@ -54,34 +56,33 @@ impl VmessStream {
         }
     }
 
-    /// Opens the next chunk; ready once there is payload to read, or the end.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let opened = self.codec.opener.open(self.incoming.filled_mut());
-            let need = match opened.map_err(malformed)? {
-                Opened::Chunk { payload, used } => {
-                    self.reading = Reading::Payload(payload, used);
-                    return Poll::Ready(Ok(()));
-                }
-                Opened::End { used } => {
-                    self.incoming.consume(used);
-                    self.reading = Reading::Ended;
-                    return Poll::Ready(Ok(()));
-                }
-                Opened::Partial(need) => need,
-            };
-            let read = self
-                .incoming
-                .poll_fill(cx, &mut self.inner, need, READ_LIMIT);
-            if ready!(read)? == 0 {
-                // Servers close without the empty chunk; inside a chunk it is a loss.
-                if !self.incoming.is_empty() {
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                self.reading = Reading::Ended;
-                return Poll::Ready(Ok(()));
+    /// Opens the next chunk if all of it is there, else says how many bytes it takes.
+    fn next_chunk(&mut self) -> Result<(), usize> {
+        self.reading = match self.codec.opener.open(self.incoming.filled_mut()) {
+            Ok(Opened::Chunk { payload, used }) => Reading::Payload(payload, used),
+            Ok(Opened::End { used }) => {
+                self.incoming.consume(used);
+                Reading::Ended
             }
+            Ok(Opened::Partial(need)) => return Err(need),
+            Err(error) => Reading::Failed(error),
+        };
+        Ok(())
+    }
+
+    /// Reads more of a chunk that takes `need` bytes.
+    fn poll_more(&mut self, cx: &mut Context<'_>, need: usize) -> Poll<io::Result<()>> {
+        let read = self
+            .incoming
+            .poll_fill(cx, &mut self.inner, need, READ_LIMIT);
+        if ready!(read)? == 0 {
+            // Servers close without the empty chunk; inside a chunk it is a loss.
+            if !self.incoming.is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.reading = Reading::Ended;
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -114,18 +115,33 @@ impl AsyncRead for VmessStream {
             ready!(poll_response(cx, inner, &mut this.incoming, &this.codec))?;
             this.reading = Reading::Chunks;
         }
-        if this.reading == Reading::Chunks {
-            ready!(this.poll_chunk(cx))?;
-        }
-        if let Reading::Payload(payload, used) = &mut this.reading {
-            let count = payload.len().min(space.remaining());
-            let end = payload.start + count;
-            let bytes = this.incoming.filled().get(payload.start..end);
-            space.put_slice(bytes.unwrap_or_default());
-            payload.start = end;
-            if end == payload.end {
-                this.incoming.consume(*used);
-                this.reading = Reading::Chunks;
+        let before = space.filled().len();
+        // Servers send chunks of 2 KiB: as many as fit and are there come at once.
+        while space.remaining() > 0 {
+            match &mut this.reading {
+                Reading::Payload(payload, used) => {
+                    let count = payload.len().min(space.remaining());
+                    let end = payload.start + count;
+                    let bytes = this.incoming.filled().get(payload.start..end);
+                    space.put_slice(bytes.unwrap_or_default());
+                    payload.start = end;
+                    if end == payload.end {
+                        this.incoming.consume(*used);
+                        this.reading = Reading::Chunks;
+                    }
+                }
+                Reading::Chunks => {
+                    if let Err(need) = this.next_chunk() {
+                        if space.filled().len() > before {
+                            break;
+                        }
+                        ready!(this.poll_more(cx, need))?;
+                    }
+                }
+                Reading::Failed(error) if space.filled().len() == before => {
+                    return Poll::Ready(Err(malformed(*error)));
+                }
+                Reading::Header | Reading::Ended | Reading::Failed(_) => break,
             }
         }
         Poll::Ready(Ok(()))

@@ -112,7 +112,12 @@ impl AsyncRead for WebSocketStream {
         while !this.ended && space.remaining() > 0 {
             let input = this.incoming.filled_mut();
             let handled = this.receiver.handle(input, space.remaining());
-            let (used, event) = handled.map_err(malformed)?;
+            let (used, event) = match handled {
+                Ok(step) => step,
+                // What came before is read first; the error is met again.
+                Err(_) if space.filled().len() > before => break,
+                Err(error) => return Poll::Ready(Err(malformed(error))),
+            };
             if let Some(event) = event {
                 this.handle(event, space);
             }
