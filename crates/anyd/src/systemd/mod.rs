@@ -8,7 +8,7 @@
 //! what must survive the daemon:
 //!
 //! ```no_run
-//! # fn open_tun() -> std::io::Result<std::os::fd::OwnedFd> { unimplemented!() }
+//! # fn open_tun() -> std::io::Result<std::os::fd::OwnedFd> { Ok(std::fs::File::open("/dev/net/tun")?.into()) }
 //! # fn main() -> std::io::Result<()> {
 //! let tun = match anyd::systemd::stored_fd("tun") {
 //!     Some(tun) => tun, // of the daemon before us
