@@ -136,7 +136,11 @@ fn describe(method: &Method) -> TokenStream {
         __text.method(#name, #docs, &#access, #streams);
         #(#parameters)*
         __text.reply::<#reply>();
-        __text.fault::<#fault>();
+        if let ::core::option::Option::Some(mut __errors) =
+            __text.errors(<#fault as ::anyd::Fault>::INTERFACE)
+        {
+            <#fault as ::anyd::Fault>::describe(&mut __errors);
+        }
     }
 }
 

@@ -193,8 +193,8 @@ pub use dynamic::{Args, DynamicError};
 pub use fault::Fault;
 pub use groups::Groups;
 pub use idl::{Reply, Type};
-pub use method::{Interface, Method, Parameter};
-pub use parameters::{Invalid, Parameters};
+pub use method::{Interface, Method};
+pub use parameters::{Invalid, Parameter, Parameters};
 pub use peer::{OVERFLOW_UID, Peer};
 pub use rate::Rate;
 #[cfg(any(feature = "client", feature = "blocking"))]

@@ -5,16 +5,8 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::idl::Description;
+use crate::parameters::Parameter;
 use crate::rate::Rate;
-
-/// A parameter of a method.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    /// Its name in the message.
-    pub name: &'static str,
-    /// Whether it is a [`Secret`](crate::types::Secret), never to be shown.
-    pub secret: bool,
-}
 
 /// A method with its policy: everything that its attributes say.
 #[derive(Debug)]

@@ -7,8 +7,14 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Map
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-#[cfg(feature = "server")]
-use crate::method::Parameter;
+/// A parameter of a method.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name in the message.
+    pub name: &'static str,
+    /// Whether it is a [`Secret`](crate::types::Secret), never to be shown.
+    pub secret: bool,
+}
 
 /// A parameter that is not what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]

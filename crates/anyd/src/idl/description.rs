@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::comment::comment;
 use super::{Fields, Reply, Type, Types};
 use crate::access::Access;
-use crate::fault::Fault;
 
 /// Collects what the generated code says about an interface.
 #[derive(Debug)]
@@ -76,11 +76,10 @@ impl Description {
         }
     }
 
-    /// Adds the errors of a method that belong to this interface.
-    pub fn fault<E: Fault>(&mut self) {
-        if E::INTERFACE == self.interface {
-            E::describe(&mut Errors { description: self });
-        }
+    /// Where the errors of an interface are described; `None` if it is not
+    /// this one.
+    pub fn errors(&mut self, interface: &str) -> Option<Errors<'_>> {
+        (interface == self.interface).then_some(Errors { description: self })
     }
 
     pub(crate) fn finish(self) -> String {
@@ -145,13 +144,5 @@ impl Errors<'_> {
             docs,
             fields: found,
         });
-    }
-}
-
-/// `# line` for each line of documentation.
-pub(super) fn comment(text: &mut String, docs: &str) {
-    for line in docs.lines() {
-        text.push_str(format!("# {line}").trim_end());
-        text.push('\n');
     }
 }

@@ -2,6 +2,7 @@
 //! (<https://varlink.org/Interface-Definition>).
 
 mod builtin;
+mod comment;
 mod description;
 mod fields;
 mod types;

@@ -65,7 +65,7 @@ impl Types {
     pub(super) fn write(&self, text: &mut String) {
         for known in &self.declared {
             text.push('\n');
-            super::description::comment(text, known.docs);
+            super::comment::comment(text, known.docs);
             text.push_str("type ");
             text.push_str(&known.name);
             text.push(' ');

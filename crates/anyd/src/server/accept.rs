@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep, timeout};
 
 use super::connection::Connection;
-use super::daemon::{Connected, DaemonError, Result};
+use super::error::{DaemonError, Result};
 use super::limits::Limits;
 use super::output;
 #[cfg(feature = "python")]
@@ -47,6 +48,12 @@ pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
             .min(usize::try_from(room).unwrap_or(usize::MAX));
     }
     limits
+}
+
+/// A connection handed over.
+pub(super) struct Connected {
+    pub(super) stream: OwnedFd,
+    pub(super) peer: Option<Peer>,
 }
 
 /// The sockets and the connections of a running daemon.

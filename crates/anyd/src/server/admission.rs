@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::audit;
 use super::caller::Caller;
-use super::connection::Line;
-use super::daemon::Decision;
+use super::line::Line;
+use super::policy::Decision;
 use super::registry::Found;
 use super::shared::Shared;
 use crate::access::Subject;

@@ -1,20 +1,19 @@
 //! A call of Varlink: a message in, an answer out.
 
+use std::os::fd::OwnedFd;
+
 use super::admission::{Asked, Refusal, Source};
 use super::carry::{Ended, Performed};
-use super::connection::{Closed, Connection, Flow, Line};
+use super::line::{Closed, Flow, Line};
 use super::output;
 use super::service::Verdict;
 use crate::parameters::Invalid;
-use crate::wire::{CallHead, Message, errors};
+use crate::wire::{CallHead, errors};
 use crate::writer::Form;
 
 /// Carries out the call in a message and answers it.
-pub(super) async fn handle(connection: &mut Connection, message: Message) -> Flow {
-    let Connection {
-        line, inbox, fds, ..
-    } = connection;
-    let Ok(head) = CallHead::parse(inbox.bytes(message)) else {
+pub(super) async fn handle(line: &mut Line, message: &[u8], fds: Vec<OwnedFd>) -> Flow {
+    let Ok(head) = CallHead::parse(message) else {
         line.refuse(errors::MALFORMED, &[("reason", "not a Varlink call")])
             .await?;
         return Err(Closed::Malformed);
@@ -25,7 +24,7 @@ pub(super) async fn handle(connection: &mut Connection, message: Message) -> Flo
         more: head.more == Some(true),
         upgrade: head.upgrade == Some(true),
         source: Source::Text(head.parameters),
-        fds: std::mem::take(fds),
+        fds,
     };
     let form = Form::Text(std::mem::take(&mut line.spare));
     let performed = line.perform(asked, form).await?;

@@ -7,9 +7,9 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::admission::{Admitted, Asked, Refusal, admit, find};
-use super::connection::{Closed, Flow, Line, stopped};
 use super::contain::{Contained, Panicked};
 use super::events::Queue;
+use super::line::{Closed, Flow, Line, stopped};
 use super::service::{Answer, Answering, Call};
 use super::shared::Shared;
 use crate::method::Method;

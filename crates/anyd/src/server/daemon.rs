@@ -1,19 +1,21 @@
 //! The daemon, put together and run.
 
+use std::fmt;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use std::{fmt, io};
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::accept;
+use super::accept::{self, Connected};
 use super::audit::Record;
 use super::caller::Caller;
+use super::error::{DaemonError, Result};
 use super::limits::Limits;
+use super::policy::Decision;
 use super::product::Product;
 use super::registry::Registry;
 use super::service::Service;
@@ -22,41 +24,6 @@ use super::socket::Socket;
 use crate::groups::Groups;
 use crate::method::Method;
 use crate::peer::Peer;
-
-/// Why a daemon cannot run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DaemonError {
-    /// The socket cannot be made.
-    #[error("cannot listen on {path}: {reason}")]
-    Listen {
-        /// Where.
-        path: String,
-        /// Why.
-        reason: String,
-        /// The system's error, if it was one.
-        #[source]
-        source: Option<io::Error>,
-    },
-    /// A connected descriptor cannot be served.
-    #[error("cannot serve the descriptor handed over")]
-    Descriptor(#[source] io::Error),
-    /// There is nothing to serve on.
-    #[error("neither a socket to listen on nor a connection to serve")]
-    Nowhere,
-}
-
-/// The result of running a daemon.
-pub type Result<T, E = DaemonError> = std::result::Result<T, E>;
-
-/// What a site's policy says about a call that the method's own rule lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The rule stands.
-    Allow,
-    /// The call is refused, for this reason, which the caller is told.
-    Deny(String),
-}
 
 /// A daemon: services, sockets, limits. See the crate's example.
 pub struct Daemon {
@@ -70,12 +37,6 @@ pub struct Daemon {
     narrow: Option<Narrow>,
     sink: Option<Sink>,
     pidfds: bool,
-}
-
-/// A connection handed over.
-pub(super) struct Connected {
-    pub(super) stream: OwnedFd,
-    pub(super) peer: Option<Peer>,
 }
 
 impl fmt::Debug for Daemon {

@@ -9,11 +9,14 @@ mod carry;
 mod connection;
 mod contain;
 mod daemon;
+mod error;
 mod events;
 mod hangup;
 mod introspection;
 mod limits;
+mod line;
 mod output;
+mod policy;
 mod product;
 #[cfg(feature = "python")]
 mod python;
@@ -27,7 +30,8 @@ mod users;
 
 pub use audit::{Outcome, Record};
 pub use caller::Caller;
-pub use daemon::{Daemon, DaemonError, Decision, Result};
+pub use daemon::Daemon;
+pub use error::{DaemonError, Result};
 pub use events::{Events, NobodyListens};
 #[cfg(feature = "blocking")]
 pub use introspection::IntrospectionBlocking;
@@ -37,6 +41,7 @@ pub use introspection::{
     Info, InterfaceText, Introspection, IntrospectionError, IntrospectionService,
 };
 pub use limits::Limits;
+pub use policy::Decision;
 pub use product::Product;
 pub use service::{Answer, Answering, Call, Service};
 pub use signals::signals;

@@ -8,7 +8,7 @@ use super::admission::Refusal;
 use super::audit::{Outcome, Record};
 use super::caller::Caller;
 use super::carry::Ended;
-use super::connection::Line;
+use super::line::Line;
 use super::service::Verdict;
 use crate::peer::Peer;
 

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::audit::Record;
 use super::caller::Caller;
-use super::daemon::Decision;
 use super::limits::Limits;
+use super::policy::Decision;
 use super::registry::Registry;
 use super::users::Users;
 use crate::groups::Groups;

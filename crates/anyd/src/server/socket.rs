@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
-use super::daemon::{DaemonError, Result};
+use super::error::{DaemonError, Result};
 #[cfg(feature = "python")]
 use super::python::Protocol;
 use crate::groups::Groups;

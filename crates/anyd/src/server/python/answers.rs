@@ -6,7 +6,7 @@ use crate::method::Method;
 use crate::pickle;
 use crate::server::admission::Refusal;
 use crate::server::carry::{Ended, Performed};
-use crate::server::connection::Closed;
+use crate::server::line::Closed;
 use crate::server::service::{Answer, Verdict};
 use crate::wire::errors;
 use crate::writer::Form;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use crate::server::connection::{Closed, Line, stopped};
+use crate::server::line::{Closed, Line, stopped};
 
 /// A frame as it arrived.
 pub(super) enum Frame {

@@ -6,7 +6,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::challenge::{self, RANDOM};
 use super::frames::{self, Frame};
-use crate::server::connection::{Closed, Flow, Line};
+use crate::server::line::{Closed, Flow, Line};
 
 const CHALLENGE: &[u8] = b"#CHALLENGE#";
 const WELCOME: &[u8] = b"#WELCOME#";

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use self::frames::Frame;
 use super::admission::{Asked, Source};
-use super::connection::{Closed, Flow, Line, stopped};
+use super::line::{Closed, Flow, Line, stopped};
 use crate::pickle::{self, Request};
 use crate::writer::Form;
 
