@@ -12,11 +12,16 @@ use crate::run::{check, is_installed, is_root};
 const TOOLS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("dig", "dnsutils"),
+    ("fish", "fish"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("nft", "nftables"),
+    ("pip3", "python3-pip"),
+    ("python3", "python3"),
+    ("setpriv", "util-linux"),
     ("tcpdump", "tcpdump"),
     ("v2ray", "v2ray"),
+    ("zsh", "zsh"),
 ];
 
 /// Installs the tools that are missing if it may, else says what to type. The
