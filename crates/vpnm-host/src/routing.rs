@@ -22,7 +22,8 @@ mod priority {
     pub(super) const DNS_TCP: u32 = 7606;
     pub(super) const LINK_LOCAL: u32 = 7610;
     pub(super) const LAN: u32 = 7611;
-    pub(super) const EVERYTHING: u32 = 7619;
+    pub(super) const EVERYTHING: u32 = 7618;
+    pub(super) const NEXT_HOP: u32 = 7619;
     pub(super) const BACKSTOP: u32 = 7620;
 }
 
@@ -109,6 +110,21 @@ fn of_family(family: Family, guard: &Guard) -> Vec<Rule> {
         rule(family, priority::EVERYTHING, any, tunnel),
         rule(family, priority::BACKSTOP, any, Lookup::Unreachable),
     ];
+    if family == Family::V4 {
+        // The kernel asks, as uid 0 and for a link only, which link a gateway is on
+        // before it takes a route by it. The tunnel table has no answer to that, its
+        // routes being global; without one DHCP could set no default route any more.
+        let next_hop = Selector {
+            uids: Some((0, 0)),
+            ..any
+        };
+        rules.push(rule(
+            family,
+            priority::NEXT_HOP,
+            next_hop,
+            Lookup::MainWithoutDefault,
+        ));
+    }
     let direct = |priority, to| {
         let selector = Selector {
             to: Some(to),

@@ -15,7 +15,6 @@ const RTA_TABLE: u16 = 15;
 const RTAX_CC_ALGO: u16 = 16;
 
 const RT_SCOPE_UNIVERSE: u8 = 0;
-const RT_SCOPE_LINK: u8 = 253;
 const RT_SCOPE_NOWHERE: u8 = 255;
 const RTN_UNSPEC: u8 = 0;
 const RTN_UNICAST: u8 = 1;
@@ -107,10 +106,12 @@ fn body(route: &Route, whole: bool) -> Writer {
         RouteKind::Unreachable => RTN_UNREACHABLE,
         RouteKind::Other(number) => *number,
     };
-    let scope = match (&route.kind, route.destination.family()) {
-        _ if !whole => RT_SCOPE_NOWHERE,
-        (RouteKind::Link { .. }, Family::V4) => RT_SCOPE_LINK,
-        _ => RT_SCOPE_UNIVERSE,
+    // Global also where there is no gateway: a route of link scope would make the
+    // kernel believe that every gateway is on the tunnel link.
+    let scope = if whole {
+        RT_SCOPE_UNIVERSE
+    } else {
+        RT_SCOPE_NOWHERE
     };
     let (kind, protocol) = if whole {
         (number, PROTOCOL)

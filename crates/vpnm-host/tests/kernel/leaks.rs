@@ -66,10 +66,11 @@ fn the_packet_filter_holds_without_the_rules() {
         host.reach(&desired, &mut go_on).unwrap();
         drop(far.take());
         for family in ["-4", "-6"] {
-            for priority in [7600, 7601, 7602, 7605, 7606, 7610, 7619, 7620] {
+            for priority in [7600, 7601, 7602, 7605, 7606, 7610, 7618, 7620] {
                 run("ip", &format!("{family} rule del pref {priority}"));
             }
         }
+        run("ip", "rule del pref 7619");
         probe_everything();
         assert_eq!(far.take(), []);
     });
@@ -403,14 +404,16 @@ fn the_local_network_is_reached_only_when_it_is_allowed_and_never_for_names() {
         drop(far.take());
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(&[0x55; 64], "192.168.77.1:9").unwrap();
-        assert_eq!(far.take().len(), 1);
+        // The kernel's own multicast reports may leave too.
+        let probes = || far.take().into_iter().filter(Frame::is_probe).count();
+        assert_eq!(probes(), 1);
         for destination in ["192.168.77.1:53", "192.168.77.1:853", "224.0.0.251:5353"] {
             drop(socket.send_to(&[0x55; 64], destination));
         }
         // Private, but behind the router: only routes of their own lead there.
         drop(socket.send_to(&[0x55; 64], "10.9.9.9:9"));
         drop(socket.send_to(&[0x55; 64], "203.0.113.9:9"));
-        assert_eq!(far.take(), []);
+        assert_eq!(probes(), 0);
     });
 }
 

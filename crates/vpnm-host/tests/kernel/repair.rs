@@ -54,7 +54,7 @@ fn every_kind_of_damage_is_seen_and_repaired() {
             Change::Rule,
             &["ip rule flush", "ip rule add pref 32766 lookup main"],
         );
-        repairs(Change::Rule, &["ip -6 rule del pref 7619"]);
+        repairs(Change::Rule, &["ip -6 rule del pref 7618"]);
         repairs(
             Change::Rule,
             &["ip rule add pref 7600 lookup 99 protocol 118"],
