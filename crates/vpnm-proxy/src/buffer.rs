@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes read and not yet understood. Grows with what is read, up to a limit.
+/// Bytes read and not yet understood. Grows with what is read, up to a limit, and is
+/// given back while nothing is there and nothing comes: an idle flow holds no buffer.
 #[derive(Default)]
 pub(crate) struct Incoming {
     bytes: Vec<u8>,
@@ -14,6 +15,8 @@ pub(crate) struct Incoming {
     end: usize,
     /// The last read filled all the space there was.
     was_full: bool,
+    /// The size to begin with after the space was given back.
+    hint: usize,
 }
 
 /// The first size of a buffer.
@@ -26,6 +29,7 @@ impl From<&[u8]> for Incoming {
             end: bytes.len(),
             bytes: bytes.to_vec(),
             was_full: false,
+            hint: 0,
         }
     }
 }
@@ -83,11 +87,22 @@ impl Incoming {
     ) -> Poll<io::Result<usize>> {
         self.make_space(need, limit);
         let mut space = ReadBuf::new(self.bytes.get_mut(self.end..).unwrap_or_default());
-        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+        let read = Pin::new(stream).poll_read(cx, &mut space);
         let count = space.filled().len();
+        if read.is_pending() && self.is_empty() {
+            self.give_back();
+        }
+        ready!(read)?;
         self.end += count;
         self.was_full = self.end == self.bytes.len();
         Poll::Ready(Ok(count))
+    }
+
+    fn give_back(&mut self) {
+        *self = Self {
+            hint: self.bytes.len() / 2,
+            ..Self::default()
+        };
     }
 
     fn make_space(&mut self, need: usize, limit: usize) {
@@ -98,6 +113,9 @@ impl Incoming {
             self.start = 0;
         }
         let mut size = self.bytes.len().max(need).max(LEAST).max(self.end + 1);
+        if self.bytes.is_empty() {
+            size = size.max(self.hint);
+        }
         if self.was_full {
             size = size.max((2 * self.bytes.len()).min(limit));
         }
@@ -107,7 +125,10 @@ impl Incoming {
     }
 }
 
-/// Bytes ready for the transport.
+/// What is kept of a buffer for writing once all of it is flushed.
+const KEPT: usize = 4 * 1024;
+
+/// Bytes ready for the transport. Once they are flushed the buffer is given back.
 ///
 /// The transport remembers one waker for writing. Two tasks may want it: the one
 /// who writes, and the one who reads and has an answer to send. Whoever takes the
@@ -180,6 +201,9 @@ impl Outgoing {
         ready!(self.poll_write_out(cx, stream))?;
         ready!(Pin::new(stream).poll_flush(cx))?;
         self.unflushed = false;
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
         Poll::Ready(Ok(()))
     }
 

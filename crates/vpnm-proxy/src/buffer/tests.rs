@@ -11,6 +11,7 @@ use super::*;
 struct Line {
     source: Vec<u8>,
     piece: usize,
+    silent: bool,
     room: usize,
     sunk: Vec<u8>,
 }
@@ -21,6 +22,9 @@ impl AsyncRead for Line {
         _: &mut Context<'_>,
         space: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.silent {
+            return Poll::Pending;
+        }
         let count = self.piece.min(space.remaining()).min(self.source.len());
         let piece: Vec<u8> = self.source.drain(..count).collect();
         space.put_slice(&piece);
@@ -133,4 +137,39 @@ fn whoever_finishes_the_writers_work_wakes_the_writer() {
         (line.sunk.as_slice(), outgoing.len()),
         (b"hello".as_slice(), 0)
     );
+}
+
+#[test]
+fn an_idle_flow_holds_no_buffer() {
+    let mut incoming = Incoming::default();
+    let mut line = Line {
+        source: vec![1; 1 << 20],
+        piece: usize::MAX,
+        room: usize::MAX,
+        ..Line::default()
+    };
+    for _ in 0..8 {
+        let filled = incoming.poll_fill(&mut ignorant(), &mut line, 0, 65_536);
+        assert!(filled.is_ready());
+        incoming.consume(incoming.filled().len() - 1);
+    }
+    line.silent = true;
+    let filled = incoming.poll_fill(&mut ignorant(), &mut line, 0, 65_536);
+    assert!(filled.is_pending());
+    assert_eq!(incoming.filled(), [1], "what is there stays");
+    incoming.consume(1);
+    let filled = incoming.poll_fill(&mut ignorant(), &mut line, 0, 65_536);
+    assert!(filled.is_pending());
+    assert_eq!(incoming.bytes.capacity(), 0);
+    line.silent = false;
+    let filled = incoming.poll_fill(&mut ignorant(), &mut line, 0, 65_536);
+    assert!(
+        matches!(filled, Poll::Ready(Ok(32_768))),
+        "half of what it was"
+    );
+
+    let mut outgoing = Outgoing::default();
+    outgoing.bytes().resize(65_536, 0);
+    assert!(outgoing.poll_flush(&mut ignorant(), &mut line).is_ready());
+    assert_eq!((line.sunk.len(), outgoing.bytes.capacity()), (65_536, 0));
 }
