@@ -124,3 +124,40 @@ async fn within<T>(
     let late = Err(DialError::TimedOut { step, limit });
     timeout(limit, work).await.unwrap_or(late)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_header(host: Option<&str>, name: Option<&str>, server: &str, tls: bool) -> String {
+        let settings = WebSocket {
+            path: Path::root(),
+            host: host.map(|host| host.parse().unwrap()),
+            early_data: None,
+        };
+        let name: Option<Host> = name.map(|name| name.parse().unwrap());
+        Upgrade::new(&settings, name.as_ref(), &server.parse().unwrap(), tls).host
+    }
+
+    #[test]
+    fn the_host_header_is_the_host_the_server_name_or_the_server() {
+        assert_eq!(
+            host_header(Some("h.test"), Some("n.test"), "s.test:8443", true),
+            "h.test"
+        );
+        assert_eq!(
+            host_header(None, Some("n.test"), "s.test:8443", true),
+            "n.test"
+        );
+        assert_eq!(host_header(None, None, "s.test:8443", true), "s.test:8443");
+        assert_eq!(host_header(None, None, "s.test:443", true), "s.test");
+        assert_eq!(
+            host_header(None, None, "[2001:db8::1]:80", false),
+            "[2001:db8::1]"
+        );
+        assert_eq!(
+            host_header(None, None, "[2001:db8::1]:443", false),
+            "[2001:db8::1]:443"
+        );
+    }
+}

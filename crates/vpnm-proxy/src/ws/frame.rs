@@ -259,6 +259,12 @@ impl Receiver {
         }
     }
 
+    /// Whether no message is under way: where the connection may end.
+    #[must_use]
+    pub const fn is_between_messages(&self) -> bool {
+        self.frame.is_none() && !self.in_message
+    }
+
     /// Takes the next step: how many bytes of `input` are used up, and what they bring.
     ///
     /// Zero bytes and no event mean that more input is needed. At most `limit`

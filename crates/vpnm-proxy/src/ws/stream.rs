@@ -130,7 +130,12 @@ impl AsyncRead for WebSocketStream {
             }
             this.outgoing.flush_aside(cx, &mut this.inner)?;
             let read = this.incoming.poll_fill(cx, &mut this.inner, 0, READ_LIMIT);
-            this.ended = ready!(read)? == 0;
+            if ready!(read)? == 0 {
+                if !this.incoming.is_empty() || !this.receiver.is_between_messages() {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                this.ended = true;
+            }
         }
         if this.ended {
             // The other side is done: an error in saying goodbye changes nothing.
@@ -179,3 +184,6 @@ impl AsyncWrite for WebSocketStream {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;
