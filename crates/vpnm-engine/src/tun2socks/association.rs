@@ -152,6 +152,8 @@ pub(super) async fn serve(
 ) -> Result<(), ProxyError> {
     let (control, socket) = options.proxy.associate(options.handshake).await?;
     let socket = Rc::new(socket);
+    // A new socket takes nothing before the runtime has seen that it can.
+    socket.writable().await.map_err(ProxyError::Io)?;
     if !association.open(&socket) {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use crate::exchange::{connect, echo, exchange, exchange_in, pattern, world, worl
 use crate::world::{self, Queue, SERVER};
 
 /// Sends eight megabytes while it receives; whether they came back as they went.
-fn eight_megabytes(address: SocketAddr) -> bool {
+pub(crate) fn eight_megabytes(address: SocketAddr) -> bool {
     let data = pattern(8 << 20);
     let mut stream = connect(address);
     let mut writer = stream.try_clone().unwrap();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::direct;
@@ -13,7 +14,11 @@ pub(crate) fn world() -> Option<World> {
 }
 
 pub(crate) fn world_with(queue: Queue) -> Option<World> {
-    match World::start(queue, direct::serve) {
+    world_of(queue, direct::serve)
+}
+
+pub(crate) fn world_of(queue: Queue, engine: fn(OwnedFd)) -> Option<World> {
+    match World::start(queue, engine) {
         Ok(world) => Some(world),
         Err(error) => {
             let required = std::env::var_os("VPNM_LAB").is_some_and(|value| value == "require");

@@ -9,4 +9,6 @@ mod direct;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod socks;
+#[cfg(test)]
 mod world;
