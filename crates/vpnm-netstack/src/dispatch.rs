@@ -14,6 +14,8 @@ use crate::stack::Stack;
 
 /// Datagrams to this port are queries, whoever they are addressed to.
 const DNS_PORT: u16 = 53;
+/// Queries believed of one super-packet: as many as Linux puts into one.
+const MAX_QUERIES: usize = 64;
 
 /// What an IP packet carries, its headers taken off.
 struct Transport {
@@ -163,7 +165,7 @@ fn udp(stack: &mut Stack, transport: Transport) {
     } else {
         segment
     };
-    for query in payload.chunks(segment) {
+    for query in payload.chunks(segment).take(MAX_QUERIES) {
         stack.events.push_back(Event::DnsQuery {
             source: key.source(),
             destination: key.destination(),

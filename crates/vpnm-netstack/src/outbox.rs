@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use vpnm_wire::{
-    BufferPool, Checksum, ChecksumState, Chunk, Fragment, Head, IpBuilder, Segmentation, Seq,
-    TCP_CHECKSUM, TcpFlags, TcpHeader, TcpOptions, UDP_CHECKSUM, UDP_HEADER, UdpHeader, VnetHeader,
-    protocol,
+    BufferPool, Checksum, ChecksumState, Chunk, Fragment, Head, IPV4_HEADER, IPV6_HEADER,
+    IpBuilder, Segmentation, Seq, TCP_CHECKSUM, TcpFlags, TcpHeader, TcpOptions, UDP_CHECKSUM,
+    UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
 
 /// Packets kept while the link takes none; more are lost, as on any link.
@@ -147,18 +147,19 @@ impl Outbox {
         let Ok(length) = u16::try_from(UDP_HEADER + payload.len()) else {
             return;
         };
-        let mut sum = Checksum::pseudo_header(
-            from.ip(),
-            to.ip(),
-            protocol::UDP,
-            UDP_HEADER + payload.len(),
-        );
+        let whole = UDP_HEADER + payload.len();
+        let mut sum = Checksum::pseudo_header(from.ip(), to.ip(), protocol::UDP, whole);
         let mut header = UdpHeader {
             source: from.port(),
             destination: to.port(),
             length,
-            checksum: [0, 0],
+            checksum: sum.partial(),
         };
+        if self.offload && whole + ip_header(from) <= self.mtu {
+            self.udp_partial(from, to, &header, pool.copy(payload), 0);
+            return;
+        }
+        header.checksum = [0, 0];
         let mut udp = Head::new();
         header.encode(&mut udp);
         sum.add(udp.bytes());
@@ -170,13 +171,8 @@ impl Outbox {
         };
         let mut udp = Head::new();
         header.encode(&mut udp);
-        self.fragmented(
-            from.ip(),
-            to.ip(),
-            protocol::UDP,
-            udp.bytes(),
-            pool.copy(payload),
-        );
+        let body = pool.copy(payload);
+        self.fragmented(from.ip(), to.ip(), protocol::UDP, udp.bytes(), body);
     }
 
     /// Datagrams of `segment` bytes each, the last possibly shorter.
@@ -189,7 +185,7 @@ impl Outbox {
         pool: &BufferPool,
     ) {
         let segment = segment.max(1);
-        let headers = if from.is_ipv4() { 28 } else { 48 };
+        let headers = ip_header(from) + UDP_HEADER;
         let most = (MAX_SUPER / segment).min(MAX_SEGMENTS);
         if !self.udp_segmentation || segment + headers > self.mtu || most < 2 {
             for payload in payloads.chunks(segment) {
@@ -214,19 +210,10 @@ impl Outbox {
         segment: usize,
         pool: &BufferPool,
     ) {
-        let mut head = Head::new();
         let length = UDP_HEADER + payloads.len();
-        let ip = IpBuilder {
-            source: from.ip(),
-            destination: to.ip(),
-            protocol: protocol::UDP,
-            payload_len: length,
-            fragment: None,
-        };
-        let (Ok(short), true) = (u16::try_from(length), ip.encode(&mut head)) else {
+        let Ok(short) = u16::try_from(length) else {
             return;
         };
-        let start = head.len();
         let sum = Checksum::pseudo_header(from.ip(), to.ip(), protocol::UDP, length);
         let header = UdpHeader {
             source: from.port(),
@@ -234,16 +221,44 @@ impl Outbox {
             length: short,
             checksum: sum.partial(),
         };
+        self.udp_partial(from, to, &header, pool.copy(payloads), segment);
+    }
+
+    /// A packet whose checksum the link completes, cut every `segment` bytes if not 0.
+    fn udp_partial(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        header: &UdpHeader,
+        body: Chunk,
+        segment: usize,
+    ) {
+        let ip = IpBuilder {
+            source: from.ip(),
+            destination: to.ip(),
+            protocol: protocol::UDP,
+            payload_len: UDP_HEADER + body.len(),
+            fragment: None,
+        };
+        let mut head = Head::new();
+        if !ip.encode(&mut head) {
+            return;
+        }
+        let start = head.len();
         header.encode(&mut head);
+        let segmentation = match segment {
+            0 => Segmentation::None,
+            _ => Segmentation::Udp,
+        };
         let offload = VnetHeader {
             checksum: ChecksumState::Partial,
-            segmentation: Segmentation::Udp,
-            segment_size: u16::try_from(segment).unwrap_or(u16::MAX),
+            segmentation,
+            segment_size: small(segment),
             header_length: small(head.len()),
             checksum_start: small(start),
             checksum_offset: small(UDP_CHECKSUM),
         };
-        self.push(head, offload, pool.copy(payloads));
+        self.push(head, offload, body);
     }
 
     /// `transport` and `body` as one packet, or as fragments of one.
@@ -308,6 +323,15 @@ impl Outbox {
     /// Whether super-packets and partial checksums may be used.
     pub(crate) fn has_offload(&self) -> bool {
         self.offload
+    }
+}
+
+/// Bytes of IP header in front of a datagram from `from`.
+fn ip_header(from: SocketAddr) -> usize {
+    if from.is_ipv4() {
+        IPV4_HEADER
+    } else {
+        IPV6_HEADER
     }
 }
 
