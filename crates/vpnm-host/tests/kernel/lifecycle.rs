@@ -113,27 +113,6 @@ fn a_server_switch_changes_one_element_of_a_set() {
     });
 }
 
-/// DHCP clients and network managers go on with their work under the block.
-#[test]
-fn a_gateway_can_be_set_while_the_host_is_closed() {
-    in_namespace(|| {
-        let _far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let tunnel = tunnel(&mut host);
-        for desired in [Desired::Blocked(guard()), tunnel] {
-            host.reach(&desired, &mut go_on).unwrap();
-            for (family, gateway) in [("-4", "192.168.77.1"), ("-6", "2001:db8:77::1")] {
-                run("ip", &format!("{family} route del default"));
-                run("ip", &format!("{family} route add default via {gateway}"));
-                let route = run("ip", &format!("{family} route show default"));
-                assert!(route.contains("dev eth0"), "{route}");
-            }
-            host.verify(&desired).unwrap();
-        }
-    });
-}
-
 #[test]
 fn the_reverse_of_a_plan_undoes_it() {
     in_namespace(|| {
