@@ -188,12 +188,6 @@ pub const ALLOWED: &[Entry] = &[
         "getpid",
         "whether it was forked, before randomness is drawn; abort"
     ),
-    always!(
-        SYS_prlimit64,
-        "prlimit64",
-        Argument::OneOf(0, &[0]),
-        "the control service reads its own limit of descriptors"
-    ),
     // Ending.
     rare!(
         SYS_rt_sigprocmask,
