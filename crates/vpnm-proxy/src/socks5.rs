@@ -1,6 +1,6 @@
 //! SOCKS version 5, the client's side (RFC 1928, RFC 1929).
 //!
-//! [`Handshake`] is pure: [`Handshake::wanted`] says how many bytes to read next, so
+//! [`Handshake`] is pure: [`Handshake::poll`] says how many bytes to read next, so
 //! that not one byte of what follows the reply is taken from the stream.
 
 mod address;
