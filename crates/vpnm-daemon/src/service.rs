@@ -82,3 +82,86 @@ impl Tunnel for Service {
         self.ask(caller, Command::Lockdown(false)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyd::{CallError, Peer};
+    use vpnm_api::tunnel::{TunnelClient, TunnelService};
+    use vpnm_api::{Goal, Server, State};
+
+    use super::*;
+
+    fn blocked() -> Status {
+        Status {
+            state: State::Blocked {
+                cause: Failure::new(Code::Refused, "192.0.2.1:443"),
+            },
+            goal: Goal::Secured,
+            server: Some(Server {
+                name: "home".into(),
+                address: "vpn.example.com:443".into(),
+                kind: "vless+tcp".into(),
+                confidential: false,
+            }),
+            ..Status::disconnected("0")
+        }
+    }
+
+    /// A daemon whose heart grants everything, and its client.
+    fn client_of(peer: Peer) -> TunnelClient {
+        let (requests, mut asked) = mpsc::channel::<Request>(1);
+        let (shown, status) = watch::channel(blocked());
+        tokio::spawn(async move {
+            while let Some(Request::Command(_, reply)) = asked.recv().await {
+                drop(reply.send(Ok(())));
+            }
+            drop(shown);
+        });
+        let service = TunnelService(Service { requests, status });
+        anyd::test::pair(service, peer).into()
+    }
+
+    #[tokio::test]
+    async fn root_sees_everything_and_may_do_everything() {
+        let mut root = client_of(Peer::uid(0));
+        assert_eq!(root.status().await.unwrap(), blocked());
+        assert_eq!(root.connect(None).await.unwrap(), blocked());
+        root.disconnect().await.unwrap();
+        root.reconnect().await.unwrap();
+        root.lockdown().await.unwrap();
+        root.lift_lockdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stranger_sees_that_it_is_blocked_and_no_more() {
+        let mut stranger = client_of(Peer::uid(1000));
+        assert_eq!(stranger.status().await.unwrap(), blocked().redacted());
+        let seen = stranger.watch().await.unwrap().next().await.unwrap();
+        assert_eq!(seen.unwrap(), blocked().redacted());
+    }
+
+    #[tokio::test]
+    async fn a_stranger_changes_nothing() {
+        let mut stranger = client_of(Peer::uid(1000));
+        assert!(matches!(
+            stranger.connect(None).await,
+            Err(CallError::Denied { .. })
+        ));
+        assert!(matches!(
+            stranger.disconnect().await,
+            Err(CallError::Denied { .. })
+        ));
+        assert!(matches!(
+            stranger.reconnect().await,
+            Err(CallError::Denied { .. })
+        ));
+        assert!(matches!(
+            stranger.lockdown().await,
+            Err(CallError::Denied { .. })
+        ));
+        assert!(matches!(
+            stranger.lift_lockdown().await,
+            Err(CallError::Denied { .. })
+        ));
+    }
+}

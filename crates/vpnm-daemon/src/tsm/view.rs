@@ -1,7 +1,8 @@
 //! The machine as everybody sees it.
 
 use vpnm_api::{
-    Code, Connected, Failure, Goal, Host, SCHEMA, Server, State, Status, Step, Traffic, Verified,
+    Code, Connected, Failure, Goal, Host, Note, SCHEMA, Server, State, Status, Step, Traffic,
+    Verified,
 };
 
 use super::effect::{Effect, HostWant, Lane};
@@ -132,7 +133,6 @@ impl Machine {
     #[must_use]
     pub fn status(&self, now: Moment, unix: u64) -> Status {
         let state = self.state(now, unix);
-        let hints = state.cause().map(|cause| cause.hint().into());
         Status {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -147,8 +147,31 @@ impl Machine {
             traffic: Traffic::default(),
             verified: self.verified(),
             repairs: self.repairs.clone(),
-            hints: hints.into_iter().collect(),
+            hints: self.hints(&state),
             state,
+        }
+    }
+
+    fn hints(&self, state: &State) -> Vec<Note> {
+        if let Some(cause) = state.cause() {
+            return vec![cause.hint().into()];
+        }
+        let server = self.record.server.as_ref();
+        let in_the_clear = server.is_some_and(|link| !link.0.is_confidential());
+        match state {
+            State::Disconnected if server.is_some() => vec!["type `vpnm connect`".into()],
+            State::Disconnected => vec!["type `vpnm connect LINK`".into()],
+            State::Connected(_) if in_the_clear => vec![
+                "whoever is between this machine and the server can read along: \
+                 use a link with `security=tls`"
+                    .into(),
+            ],
+            State::Connecting { .. }
+            | State::Connected(_)
+            | State::Reconnecting { .. }
+            | State::Disconnecting
+            | State::Blocked { .. }
+            | State::Unprotected { .. } => Vec::new(),
         }
     }
 
