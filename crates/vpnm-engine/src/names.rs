@@ -176,8 +176,6 @@ impl Names {
             Action::Ping { link } => {
                 if let Some(link) = state.links.get(&link) {
                     link.ping();
-                    // An answer is late.
-                    self.0.monitor.doubt();
                 }
             }
             Action::Close { link } => drop(state.links.remove(&link)),

@@ -168,7 +168,9 @@ async fn answer_pings(names: &Names, id: LinkId, pongs: Option<PingPong>, wanted
     };
     loop {
         wanted.notified().await;
-        if doh::ping(&mut pongs).await.is_err() {
+        // An answer is late; without a sign of life the way itself is in doubt.
+        let pong = names.0.monitor.impatiently(doh::ping(&mut pongs)).await;
+        if pong.is_err() {
             return;
         }
         names.act(|resolver, now| resolver.handle_pong(id, now));
