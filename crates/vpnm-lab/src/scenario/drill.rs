@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use vpnm_world::addresses::{LAN_LINK, NODE, NODE_SECOND, SITE};
+use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND, SITE};
 use vpnm_world::capture::Tally;
 use vpnm_world::internet::ECHO_PORT;
 use vpnm_world::probe::{Kind, Plan, Prober};
@@ -164,6 +164,10 @@ impl Drill<'_> {
             }
             Step::Client(script) => machine::shell(self.session.client(), script).map(drop),
             Step::Router(script) => machine::shell(self.session.world().router(), script).map(drop),
+            Step::OtherGateway => {
+                self.session.capture().permit_gateway(NEIGHBOUR);
+                Ok(())
+            }
             Step::Advertise => self.advertise(),
             Step::Wait(time) => {
                 std::thread::sleep(time);

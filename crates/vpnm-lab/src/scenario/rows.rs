@@ -8,8 +8,8 @@ use vpnm_world::probe::Kind;
 
 use super::Step::{
     Advertise, ByName, Client, ContinueDaemon, ContinueEngine, DropFlows, EndDaemon, EndNode,
-    Expect, KillDaemon, KillEngine, OpenFlows, Probe, Router, StartDaemon, StopDaemon, StopEngine,
-    Switch, Wait, WriteFlows,
+    Expect, KillDaemon, KillEngine, OpenFlows, OtherGateway, Probe, Router, StartDaemon,
+    StopDaemon, StopEngine, Switch, Wait, WriteFlows,
 };
 use super::{Aftermath, Row, Step};
 use crate::report::NotRun;
@@ -29,8 +29,10 @@ const PLAIN: Row = Row {
 const UP: &[&str] = &["connected"];
 
 /// An interface that went down has lost its routes and IPv6 addresses.
-const RAISE_ETH0: &str = "ip link set eth0 up && ip route add default via 192.168.77.1 && \
-    ip -6 addr add 2001:db8:77::2/64 dev eth0 nodad && ip -6 route add default via 2001:db8:77::1";
+const RAISE_ETH0: &str = "ip link set eth0 up && \
+    ip route add default via 192.168.77.1 proto static && \
+    ip -6 addr add 2001:db8:77::2/64 dev eth0 nodad && \
+    ip -6 route add default via 2001:db8:77::1 proto static";
 
 /// Datagrams from the container: to the site, to public and to LAN resolvers.
 const BOX_PROBES: Step = Client(
@@ -149,12 +151,13 @@ pub const ROWS: &[Row] = &[
     Row {
         number: 11,
         name: "default routes without metric",
+        before: &[OtherGateway],
         attack: &[Client(
             "ip route replace default via 192.168.77.9 && \
              ip -6 route add default via 2001:db8:77::9 metric 1",
         )],
         undo: &[Client(
-            "ip route replace default via 192.168.77.1 && \
+            "ip route replace default via 192.168.77.1 proto static && \
              ip -6 route del default via 2001:db8:77::9 metric 1",
         )],
         ..PLAIN
@@ -162,6 +165,7 @@ pub const ROWS: &[Row] = &[
     Row {
         number: 12,
         name: "more specific routes from DHCP (TunnelVision)",
+        before: &[OtherGateway],
         attack: &[Client(
             "for p in 0.0.0.0/1 128.0.0.0/1 198.51.100.80/32 8.8.8.8/32; do \
              ip route add $p via 192.168.77.9 || exit 1; done; \
@@ -225,9 +229,11 @@ pub const ROWS: &[Row] = &[
         attack: &[
             Client("ip -6 route del default"),
             Probe,
-            Client("ip -6 route add default via 2001:db8:77::1 && ip route del default"),
+            Client(
+                "ip -6 route add default via 2001:db8:77::1 proto static && ip route del default",
+            ),
             Wait(Duration::from_secs(2)),
-            Client("ip route add default via 192.168.77.1"),
+            Client("ip route add default via 192.168.77.1 proto static"),
             Expect(UP),
         ],
         ..PLAIN
@@ -262,6 +268,7 @@ pub const ROWS: &[Row] = &[
     Row {
         number: 20,
         name: "another program's rule before ours",
+        before: &[OtherGateway],
         attack: &[Client(
             "ip route add default via 192.168.77.9 table 99 && ip rule add pref 100 lookup 99 && \
              ip -6 route add default via 2001:db8:77::9 table 99 && ip -6 rule add pref 100 lookup 99",

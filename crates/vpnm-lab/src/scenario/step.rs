@@ -33,6 +33,8 @@ pub enum Step {
     Client(&'static str),
     /// A shell command of root on the router.
     Router(&'static str),
+    /// Routes lead to the LAN's other device from now on, which may be asked for.
+    OtherGateway,
     /// The router advertises itself as the best way to everywhere.
     Advertise,
     /// Time passes.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::frame::{Frame, Packet, Segment, ipv6, parse};
-use crate::addresses::{CLIENT, CLIENT_MAC, GATEWAY, GATEWAY_LINK_LOCAL, GATEWAY_MAC};
+use crate::addresses::{CLIENT, CLIENT_MAC, GATEWAY, GATEWAY_LINK_LOCAL, GATEWAY_MAC, Pair};
 use crate::mark::{self, PROBE_PORTS};
 
 /// The transport protocol of an endpoint.
@@ -25,6 +25,20 @@ pub struct Endpoint {
     /// Whether the protocol hides what it carries: then a probe's marker seen
     /// on the way is a leak too.
     pub confidential: bool,
+}
+
+/// What may leave the client.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Permitted {
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Routers of the LAN beside the usual one.
+    pub(super) gateways: Vec<Pair>,
+}
+
+impl Permitted {
+    fn gateways(&self) -> impl Iterator<Item = Pair> + '_ {
+        [GATEWAY].into_iter().chain(self.gateways.iter().copied())
+    }
 }
 
 /// What a frame of the client is.
@@ -53,16 +67,16 @@ pub(super) struct Judgement {
 }
 
 /// Judges one frame of the client.
-pub(super) fn judge(bytes: &[u8], endpoints: &[Endpoint]) -> Judgement {
+pub(super) fn judge(bytes: &[u8], permitted: &Permitted) -> Judgement {
     let marker = mark::find(bytes).map(str::to_owned);
     match parse(bytes) {
         Frame::Arp {
             request,
             sender,
             target,
-        } => only(judge_arp(request, sender, target)),
+        } => only(judge_arp(request, sender, target, permitted)),
         Frame::Ip(packet) => Judgement {
-            class: judge_packet(&packet, endpoints, marker.as_deref()),
+            class: judge_packet(&packet, permitted, marker.as_deref()),
             plaintext_dns: is_dns(&packet),
             marker,
         },
@@ -81,13 +95,13 @@ fn only(class: Class) -> Judgement {
 
 /// The client may ask for the gateway, announce itself, and answer for any
 /// address it has on the LAN; not for the tunnel's.
-fn judge_arp(request: bool, sender: Ipv4Addr, target: Ipv4Addr) -> Class {
-    let permitted = if request {
-        target == GATEWAY.v4 || target == sender
+fn judge_arp(request: bool, sender: Ipv4Addr, target: Ipv4Addr, permitted: &Permitted) -> Class {
+    let fine = if request {
+        target == sender || permitted.gateways().any(|gateway| gateway.v4 == target)
     } else {
         sender.octets().starts_with(&CLIENT.v4.octets()[..3])
     };
-    if permitted {
+    if fine {
         Class::Neighbour
     } else if request {
         Class::Leak(format!("arp request {target}"))
@@ -96,16 +110,20 @@ fn judge_arp(request: bool, sender: Ipv4Addr, target: Ipv4Addr) -> Class {
     }
 }
 
-fn judge_packet(packet: &Packet<'_>, endpoints: &[Endpoint], marker: Option<&str>) -> Class {
+fn judge_packet(packet: &Packet<'_>, permitted: &Permitted, marker: Option<&str>) -> Class {
     if let Segment::Icmp6 { kind, body } = packet.segment
-        && is_neighbour_discovery(kind, body)
+        && is_neighbour_discovery(kind, body, permitted)
     {
         return Class::Neighbour;
     }
     if is_dhcp(packet) {
         return Class::Dhcp;
     }
-    match endpoints.iter().find(|endpoint| carries(packet, endpoint)) {
+    match permitted
+        .endpoints
+        .iter()
+        .find(|endpoint| carries(packet, endpoint))
+    {
         None => Class::Leak(describe(packet)),
         Some(_) if from_probe(packet) => Class::Leak(format!("{} by a probe", describe(packet))),
         Some(endpoint) if endpoint.confidential && marker.is_some() => {
@@ -176,12 +194,13 @@ const LISTENER_REPORT_2: u8 = 143;
 
 /// RFC 4861 with the gateway, and the RFC 3810 reports that snooping switches
 /// need for it: those of solicited-node groups, no other.
-fn is_neighbour_discovery(kind: u8, body: &[u8]) -> bool {
+fn is_neighbour_discovery(kind: u8, body: &[u8], permitted: &Permitted) -> bool {
     match kind {
         ROUTER_SOLICITATION => true,
         NEIGHBOUR_SOLICITATION => ipv6(body, 8).is_some_and(|target| {
             is_own(target)
-                || [GATEWAY.v6, GATEWAY_LINK_LOCAL, link_local(GATEWAY_MAC)].contains(&target)
+                || [GATEWAY_LINK_LOCAL, link_local(GATEWAY_MAC)].contains(&target)
+                || permitted.gateways().any(|gateway| gateway.v6 == target)
         }),
         NEIGHBOUR_ADVERTISEMENT => ipv6(body, 8).is_some_and(is_own),
         LISTENER_REPORT | LISTENER_DONE => ipv6(body, 8).is_some_and(is_solicited_node),
@@ -278,9 +297,16 @@ mod tests {
         }
     }
 
+    fn only_node() -> Permitted {
+        Permitted {
+            endpoints: vec![node()],
+            gateways: Vec::new(),
+        }
+    }
+
     #[test]
     fn only_the_endpoint_is_tunnel() {
-        let judged = |to: IpAddr, segment| judge_packet(&packet(to, segment), &[node()], None);
+        let judged = |to: IpAddr, segment| judge_packet(&packet(to, segment), &only_node(), None);
         assert_eq!(judged(NODE.v4.into(), tcp(40_000, 443)), Class::Tunnel);
         let leaks = [
             (NODE.v4.into(), tcp(40_000, 80)),
@@ -307,29 +333,34 @@ mod tests {
     fn a_marker_in_a_confidential_tunnel_is_a_leak() {
         let packet = packet(NODE.v4.into(), tcp(40_000, 443));
         assert!(matches!(
-            judge_packet(&packet, &[node()], Some("udp")),
+            judge_packet(&packet, &only_node(), Some("udp")),
             Class::Leak(_)
         ));
         let open = Endpoint {
             confidential: false,
             ..node()
         };
-        assert_eq!(judge_packet(&packet, &[open], Some("udp")), Class::Tunnel);
+        let open = Permitted {
+            endpoints: vec![open],
+            gateways: Vec::new(),
+        };
+        assert_eq!(judge_packet(&packet, &open, Some("udp")), Class::Tunnel);
     }
 
     #[test]
-    fn arp_is_for_the_gateway_only() {
-        assert_eq!(judge_arp(true, CLIENT.v4, GATEWAY.v4), Class::Neighbour);
-        assert_eq!(judge_arp(false, CLIENT.v4, GATEWAY.v4), Class::Neighbour);
-        assert!(matches!(
-            judge_arp(true, CLIENT.v4, NEIGHBOUR.v4),
-            Class::Leak(_)
-        ));
-        let tunnel_address = Ipv4Addr::new(198, 18, 0, 1);
-        assert!(matches!(
-            judge_arp(false, tunnel_address, GATEWAY.v4),
-            Class::Leak(_)
-        ));
+    fn arp_is_for_gateways_only() {
+        let usual = Permitted::default();
+        let both = Permitted {
+            gateways: vec![NEIGHBOUR],
+            ..Permitted::default()
+        };
+        let asked = |target, permitted| judge_arp(true, CLIENT.v4, target, permitted);
+        assert_eq!(asked(GATEWAY.v4, &usual), Class::Neighbour);
+        assert!(matches!(asked(NEIGHBOUR.v4, &usual), Class::Leak(_)));
+        assert_eq!(asked(NEIGHBOUR.v4, &both), Class::Neighbour);
+        let told = |sender| judge_arp(false, sender, GATEWAY.v4, &usual);
+        assert_eq!(told(CLIENT.v4), Class::Neighbour);
+        assert!(matches!(told(Ipv4Addr::new(198, 18, 0, 1)), Class::Leak(_)));
     }
 
     #[test]
@@ -337,7 +368,7 @@ mod tests {
         let report = |group: Ipv6Addr| {
             let mut body = vec![143, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0];
             body.extend_from_slice(&group.octets());
-            is_neighbour_discovery(143, &body)
+            is_neighbour_discovery(143, &body, &Permitted::default())
         };
         assert!(report("ff02::1:ff00:2".parse().expect("an address")));
         assert!(!report("ff02::fb".parse().expect("an address")));

@@ -11,11 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, eth};
 
-use super::class::{Endpoint, judge};
+use super::class::{Endpoint, Permitted, judge};
 use super::frame::sender;
 use super::pcap::Recording;
 use super::tally::Tally;
-use crate::addresses::{GATEWAY_MAC, LAN_LINK};
+use crate::addresses::{GATEWAY_MAC, LAN_LINK, Pair};
 use crate::{World, links, sys};
 
 /// How much of a frame is looked at: headers, and a probe's marker.
@@ -47,7 +47,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     tally: Tally,
-    endpoints: Vec<Endpoint>,
+    permitted: Permitted,
     /// Rounds in which the queue was found empty.
     rounds: u64,
     stop: bool,
@@ -67,8 +67,12 @@ impl Capture {
         let recording = record
             .map(|path| Recording::create(path, longest))
             .transpose()?;
-        let state = State {
+        let permitted = Permitted {
             endpoints: endpoints.to_vec(),
+            gateways: Vec::new(),
+        };
+        let state = State {
+            permitted,
             ..State::default()
         };
         let shared = Arc::new(Shared {
@@ -87,7 +91,13 @@ impl Capture {
 
     /// Replaces the permitted endpoints, for frames from now on.
     pub fn permit(&self, endpoints: &[Endpoint]) {
-        endpoints.clone_into(&mut self.shared.lock().endpoints);
+        endpoints.clone_into(&mut self.shared.lock().permitted.endpoints);
+    }
+
+    /// Takes `router` for a router of the LAN too, who may be asked for: for
+    /// cases in which a default route leads to another than the usual one.
+    pub fn permit_gateway(&self, router: Pair) {
+        self.shared.lock().permitted.gateways.push(router);
     }
 
     /// Counts so far, with everything that had reached the wire before the call.
@@ -191,7 +201,7 @@ fn drain(
         }
         if sender(frame) != Some(GATEWAY_MAC) {
             let mut state = shared.lock();
-            let judgement = judge(frame, &state.endpoints);
+            let judgement = judge(frame, &state.permitted);
             state
                 .tally
                 .add(judgement, u64::try_from(length).unwrap_or(u64::MAX));
