@@ -34,6 +34,7 @@ pub(crate) const ALL: &[Case] = &[
     ("each fault of a server has its name", faults::typed_faults),
     ("pages come from the node's address", traffic::pages),
     ("names are answered over https only", names::names),
+    ("names in bursts are all answered", names::names_in_bursts),
     ("dig understands every answer", names::understood_by_dig),
     ("datagrams go there and back", traffic::datagrams),
     ("a thousand connections at once", traffic::thousand),

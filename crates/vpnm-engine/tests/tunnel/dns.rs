@@ -1,10 +1,11 @@
 //! A stub resolver of a few lines.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use vpnm_dns::wire::{Header, Key, Name, Response, encode_query, kind};
+use vpnm_dns::wire::{Header, Key, Name, Response, encode_query, kind, question};
 use vpnm_wire::Host;
 
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -67,4 +68,33 @@ pub(crate) fn by_stream(resolver: SocketAddr, name: &str) -> io::Result<Answer> 
     let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
     stream.read_exact(&mut message)?;
     read(&message, &key)
+}
+
+/// Asks many names at once from one socket; how many different ones were answered.
+pub(crate) fn burst(
+    resolver: SocketAddr,
+    names: impl Iterator<Item = String>,
+) -> io::Result<usize> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(resolver)?;
+    let mut open = BTreeSet::new();
+    for name in names {
+        let query = encode_query(&key(&name)?);
+        socket.send(&query)?;
+        open.insert(question(&query).map_err(io::Error::other)?.to_vec());
+    }
+    let all = open.len();
+    let mut space = [0; 4096];
+    while !open.is_empty() {
+        let Ok(length) = socket.recv(&mut space) else {
+            break;
+        };
+        let message = space.get(..length).unwrap_or_default();
+        let header = Header::decode(message).map_err(io::Error::other)?;
+        if matches!(header.flags.rcode(), 0 | 3) {
+            open.remove(question(message).map_err(io::Error::other)?);
+        }
+    }
+    Ok(all - open.len())
 }

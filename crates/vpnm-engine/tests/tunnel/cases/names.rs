@@ -1,6 +1,7 @@
 //! What names are answered with, and by what way.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
 use vpnm_world::addresses::{PLAIN_RESOLVER, SITE, SITE_NAME};
 use vpnm_world::internet::{Carriage, Carrier};
@@ -81,4 +82,35 @@ pub(super) fn understood_by_dig() -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// Different names in bursts, from one socket: each is answered, and by one connection.
+pub(super) fn names_in_bursts() -> Outcome {
+    const BURSTS: u16 = 20;
+    const BURST: u16 = 100;
+    let mut station = Station::build(Carrier::Tls)?;
+    station.connect()?;
+    let resolver = SocketAddr::from((PLAIN_RESOLVER.v4, 53));
+    let begun = Instant::now();
+    let answered = station.visit(|| {
+        let mut answered = 0;
+        for burst in 0..BURSTS {
+            let names = (0..BURST).map(|n| format!("n{n}.b{burst}.example.com"));
+            answered += dns::burst(resolver, names)?;
+        }
+        Ok(answered)
+    })?;
+    println!("     {answered} answers in {:?}", begun.elapsed());
+    let all = usize::from(BURSTS * BURST);
+    ensure(answered == all, || {
+        format!("{answered} of {all} were answered")
+    })?;
+    let asked = station.internet.queries().into_iter();
+    let asked = asked
+        .filter(|query| query.name.ends_with(".example.com"))
+        .count();
+    // A few may be asked twice, where an answer was late.
+    ensure(asked <= all + all / 20, || {
+        format!("{asked} queries went out for {all}")
+    })
 }
