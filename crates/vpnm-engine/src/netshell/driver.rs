@@ -22,8 +22,10 @@ use crate::device::{Device, Read};
 /// costs about as much as a super-packet, so there is one for each flow and batch.
 const BATCH: usize = 32;
 
-/// How long nothing must have happened before unused memory is given back.
-const IDLE: Duration = Duration::from_secs(3);
+/// How long after a packet unused memory is given back.
+const TRIM_AFTER: Duration = Duration::from_secs(3);
+/// Unless there were more packets than this meanwhile: then it will be used again.
+const BUSY: usize = 1_000;
 
 /// Runs until the device is gone.
 pub(super) struct Driver<H> {
@@ -32,8 +34,8 @@ pub(super) struct Driver<H> {
     timer: Pin<Box<Sleep>>,
     /// Whether `timer` is set at all.
     armed: bool,
-    /// When packets were last read.
-    active: Instant,
+    /// Packets read since unused memory was last looked for.
+    recent: usize,
     /// When to look whether unused memory can be given back; not set when there is none.
     trim_at: Option<Instant>,
     events: Vec<Event>,
@@ -47,7 +49,7 @@ impl<H: Handler> Driver<H> {
             handler,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: false,
-            active: Instant::now(),
+            recent: 0,
             trim_at: None,
             events: Vec::new(),
         }
@@ -96,14 +98,14 @@ impl<H: Handler> Driver<H> {
             }
             core.in_batch = true;
             core.send(now);
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(count))
         });
-        if result.is_ready() {
-            self.active = now;
-            self.trim_at.get_or_insert(now + IDLE);
+        if let Poll::Ready(Ok(count)) = result {
+            self.recent += count;
+            self.trim_at.get_or_insert(now + TRIM_AFTER);
         }
         self.dispatch();
-        result
+        result.map_ok(drop)
     }
 
     /// Hands the stack's events out, without holding it.
@@ -184,15 +186,14 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    /// Gives unused memory back once nothing has happened for a while; that is the last
-    /// time an idle device wakes anybody.
+    /// Gives unused memory back once it is quiet; without packets that is the last time
+    /// anybody is woken.
     fn trim(&mut self, now: Instant) {
         if self.trim_at.is_none_or(|at| at > now) {
             return;
         }
-        let idle_at = self.active + IDLE;
-        if idle_at > now {
-            self.trim_at = Some(idle_at);
+        if std::mem::take(&mut self.recent) > BUSY {
+            self.trim_at = Some(now + TRIM_AFTER);
             return;
         }
         self.trim_at = None;
