@@ -1,13 +1,14 @@
 //! UDP and pings.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use vpnm_wire::Checksum;
 
-use crate::exchange::{pattern, world};
-use crate::world::{SERVER, World};
+use crate::direct::MULTIPLIER;
+use crate::exchange::{pattern, world, world_with};
+use crate::world::{Queue, SERVER, World, send_in_segments};
 
 #[test]
 fn datagrams_of_every_size_come_back_whole() {
@@ -25,16 +26,7 @@ pub(crate) fn datagrams_come_back(world: &World) {
                 server.send_to(&buffer[..count], peer).ok();
             }
         });
-        let any = if address.is_ipv4() {
-            "0.0.0.0:0"
-        } else {
-            "[::]:0"
-        };
-        let client = world.app.run(move || UdpSocket::bind(any).unwrap());
-        client.connect(address).unwrap();
-        client
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        let client = connected(world, address);
         let mut buffer = vec![0; 65_535];
         for size in [0, 1, 16, 1_200, 1_472, 1_473, 4_000, 9_000, 65_000] {
             let data = pattern(size);
@@ -43,6 +35,60 @@ pub(crate) fn datagrams_come_back(world: &World) {
                 panic!("{size} bytes to {host}: {error}");
             });
             assert!(buffer[..count] == data, "{size} bytes to {host}");
+        }
+    }
+}
+
+/// A socket among the applications, connected to `address`.
+fn connected(world: &World, address: SocketAddr) -> UdpSocket {
+    let any = if address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    let client = world.app.run(move || UdpSocket::bind(any).unwrap());
+    client.connect(address).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    client
+}
+
+#[test]
+fn datagrams_that_travel_as_one_packet_are_told_apart() {
+    let Some(world) = world() else { return };
+    for host in SERVER {
+        let server = world.net.run(move || UdpSocket::bind((host, 0)).unwrap());
+        server
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let client = connected(&world, server.local_addr().unwrap());
+        send_in_segments(&client, 1_000).unwrap();
+        let data = pattern(9_500);
+        client.send(&data).unwrap();
+        let mut buffer = [0; 2_000];
+        for expected in data.chunks(1_000) {
+            let count = server.recv(&mut buffer).unwrap();
+            assert!(buffer[..count] == *expected, "{count} bytes from {host}");
+        }
+    }
+}
+
+#[test]
+fn datagrams_sent_as_one_packet_arrive_one_by_one() {
+    for queue in [Queue::Offload, Queue::Plain] {
+        let Some(world) = world_with(queue) else {
+            return;
+        };
+        for host in SERVER {
+            let client = connected(&world, SocketAddr::new(host.parse().unwrap(), MULTIPLIER));
+            let data = pattern(2_000);
+            client.send(&data).unwrap();
+            let mut buffer = [0; 2_000];
+            for expected in [&data[..1_000], &data[1_000..], &data[..1_000]] {
+                let count = client.recv(&mut buffer).unwrap();
+                assert!(buffer[..count] == *expected, "{count} bytes from {host}");
+            }
         }
     }
 }

@@ -18,6 +18,9 @@ pub(crate) const ALIVE: [IpAddr; 2] = [
     IpAddr::V6(std::net::Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1)),
 ];
 
+/// Datagrams to this port are answered by several at once.
+pub(crate) const MULTIPLIER: u16 = 7_777;
+
 pub(crate) struct Direct;
 
 /// Serves the device on this thread until the process ends.
@@ -74,8 +77,21 @@ fn refusal(error: &io::Error) -> Refusal {
     known.map_or(Refusal::Reset, |(_, refusal)| refusal)
 }
 
+/// Answers a datagram by three of half its length, sent as one packet.
+async fn multiply(incoming: UdpIncoming) {
+    let mut flow = incoming.accept();
+    let mut buffer = vec![0; 65_535];
+    if let Ok(count) = flow.recv(&mut buffer).await {
+        let answers = buffer[..count].repeat(2);
+        flow.send_batch(&answers[..count / 2 * 3], count / 2);
+    }
+}
+
 async fn udp(incoming: UdpIncoming) {
     let destination = incoming.destination;
+    if destination.port() == MULTIPLIER {
+        return multiply(incoming).await;
+    }
     let Ok(socket) = connected(destination).await else {
         return incoming.refuse(Refusal::NetUnreachable);
     };

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::Command;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -176,6 +177,26 @@ pub(crate) fn bring_up() -> io::Result<()> {
     ip(&format!(
         "-6 route replace default dev {LINK} congctl cubic"
     ))
+}
+
+/// Has the kernel cut what is sent into datagrams of `size` bytes.
+pub(crate) fn send_in_segments(socket: &UdpSocket, size: u16) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    let size = libc::c_int::from(size);
+    // SAFETY: the option takes one int, which `size` is.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_SEGMENT,
+            (&raw const size).cast(),
+            length,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// A TUN queue without any offload, as other programs open it.
