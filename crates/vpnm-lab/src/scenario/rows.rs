@@ -288,7 +288,11 @@ pub const ROWS: &[Row] = &[
              ip route add 0.0.0.0/1 via 192.168.77.1 dev eth1 onlink && \
              ip route add 128.0.0.0/1 via 192.168.77.1 dev eth1 onlink",
         )],
-        undo: &[Client("ip link del eth1")],
+        // Both interfaces answered for both addresses; one answer is wrong now.
+        undo: &[
+            Client("ip link del eth1"),
+            Router("ip neigh flush dev lan0"),
+        ],
         ..PLAIN
     },
     Row {
