@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -11,6 +12,18 @@ use rustix::net::{
 
 /// The most descriptors that travel with one message.
 pub(crate) const MOST: usize = 32;
+
+/// A message that a socket's usual buffer does not hold.
+const LARGE: usize = 128 << 10;
+
+/// Lets a socket take more of a large message at once, as far as the system
+/// allows: each time that it is full costs both ends a change of processes.
+pub(crate) fn make_room(socket: impl AsFd, message: usize) {
+    if message > LARGE {
+        // Without it the message takes longer.
+        let _as_it_was = set_socket_send_buffer_size(socket, message);
+    }
+}
 
 /// Sends bytes, and the descriptors with the first of them. How many bytes
 /// were sent.

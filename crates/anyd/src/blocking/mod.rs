@@ -175,6 +175,7 @@ impl Client {
 
     fn write(&self, frame: &Frame<'_>) -> io::Result<()> {
         let mut rest = frame.bytes.as_slice();
+        descriptors::make_room(&self.stream, rest.len());
         let mut fds = frame.fds.as_slice();
         while !rest.is_empty() {
             let sent = match descriptors::send(&self.stream, rest, fds) {

@@ -109,6 +109,7 @@ impl Line {
     }
 
     async fn write_all(&self, mut bytes: &[u8], mut fds: Vec<OwnedFd>) -> io::Result<()> {
+        descriptors::make_room(&self.stream, bytes.len());
         while !bytes.is_empty() {
             let written = if fds.is_empty() {
                 self.stream

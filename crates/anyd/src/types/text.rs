@@ -13,12 +13,22 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         if text.len() > MAX {
             return Err(format!("longer than {MAX} bytes"));
         }
-        let control = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
-        if text.contains(control) {
+        if !is_plain(text) && text.contains(is_control) {
             return Err("has a control character".to_owned());
         }
         Ok(())
     }
+}
+
+/// Whether all is printable ASCII, found without looking at letters one by
+/// one: long texts are.
+fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte))
+}
+
+fn is_control(letter: char) -> bool {
+    letter.is_control() && !matches!(letter, '\n' | '\t')
 }
 
 super::checked_text!(Text<const MIN: usize, const MAX: usize>);
@@ -30,7 +40,8 @@ mod tests {
     #[test]
     fn length_and_letters_are_checked() {
         assert!(Text::<1, 4>::try_from("tab\t").is_ok());
-        for bad in ["", "five!", "a\0b", "\u{1b}[m"] {
+        assert!(Text::<1, 4>::try_from("äö").is_ok());
+        for bad in ["", "five!", "a\0b", "\u{1b}[m", "a\u{7f}", "a\u{85}"] {
             assert!(Text::<1, 4>::try_from(bad).is_err(), "{bad:?}");
         }
     }
