@@ -6,14 +6,34 @@ use crate::run::check;
 use crate::workspace::Workspace;
 use crate::{prepare, release};
 
+const USAGE: &str = "cargo xtask bench tun [--json] [--rounds N] [--seconds S]
+cargo xtask bench ipc [--json] [--rounds N]";
+
 /// Runs the benchmark that `arguments` name first; the rest goes to it.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
-        bail!("cargo xtask bench tun [--json] [--rounds N] [--seconds S]");
+        bail!("{USAGE}");
     };
-    if name != "tun" {
-        bail!("there is no benchmark \"{name}\"; there is tun");
+    match name.as_str() {
+        "tun" => tun(workspace, rest),
+        "ipc" => ipc(workspace, rest),
+        other => bail!("there is no benchmark \"{other}\"\n{USAGE}"),
     }
+}
+
+/// What a call costs, beside other frameworks.
+fn ipc(workspace: &Workspace, rest: &[String]) -> Result<()> {
+    let words = ["run", "--quiet", "--profile", "fast", "--locked"];
+    check(
+        workspace
+            .cargo(&words)
+            .args(["--package", "anyd", "--example", "bench", "--"])
+            .args(rest),
+    )
+}
+
+/// The engine's throughput, beside other engines.
+fn tun(workspace: &Workspace, rest: &[String]) -> Result<()> {
     prepare::run()?;
     let binary = release::build(workspace)?;
     check(

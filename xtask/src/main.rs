@@ -33,7 +33,7 @@ usage: cargo xtask TASK
 
   leaks    the leak matrix of the lab; --json, --probes N, a filter
   interop  the lab's real servers; --json, a filter
-  bench    measurements beside peers: bench tun [--json] [--rounds N] [--seconds S]
+  bench    measurements beside peers: bench tun|ipc [--json] [--rounds N] [--seconds S]
 ";
 
 fn main() -> ExitCode {
