@@ -139,9 +139,7 @@ impl Dispatcher {
 
     fn on_dial_error(&self, error: &DialError) {
         tracing::debug!(%error, "a flow could not be opened");
-        if !matches!(error, DialError::Destination { .. }) {
-            self.monitor.doubt();
-        }
+        self.monitor.doubt();
     }
 
     async fn serve_names(&self, flow: TcpIncoming) {

@@ -20,7 +20,6 @@ pub(crate) fn of_dial(error: &DialError) -> Failure {
         }
         DialError::Handshake { reason } => Failure::new(Code::WebSocket, *reason),
         DialError::Rejected => Code::Rejected.into(),
-        DialError::Destination { reason } => Failure::new(Code::Unsupported, *reason),
         DialError::Io(error) => of_io(error),
         _ => Failure::new(Code::Protocol, error.to_string()),
     }
@@ -66,7 +65,6 @@ pub(crate) fn refusal(error: &DialError) -> Refusal {
     )]
     match error {
         DialError::Unreachable => Refusal::NetUnreachable,
-        DialError::Destination { .. } => Refusal::Prohibited,
         _ => Refusal::HostUnreachable,
     }
 }

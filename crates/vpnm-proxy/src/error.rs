@@ -66,12 +66,6 @@ pub enum DialError {
     /// The server closed the connection before it answered anything.
     #[error("the server closed the connection without an answer")]
     Rejected,
-    /// The destination cannot be put into the protocol's header.
-    #[error("the destination cannot be expressed: {reason}")]
-    Destination {
-        /// Why.
-        reason: &'static str,
-    },
     /// Another failure of the connection.
     #[error("the connection failed: {0}")]
     Io(#[source] io::Error),
@@ -154,7 +148,6 @@ impl DialError {
             Self::WebSocket { .. } => "websocket",
             Self::Handshake { .. } => "handshake",
             Self::Rejected => "rejected",
-            Self::Destination { .. } => "destination",
             Self::Io(_) => "io",
         }
     }
@@ -191,7 +184,6 @@ impl DialError {
             Self::Rejected => {
                 "check the id; for VMess also this machine's clock, which must be right to 2 minutes"
             }
-            Self::Destination { .. } => "this destination cannot go through this server",
             Self::Io(_) => "try again; if it stays, check the server",
         }
     }
