@@ -8,8 +8,7 @@ use crate::Note;
 
 /// Why there is no tunnel, or why one cannot be trusted.
 ///
-/// [`fmt::Display`] says what happened and why; [`Failure::hint`] says what to
-/// type next.
+/// Its text says what happened and why, its hint what to type next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, anyd::Type)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {

@@ -47,7 +47,7 @@ pub enum State {
 pub struct Connected {
     /// When, in seconds since 1970-01-01 UTC.
     pub since: u64,
-    /// The server's address in use; `None` for callers who may not see it.
+    /// The server's address in use; nothing for callers who may not see it.
     pub via: Option<IpAddr>,
     /// Milliseconds a query took through the tunnel and back when it was verified.
     pub latency_ms: u32,

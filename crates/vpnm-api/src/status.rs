@@ -9,7 +9,7 @@ use crate::{Note, SCHEMA, Server, State};
 /// Everything the daemon says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Status {
-    /// [`SCHEMA`] of the daemon that wrote this.
+    /// Version of this description; grows when something in it changes its meaning.
     pub schema: u32,
     /// The daemon's version.
     pub version: String,
@@ -21,7 +21,7 @@ pub struct Status {
     pub lockdown: bool,
     /// Whether private networks on the link may be reached directly.
     pub lan: bool,
-    /// The chosen server; `None` if there is none or the caller may not see it.
+    /// The chosen server; nothing if there is none or the caller may not see it.
     pub server: Option<Server>,
     /// What went through the tunnel.
     pub traffic: Traffic,
@@ -67,7 +67,7 @@ pub struct Verified {
     pub answered: bool,
     /// Traffic is led into the tunnel, and this was read back.
     pub routed: bool,
-    /// The resolver whose answer proved it; `None` as well where the caller may not see it.
+    /// The resolver whose answer proved it; nothing for callers who may not see it.
     pub resolver: Option<IpAddr>,
 }
 

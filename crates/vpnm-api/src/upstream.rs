@@ -24,7 +24,8 @@ pub struct Upstream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamPath(String);
 
-/// The serialised form of an [`Upstream`].
+/// A resolver that is asked over HTTPS: where it is, the name in its certificate,
+/// the path of its endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize, anyd::Type)]
 #[serde(deny_unknown_fields)]
 struct UpstreamText {
