@@ -166,7 +166,13 @@ impl Actor {
                     self.publish();
                 }
             },
-            engine::Report::Exited(..) | engine::Report::Told(..) => {}
+            engine::Report::Lifeless(of) if self.engine.is_current(of) => {
+                tracing::warn!("the engine gives no sign of life");
+                self.engine.discard();
+                self.step(Event::EngineExited("it gave no sign of life".into()));
+            }
+            engine::Report::Exited(..) | engine::Report::Lifeless(_) | engine::Report::Told(..) => {
+            }
         }
     }
 

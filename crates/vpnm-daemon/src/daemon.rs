@@ -86,6 +86,9 @@ impl Default for Options {
 ///
 /// Secures the machine first if it is to be secured. Ending opens nothing.
 ///
+/// With `VPNM_FAILPOINT=N` in its environment it aborts at the `N`th place where
+/// something has changed or is about to, to prove that dying there does no harm.
+///
 /// # Errors
 /// [`DaemonError`]; what was blocked stays blocked.
 pub fn run(options: &Options) -> Result<(), DaemonError> {

@@ -113,7 +113,7 @@ impl Roaming {
         let before = self.last_up.replace(uplink.clone());
         match before {
             None => went.then_some(Event::NetworkBack),
-            Some(before) if before != uplink => Some(Event::NetworkChanged),
+            Some(before) if uplink.breaks(&before) => Some(Event::NetworkChanged),
             Some(_) => went.then_some(Event::NetworkBack),
         }
     }

@@ -8,8 +8,7 @@ use vpnm_host::{Observed, Route, RouteKind, names};
 /// Bits of an IPv6 address that name its network; the rest changes by itself.
 const NETWORK_BITS: u32 = 64;
 
-/// The links with a default route and the networks on them; equal while the
-/// network stays the same.
+/// The links with a default route and the networks on them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Uplink {
     links: BTreeSet<u32>,
@@ -30,6 +29,12 @@ impl Uplink {
             addresses: on_them.map(|a| network(a.prefix.ip)).collect(),
             links,
         }
+    }
+
+    /// Whether connections made on `earlier` may lead nowhere on this one: the way
+    /// out is another, or an address is gone. One more address does no harm.
+    pub(crate) fn breaks(&self, earlier: &Self) -> bool {
+        self.links != earlier.links || !self.addresses.is_superset(&earlier.addresses)
     }
 
     /// A network of links and addresses.
@@ -77,5 +82,19 @@ mod tests {
         let other: IpAddr = "2001:db8:1:3:aaaa::1".parse().unwrap();
         assert_eq!(network(one), network(two));
         assert_ne!(network(one), network(other));
+    }
+
+    #[test]
+    fn only_what_is_gone_or_another_way_out_breaks_connections() {
+        let home = Uplink::on(&[(2, "192.0.2.7")]);
+        let more = Uplink::on(&[(2, "192.0.2.7"), (2, "2001:db8::")]);
+        assert!(!home.breaks(&home));
+        assert!(!more.breaks(&home), "one more address");
+        assert!(home.breaks(&more), "an address is gone");
+        assert!(
+            Uplink::on(&[(2, "192.0.2.7"), (3, "192.0.2.7")]).breaks(&home),
+            "a second way"
+        );
+        assert!(Uplink::on(&[(2, "192.0.2.8")]).breaks(&home));
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Report {
     Done(Ticket, Outcome),
     /// An engine ended that was not told to.
     Exited(Incarnation, Note),
+    /// An engine runs and gives no sign of life.
+    Lifeless(Incarnation),
     /// An engine tells something.
     Told(Incarnation, EngineEvent),
 }
@@ -76,6 +78,14 @@ impl EngineLane {
     /// Whether this is the engine that runs now.
     pub(crate) fn is_current(&self, incarnation: Incarnation) -> bool {
         self.incarnation == incarnation && self.engine.is_some()
+    }
+
+    /// Kills the engine without being ordered to.
+    pub(crate) fn discard(&mut self) {
+        if let Some(asking) = self.asking.take() {
+            asking.abort();
+        }
+        self.engine = None;
     }
 
     /// Uses these resolvers from the next engine on.
@@ -194,11 +204,18 @@ async fn introduce(
     reports: Sender<Report>,
 ) -> Result<(), Failure> {
     link.start(config, descriptors).await?;
-    let client = link.attach().await?;
-    tokio::task::spawn_local(link::listen(client, async move |event| {
+    let (listening, watching) = (link.attach().await?, link.attach().await?);
+    let told = reports.clone();
+    tokio::task::spawn_local(link::listen(listening, async move |event| {
         // The daemon that no longer listens is about to end.
-        let _gone = reports.send(Report::Told(incarnation, event)).await;
+        let _gone = told.send(Report::Told(incarnation, event)).await;
     }));
+    tokio::task::spawn_local(async move {
+        if link::becomes_lifeless(watching).await {
+            // As above.
+            let _gone = reports.send(Report::Lifeless(incarnation)).await;
+        }
+    });
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use anyd::server::IntrospectionClient;
 use anyd::{CallError, Client};
 use tokio::sync::Mutex;
 use vpnm_api::engine::{EngineClient, EngineConfig, EngineError, EngineEvent};
@@ -15,6 +16,10 @@ use crate::tsm::Outcome;
 
 /// Longer than the longest call may take: the engine gives up first, with a reason.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// From one sign of life to the next.
+const PULSE: Duration = Duration::from_secs(2);
+/// An engine that gives none for so long carries nothing either.
+const LIFELESS: Duration = Duration::from_secs(8);
 
 /// The connection to an engine, for one call at a time.
 #[derive(Debug)]
@@ -45,13 +50,13 @@ impl Link {
         })
     }
 
-    /// A connection of its own for what the engine tells without being asked.
-    pub(super) async fn attach(&self) -> Result<EngineClient, Failure> {
+    /// A connection of its own beside the one for calls.
+    pub(super) async fn attach(&self) -> Result<Client, Failure> {
         let lost = |error: io::Error| Failure::new(Code::EngineStart, error.to_string());
         let (ours, theirs) = UnixStream::pair().map_err(lost)?;
         let mut client = self.client.lock().await;
         client.attach(&[theirs.as_fd()]).await.map_err(understand)?;
-        Ok(Client::from_stream(ours).map_err(lost)?.into())
+        Client::from_stream(ours).map_err(lost)
     }
 
     pub(super) async fn resolve(&self, host: &Host) -> Outcome {
@@ -75,8 +80,21 @@ impl Link {
     }
 }
 
+/// Watches over the engine until it ends, which is false, or gives no sign of life
+/// any more, which is true.
+pub(super) async fn becomes_lifeless(client: Client) -> bool {
+    let mut engine: IntrospectionClient = client.timeout(LIFELESS).into();
+    loop {
+        match engine.get_info().await {
+            Ok(_) => tokio::time::sleep(PULSE).await,
+            Err(error) => return matches!(error, CallError::NoAnswer { .. }),
+        }
+    }
+}
+
 /// Passes on what an engine tells, until it ends.
-pub(super) async fn listen(mut client: EngineClient, told: impl AsyncFn(EngineEvent)) {
+pub(super) async fn listen(client: Client, told: impl AsyncFn(EngineEvent)) {
+    let mut client: EngineClient = client.into();
     let mut stream = match client.watch().await {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "the engine does not tell how it does"),

@@ -25,7 +25,7 @@ const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "JOURNAL_STREAM"]
 /// From a process's last word to its end.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A running engine.
+/// A running engine; killed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     kill: oneshot::Sender<()>,

@@ -13,6 +13,7 @@ use crate::scene::{
 };
 
 pub(crate) const CASES: &[Scene] = &[
+    ("an engine that hangs is replaced", engine_hangs),
     (
         "the engine's death costs neither the interface nor the block",
         engine_death,
@@ -53,6 +54,26 @@ fn engine_death() -> Result<()> {
         })?;
         wait_for_tunnel(&session)?;
     }
+    ensure!(
+        interface(&session)? == interface_before,
+        "the interface is another"
+    );
+    session.end()?;
+    Ok(())
+}
+
+fn engine_hangs() -> Result<()> {
+    let session = connected()?;
+    let interface_before = interface(&session)?;
+    let old = session.engine_pid()?;
+    session.signal_engine(Signal::STOP)?;
+    wait_for("another engine", PATIENCE, || {
+        Ok(session
+            .engine_pid()
+            .is_ok_and(|pid| pid != old)
+            .then_some(()))
+    })?;
+    wait_for_tunnel(&session)?;
     ensure!(
         interface(&session)? == interface_before,
         "the interface is another"
