@@ -201,9 +201,13 @@ fn address_router() -> io::Result<()> {
     defaults(INTERNET)
 }
 
+/// Gives a link addresses; the first pair is what its packets come from.
 fn address(link: &str, pairs: &[Pair]) -> io::Result<()> {
     for pair in pairs {
         links::add_address(link, pair.v4.into(), PREFIX_V4)?;
+    }
+    // Of equal IPv6 addresses the kernel takes the newest.
+    for pair in pairs.iter().rev() {
         links::add_address(link, pair.v6.into(), PREFIX_V6)?;
     }
     links::set_up(link, true)
