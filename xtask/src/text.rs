@@ -116,18 +116,29 @@ fn resolves(root: &Path, file: &Path, link: &str) -> bool {
     root.join(path).exists()
 }
 
-/// The subjects of the commits that are here, which may not be all.
+/// What is wrong with the subject of the last commit. That of an earlier one is
+/// only told of: others may have built on it, and it cannot be mended any more.
 fn commit_subjects(workspace: &Workspace) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(workspace.root())
         .args(["log", "--no-merges", "--format=%h %s"]);
-    Ok(run::read(&mut git)?
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(id, subject)| {
-            subject_fault(subject).map(|fault| format!("commit {id}: {fault}: {subject}"))
-        })
-        .collect())
+    let log = run::read(&mut git)?;
+    let mut faults = Vec::new();
+    for (age, line) in log.lines().enumerate() {
+        let Some((id, subject)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some(fault) = subject_fault(subject) else {
+            continue;
+        };
+        let fault = format!("commit {id}: {fault}: {subject}");
+        if age == 0 {
+            faults.push(fault);
+        } else {
+            output::line(&format!("note: {fault}"));
+        }
+    }
+    Ok(faults)
 }
 
 fn subject_fault(subject: &str) -> Option<&'static str> {
