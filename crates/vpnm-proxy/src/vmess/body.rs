@@ -124,6 +124,12 @@ impl Sealer {
         Self(Chain::new(cipher, key, iv))
     }
 
+    /// Whether an empty payload tells the other side that the flow ends.
+    #[must_use]
+    pub const fn marks_the_end(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Appends one chunk; `noise` is what a padding is made of.
     ///
     /// At most [`MAX_PAYLOAD`] bytes of payload are taken; says how many. An empty

@@ -91,6 +91,11 @@ impl Codec {
         }
     }
 
+    /// Whether the end of the flow can be sealed.
+    pub(super) fn marks_the_end(&self) -> bool {
+        self.sealer.marks_the_end()
+    }
+
     /// Appends one datagram, or with nothing in it the end of the flow.
     pub(super) fn seal_one(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.sealer.seal(bytes, &random(), out);

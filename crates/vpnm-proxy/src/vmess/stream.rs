@@ -169,7 +169,11 @@ impl AsyncWrite for VmessStream {
         this.outgoing.poll_flush(cx, &mut this.inner)
     }
 
-    /// Seals the empty chunk that ends the flow, then shuts the transport down.
+    /// Seals the empty chunk that ends the flow.
+    ///
+    /// Only where there is no such chunk, or where the other side has ended too, is the
+    /// transport shut down: v2ray reads nothing behind that chunk, and closing a socket
+    /// with something unread resets the connection under what it still sends.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.finished {
@@ -177,6 +181,9 @@ impl AsyncWrite for VmessStream {
             this.codec.seal_one(&[], this.outgoing.bytes());
         }
         ready!(this.outgoing.poll_flush(cx, &mut this.inner))?;
+        if this.codec.marks_the_end() && this.reading != Reading::Ended {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut this.inner).poll_shutdown(cx)
     }
 }
