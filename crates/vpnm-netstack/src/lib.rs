@@ -16,7 +16,6 @@
 #![forbid(unsafe_code)]
 
 mod config;
-mod dispatch;
 mod event;
 mod fragment;
 mod keyed_hash;
@@ -29,8 +28,10 @@ mod stack;
 mod tcp;
 mod timer;
 mod udp;
+mod wake;
 
 pub use config::Config;
 pub use event::{Cause, Echo, Event, FlowId, Received, Refusal, Sent, Taken};
 pub use packet::{Ingress, Transmit};
-pub use stack::{Stack, Wake};
+pub use stack::Stack;
+pub use wake::Wake;

@@ -1,5 +1,7 @@
 //! The stack's face.
 
+mod dispatch;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -17,21 +19,7 @@ use crate::outbox::{Outbox, Packet};
 use crate::packet::{Ingress, Transmit};
 use crate::tcp::{Context, Tcp};
 use crate::udp::Udp;
-
-/// Why a stack wants to be woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// A SYN-ACK may have to be sent again.
-    Handshake,
-    /// Data may have to be sent again.
-    Retransmit,
-    /// A closed window is to be probed.
-    ClosedWindow,
-    /// A connection that nobody holds any more may have waited long enough.
-    Orphan,
-    /// Something remembered can be forgotten.
-    Expiry,
-}
+use crate::wake::Wake;
 
 /// Terminates the flows of one link: applications on one side, the user on the other.
 ///
@@ -80,7 +68,7 @@ impl Stack {
 
     /// A packet arrived. Whatever its bytes are, the stack goes on.
     pub fn handle_packet(&mut self, packet: Ingress, now: Instant) {
-        crate::dispatch::dispatch(self, packet, now);
+        dispatch::dispatch(self, packet, now);
     }
 
     /// Time passed. To be called when [`Self::poll_timeout`] is due; earlier is harmless.

@@ -28,8 +28,8 @@ use crate::event::{Cause, Event, FlowId, Refusal, Sent, Taken};
 use crate::keyed_hash::KeyedHash;
 use crate::outbox::Outbox;
 use crate::slab::Slab;
-use crate::stack::Wake;
 use crate::timer::Timers;
+use crate::wake::Wake;
 
 #[cfg(test)]
 pub(crate) use self::transmit::{build, max_payload};

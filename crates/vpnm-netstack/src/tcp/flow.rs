@@ -7,7 +7,7 @@ use vpnm_wire::{BufferPool, Chunk, FlowKey, Seq, TcpFlags, TcpHeader, TcpOptions
 use super::receive::{Receiver, WINDOW_SHIFT};
 use super::send::{Sender, Span};
 use crate::event::Cause;
-use crate::stack::Wake;
+use crate::wake::Wake;
 
 /// How long a connection whose user is gone waits for the peer's FIN: as Linux.
 const ORPHAN: Duration = Duration::from_secs(60);

@@ -1,0 +1,16 @@
+//! Why a stack wants to be woken.
+
+/// Why a stack wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A SYN-ACK may have to be sent again.
+    Handshake,
+    /// Data may have to be sent again.
+    Retransmit,
+    /// A closed window is to be probed.
+    ClosedWindow,
+    /// A connection that nobody holds any more may have waited long enough.
+    Orphan,
+    /// Something remembered can be forgotten.
+    Expiry,
+}
