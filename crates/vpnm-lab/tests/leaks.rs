@@ -72,7 +72,7 @@ fn defended<'a>(row: &'a Row, found: &'a RefCell<Vec<Line>>) -> Case<'a> {
 
 /// Rows in which the rules alone decide what leaves.
 const OF_RULES: &[u8] = &[
-    2, 3, 11, 12, 13, 14, 15, 17, 18, 20, 21, 23, 24, 25, 26, 27, 28, 29, 30, 35, 38, 39, 42,
+    2, 3, 11, 12, 13, 14, 15, 17, 18, 20, 21, 23, 24, 25, 26, 27, 28, 29, 30, 35, 38, 39, 42, 43,
 ];
 
 /// A row against the rules alone: no user-space repairs anything.

@@ -12,6 +12,8 @@ use rustix::mount::MountFlags;
 
 /// Where the private `/etc` is put together before it is moved into place.
 const STAGE: &str = "/run/stage";
+/// Settings of the network namespace, each host's own.
+const SETTINGS: &str = "/proc/sys";
 /// The machine's `/etc`, inside the private one, for what is not replaced.
 const MACHINE: &str = ".machine";
 
@@ -65,6 +67,12 @@ pub(crate) struct Files {
 impl Files {
     /// Mounts everything; call it in a fresh, private mount namespace.
     pub(crate) fn mount(&self) -> io::Result<()> {
+        let settings = rustix::fs::statvfs(SETTINGS)?;
+        if settings.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            // Containers protect the machine's settings, which these are not.
+            let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+            rustix::mount::mount_remount(SETTINGS, flags | MountFlags::NOEXEC, "")?;
+        }
         tmpfs("/run", "mode=755")?;
         tmpfs("/var/lib", "mode=755")?;
         self.mount_etc()?;

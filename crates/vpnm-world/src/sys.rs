@@ -171,6 +171,16 @@ pub(crate) fn unicast_interface6(socket: BorrowedFd<'_>, index: u32) -> io::Resu
     )
 }
 
+/// Keeps a socket's traffic to what is on the link (`SO_DONTROUTE`).
+pub(crate) fn do_not_route(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(
+        socket.as_raw_fd(),
+        libc::SOL_SOCKET,
+        libc::SO_DONTROUTE,
+        &1_i32.to_ne_bytes(),
+    )
+}
+
 fn set_option(socket: RawFd, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(value.len()).map_err(io::Error::other)?;
     // SAFETY: the pointer and the length describe one live slice.

@@ -124,7 +124,7 @@ fn rates(session: &Session) -> Result<()> {
             let value = report
                 .pointer(&format!("{sum}/{name}"))
                 .and_then(Value::as_f64);
-            value.with_context(|| format!("{measure}: no {name}"))
+            value.with_context(|| format!("{measure}: no {name}: {report}"))
         };
         let rate = number("bits_per_second")?;
         ensure!(rate > 10e6, "{measure}: {rate} bit/s");

@@ -77,13 +77,15 @@ pub enum Kind {
     LanTcp,
     /// UDP over IPv6 to another device of the LAN.
     Lan6,
+    /// UDP to another device of the LAN that insists on no router (`SO_DONTROUTE`).
+    DontRoute,
     /// A whole frame from a packet socket of root.
     Packet,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Udp,
         Self::Udp6,
         Self::LargeUdp,
@@ -120,6 +122,7 @@ impl Kind {
         Self::LanUdp,
         Self::LanTcp,
         Self::Lan6,
+        Self::DontRoute,
         Self::Packet,
     ];
 
@@ -163,6 +166,7 @@ impl Kind {
             Self::LanUdp => "lan-udp",
             Self::LanTcp => "lan-tcp",
             Self::Lan6 => "lan6",
+            Self::DontRoute => "dont-route",
             Self::Packet => "packet",
         }
     }

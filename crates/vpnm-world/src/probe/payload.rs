@@ -49,7 +49,8 @@ pub(super) fn of(kind: Kind) -> Vec<u8> {
         | Kind::SourceTcp
         | Kind::LanUdp
         | Kind::LanTcp
-        | Kind::Lan6 => mark::of(kind.name()),
+        | Kind::Lan6
+        | Kind::DontRoute => mark::of(kind.name()),
     }
 }
 

@@ -115,7 +115,7 @@ impl Range {
             Kind::Mdns6 => scoped(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb), 5353),
             Kind::Llmnr => udp(Ipv4Addr::new(224, 0, 0, 252).into(), 5355),
             Kind::Netbios => udp(lan_broadcast.into(), 137),
-            Kind::LanUdp => udp(NEIGHBOUR.v4.into(), DISCARD),
+            Kind::LanUdp | Kind::DontRoute => udp(NEIGHBOUR.v4.into(), DISCARD),
             Kind::LanTcp => tcp(NEIGHBOUR.v4.into(), 80),
             Kind::Lan6 => udp(NEIGHBOUR.v6.into(), DISCARD),
             Kind::Packet => Carrier::Frame,
@@ -131,6 +131,7 @@ impl Range {
             Kind::UnicastIf | Kind::UnicastIfDns => {
                 sys::unicast_interface(socket.as_fd(), self.interface)
             }
+            Kind::DontRoute => sys::do_not_route(socket.as_fd()),
             Kind::UnicastIf6 => sys::unicast_interface6(socket.as_fd(), self.interface),
             Kind::SourceUdp | Kind::SourceTcp => bind(socket, SocketAddr::new(CLIENT.v4.into(), 0)),
             Kind::ServerSamePort => self.bind_to_probe_port(socket),
