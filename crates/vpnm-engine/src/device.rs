@@ -9,9 +9,11 @@ mod sys;
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use vpnm_netstack::{Ingress, Transmit};
 use vpnm_wire::{BufferPool, Chunk, VNET_LENGTH, VnetHeader};
@@ -23,7 +25,7 @@ const MAX_HEADER: usize = 12;
 /// A TUN queue that was taken over.
 #[derive(Debug)]
 pub struct Device {
-    fd: AsyncFd<OwnedFd>,
+    fd: Rc<AsyncFd<OwnedFd>>,
     /// Bytes of virtio header in front of each packet; 0 without offload.
     header: usize,
     /// A packet the kernel had no room for.
@@ -65,10 +67,28 @@ impl Device {
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?;
         Ok(Self {
-            fd: sys::watch(fd)?,
+            fd: Rc::new(sys::watch(fd)?),
             header,
             stalled: None,
         })
+    }
+
+    /// Completes when the link was deleted, which makes the descriptor neither readable
+    /// nor writable; the error says what reading it says then.
+    pub fn end(&self) -> impl Future<Output = io::Error> + use<> {
+        let fd = Rc::clone(&self.fd);
+        async move {
+            loop {
+                let mut ready = match fd.ready(Interest::ERROR).await {
+                    Ok(ready) => ready,
+                    Err(error) => return error,
+                };
+                if let Err(error) = sys::header_length(fd.as_fd()) {
+                    return error;
+                }
+                ready.clear_ready();
+            }
+        }
     }
 
     /// Whether super-packets can be written.
@@ -92,12 +112,16 @@ impl Device {
         loop {
             let mut ready = ready!(self.fd.poll_read_ready(cx))?;
             let mut buffer = pool.large();
-            match rustix::io::read(&self.fd, &mut buffer[..]) {
+            match rustix::io::read(self.fd.get_ref(), &mut buffer[..]) {
                 Ok(count) => return Poll::Ready(Ok(self.packet(Chunk::new(buffer, 0, count)))),
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
-                // The link is set down: nothing arrives until it is up again.
-                Err(Errno::IO | Errno::FAULT) => ready.clear_ready(),
+                // The link is being deleted, or it is set down and nothing arrives until
+                // it is up again.
+                Err(Errno::IO | Errno::FAULT) => {
+                    sys::header_length(self.fd.get_ref().as_fd())?;
+                    ready.clear_ready();
+                }
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
@@ -126,7 +150,7 @@ impl Device {
         let header = header.get(..self.header).unwrap_or_default();
         let parts = [header, head, first, second];
         let slices = parts.map(IoSlice::new);
-        match rustix::io::writev(&self.fd, &slices) {
+        match rustix::io::writev(self.fd.get_ref(), &slices) {
             Ok(_) => Written::Taken,
             Err(Errno::AGAIN | Errno::NOBUFS) => {
                 self.stalled = Some(parts.concat());
@@ -149,7 +173,7 @@ impl Device {
         };
         loop {
             let mut ready = ready!(self.fd.poll_write_ready(cx))?;
-            match rustix::io::write(&self.fd, packet) {
+            match rustix::io::write(self.fd.get_ref(), packet) {
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 Ok(_) | Err(_) => {

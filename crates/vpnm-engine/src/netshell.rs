@@ -97,5 +97,10 @@ pub async fn run<H: Handler>(tun: OwnedFd, config: Config, handler: Rc<H>) -> io
     let device = Device::attach(tun)?;
     let mut config = config;
     config.stack.offload = device.has_offload();
-    driver::Driver::new(device, config, handler).await
+    let end = device.end();
+    tokio::select! {
+        biased;
+        error = end => Err(error),
+        ended = driver::Driver::new(device, config, handler) => ended,
+    }
 }

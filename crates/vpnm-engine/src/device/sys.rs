@@ -12,6 +12,9 @@ const TUNGETVNETHDRSZ: libc::Ioctl = 0x8004_54d7;
 
 /// Bytes of virtio header in front of each packet of the queue; 0 if it has none, or
 /// if the descriptor is no TUN queue but something else that carries packets.
+///
+/// Fails if the link was deleted. While that is under way it waits: the kernel answers
+/// under the same lock.
 pub(super) fn header_length(fd: BorrowedFd<'_>) -> io::Result<usize> {
     // SAFETY: all zero bytes are a valid ifreq, which is plain data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

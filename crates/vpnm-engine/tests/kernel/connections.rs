@@ -2,10 +2,13 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::datagrams::datagrams_come_back;
-use crate::exchange::{connect, echo, exchange, exchange_in, pattern, world, world_with};
+use crate::direct;
+use crate::exchange::{connect, echo, exchange, exchange_in, pattern, world, world_of, world_with};
 use crate::world::{self, Queue, SERVER};
 
 /// Sends eight megabytes while it receives; whether they came back as they went.
@@ -56,6 +59,26 @@ fn a_link_that_was_down_goes_on_when_it_is_up() {
         });
     }
     exchange_in(&world, echo, eight_megabytes, |equal| assert!(equal));
+}
+
+#[test]
+fn the_shell_ends_with_its_device() {
+    static ENDED: Mutex<Option<io::ErrorKind>> = Mutex::new(None);
+    let serve = |tun: OwnedFd| {
+        let ended = direct::run(tun).expect_err("only an error ends it");
+        *ENDED.lock().unwrap() = Some(ended.kind());
+    };
+    let Some(world) = world_of(Queue::Offload, serve) else {
+        return;
+    };
+    exchange_in(&world, echo, eight_megabytes, |equal| assert!(equal));
+    world
+        .app
+        .run(|| world::ip(&format!("link del {}", world::LINK)).unwrap());
+    // The test runner's own limit is the only one.
+    while ENDED.lock().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -133,7 +156,7 @@ fn a_reset_by_the_client_is_one_for_the_server() {
             // The first connection tells over the second one what it saw.
             let mut first = [0];
             stream.read_exact(&mut first).unwrap();
-            static SEEN: std::sync::Mutex<Option<io::ErrorKind>> = std::sync::Mutex::new(None);
+            static SEEN: Mutex<Option<io::ErrorKind>> = Mutex::new(None);
             if first == *b"?" {
                 while SEEN.lock().unwrap().is_none() {
                     std::thread::sleep(Duration::from_millis(5));

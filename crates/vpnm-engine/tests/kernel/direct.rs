@@ -25,13 +25,16 @@ pub(crate) struct Direct;
 
 /// Serves the device on this thread until the process ends.
 pub(crate) fn serve(tun: OwnedFd) {
+    panic!("the engine ended: {:?}", run(tun));
+}
+
+/// Serves the device on this thread until it is gone.
+pub(crate) fn run(tun: OwnedFd) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .expect("a runtime can be built");
-    let config = Config::new(1500).expect("there is randomness");
-    let ended = LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(Direct)));
-    panic!("the engine ended: {ended:?}");
+        .build()?;
+    let config = Config::new(1500)?;
+    LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(Direct)))
 }
 
 impl Handler for Direct {
