@@ -183,11 +183,16 @@ impl Tcp {
             && !flags.has(TcpFlags::RST)
             && !flags.has(TcpFlags::FIN);
         if let Some(stone) = self.tombstones.get(&key, cx.now) {
-            if !(is_syn && stone.theirs.before(header.seq)) {
+            let replaced = is_syn && stone.theirs.before(header.seq);
+            // An application that begins anew with a lower number rejects our answer to
+            // its SYN this way, and then tries again.
+            let rejected = flags.has(TcpFlags::RST) && header.seq == stone.theirs;
+            if replaced || rejected {
+                self.tombstones.remove(&key);
+            } else {
                 answer_late(&key, segment, stone, cx);
                 return;
             }
-            self.tombstones.remove(&key);
         }
         if !is_syn {
             let (from, to) = (key.destination().ip(), key.source().ip());

@@ -224,6 +224,20 @@ fn a_connection_that_ended_is_remembered_for_a_moment() {
 }
 
 #[test]
+fn a_port_is_used_again_with_a_lower_number() {
+    let mut script = Script::open();
+    script.send(FIN | ACK, THEIRS + 1, 1, b"");
+    script.stack.tcp_finish(script.id(), script.now);
+    script.answers();
+    script.send(ACK, THEIRS + 2, 2, b"");
+    script.stack.tcp_close(script.id(), script.now);
+    let answers = script.send(SYN, THEIRS - 500, 0, b"");
+    script.expect_ack(&answers, THEIRS + 2);
+    assert!(script.send(RST, THEIRS + 2, 0, b"").is_empty());
+    script.shake_hands(THEIRS - 500);
+}
+
+#[test]
 fn data_for_a_flow_that_nobody_reads_any_more_earns_a_reset() {
     let mut script = Script::open();
     script.stack.tcp_finish(script.id(), script.now);
