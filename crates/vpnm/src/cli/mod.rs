@@ -2,7 +2,7 @@
 //! what is derived from it.
 //!
 //! [`spec`] says what exists; [`parse`] reads an argument list against it;
-//! [`help`], [`man`], [`reference`] and [`completions`] describe it. None of
+//! [`help`], [`man`], [`mod@reference`] and [`completions`] describe it. None of
 //! them knows a command by name, so a flag that is defined is also parsed,
 //! explained and completed.
 
