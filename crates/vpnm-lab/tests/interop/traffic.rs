@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
-use vpnm_lab::machine::{need, shell, shell_as};
+use vpnm_lab::machine::{need, shell, shell_as, wait_for};
 use vpnm_lab::peer::{ID, V2ray, Variant};
 use vpnm_lab::session::Session;
 use vpnm_world::addresses::{GATEWAY, NODE, NODE_NAME, PLAIN_RESOLVER, SITE, SITE_NAME};
@@ -15,6 +15,8 @@ use vpnm_world::internet::{Carriage, ECHO_PORT};
 use vpnm_world::{User, Visitor};
 
 const PARALLEL: usize = 1_000;
+/// Longest until the iperf3 server takes another measurement.
+const BUSY: Duration = Duration::from_secs(10);
 /// How long the idle connection is left alone.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -117,7 +119,12 @@ fn rates(session: &Session) -> Result<()> {
     std::thread::sleep(Duration::from_millis(300));
     for flags in ["", "-R", "-u -b 20M -l 1200"] {
         let measure = format!("iperf3 -J -t 2 -c {} {flags}", SITE.v4);
-        let report: Value = serde_json::from_str(&shell(session.client(), &measure)?)?;
+        let report = wait_for("the iperf3 server to be free", BUSY, || {
+            let report: Value = serde_json::from_str(&shell(session.client(), &measure)?)?;
+            // It ends a measurement a moment after its client does.
+            let error = report.get("error").and_then(Value::as_str);
+            Ok((!error.is_some_and(|error| error.contains("busy"))).then_some(report))
+        })?;
         let udp = flags.starts_with("-u");
         let sum = if udp { "/end/sum" } else { "/end/sum_received" };
         let number = |name: &str| {
