@@ -15,12 +15,12 @@ pub(super) fn derive(key: &[u8], path: &[&[u8]]) -> [u8; 32] {
     hash(path, &[key])
 }
 
-/// The first 16 bytes of [`derive`], for AES-128.
+/// The first 16 bytes of [`derive()`], for AES-128.
 pub(super) fn derive_key(key: &[u8], path: &[&[u8]]) -> [u8; 16] {
     prefix(&derive(key, path))
 }
 
-/// The first 12 bytes of [`derive`], for nonces.
+/// The first 12 bytes of [`derive()`], for nonces.
 pub(super) fn derive_nonce(key: &[u8], path: &[&[u8]]) -> [u8; 12] {
     prefix(&derive(key, path))
 }
