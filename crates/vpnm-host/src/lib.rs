@@ -1,7 +1,7 @@
 //! Kernel and host state: the tunnel link, its routes and rules, the packet filter.
 //!
 //! The only place that changes them, and always in the same five steps: a
-//! [`Desired`] state is compared with what [`Host::observe`] reads, [`plan`] lists
+//! [`Desired`] state is compared with what [`Host::observe`] reads, [`plan()`] lists
 //! the effects that are missing, [`Host::apply`] carries them out and
 //! [`Host::verify`] reads everything back. Plans are idempotent, their order is
 //! fail-closed, and everything of ours is found by reserved [`names`], so that
