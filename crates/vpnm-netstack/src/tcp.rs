@@ -348,7 +348,12 @@ impl Tcp {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, Wake)> {
-        let flows = self.timers.next().map(|at| (at, Wake::Retransmit));
+        let flow = self.timers.next_flow().and_then(|id| self.flows.get(id));
+        // An alarm that its flow no longer needs is looked at and forgotten.
+        let wake = flow
+            .and_then(Flow::timer)
+            .map_or(Wake::Expiry, |timer| timer.0);
+        let flows = self.timers.next().map(|at| (at, wake));
         let stones = self.tombstones.next_expiry().map(|at| (at, Wake::Expiry));
         match (flows, stones) {
             (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),

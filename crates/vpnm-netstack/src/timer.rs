@@ -30,6 +30,11 @@ impl Timers {
         self.alarms.peek().map(|Reverse((at, ..))| *at)
     }
 
+    /// Whose alarm rings next.
+    pub(crate) fn next_flow(&self) -> Option<FlowId> {
+        self.alarms.peek().map(|Reverse((.., id))| *id)
+    }
+
     /// The next alarm that rings at `now` or before.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<FlowId> {
         if self.next()? > now {

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::event::{Cause, Event, FlowId, Taken};
 use crate::packet::Ingress;
 use crate::stack::Stack;
+use crate::wake::Wake;
 
 const SYN: TcpFlags = TcpFlags::SYN;
 const ACK: TcpFlags = TcpFlags::ACK;
@@ -273,7 +274,8 @@ fn the_syn_ack_is_repeated_and_then_given_up() {
     let id = script.incoming();
     script.stack.tcp_accept(id, script.now);
     let mut sent = script.answers().len();
-    while let Some((at, _)) = script.stack.poll_timeout() {
+    while let Some((at, why)) = script.stack.poll_timeout() {
+        assert_eq!(why, Wake::Handshake);
         script.now = at;
         script.stack.handle_timeout(at);
         sent += script.answers().len();
