@@ -9,6 +9,8 @@ pub enum Wake {
     Retransmit,
     /// A closed window is to be probed.
     ClosedWindow,
+    /// A silent application may have vanished.
+    KeepAlive,
     /// A connection that nobody holds any more may have waited long enough.
     Orphan,
     /// Something remembered can be forgotten.

@@ -82,6 +82,27 @@ fn a_peer_that_vanished_is_given_up() {
 }
 
 #[test]
+fn a_silent_peer_is_asked_and_kept_or_given_up() {
+    for alive in [true, false] {
+        let mut world = World::new(Path::default(), Server::default(), 1_000);
+        world.client.stay_open();
+        world.run(Duration::from_secs(1));
+        if !alive {
+            world.client.failed = Some(Cause::Closed);
+            let path = Path {
+                loss: 10_000,
+                ..Path::default()
+            };
+            world.down = super::Link::new(path, 3);
+        }
+        world.run(Duration::from_secs(9_000));
+        let gone = (!alive).then_some(Cause::TimedOut);
+        assert_eq!(world.gone, gone);
+        assert_eq!(world.received, 1_000);
+    }
+}
+
+#[test]
 fn nothing_is_woken_when_nothing_is_pending() {
     let mut world = World::new(Path::default(), Server::default(), 1_000);
     world.run(MINUTES);

@@ -11,6 +11,12 @@ use crate::wake::Wake;
 
 /// How long a connection whose user is gone waits for the peer's FIN: as Linux.
 const ORPHAN: Duration = Duration::from_secs(60);
+/// How long a peer may be silent before it is asked whether it is still there, how long
+/// it may then take to answer, and how often it is asked: as Linux (RFC 9293 section
+/// 3.8.4). Without this a host that vanished would leave its flows behind for ever.
+const KEEP_ALIVE: Duration = Duration::from_secs(2 * 60 * 60);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(75);
+const MAX_KEEP_ALIVE: u32 = 9;
 /// Retransmissions of a SYN-ACK: as Linux.
 const MAX_HANDSHAKE: u32 = 5;
 /// Retransmissions of data, or probes of a closed window without an answer: with the
@@ -52,6 +58,8 @@ pub(crate) struct Flow {
     probe_due: bool,
     /// Segments in a row that were sent without any answer.
     unanswered: u32,
+    /// When the peer last said anything.
+    heard: Option<Instant>,
     /// When the last challenge was sent (RFC 5961 section 7).
     pub(crate) challenged: Option<Instant>,
     timer: Option<(Wake, Instant)>,
@@ -113,6 +121,7 @@ impl Flow {
             syn_due: false,
             probe_due: false,
             unanswered: 0,
+            heard: None,
             challenged: None,
             timer: None,
             alarm: None,
@@ -164,8 +173,9 @@ impl Flow {
     }
 
     /// A segment that can only come from the peer arrived.
-    pub(crate) fn on_answer(&mut self) {
+    pub(crate) fn on_answer(&mut self, now: Instant) {
         self.unanswered = 0;
+        self.heard = Some(now);
     }
 
     /// Whether [`Self::next_segment`] may have something beyond an acknowledgement.
@@ -276,7 +286,9 @@ impl Flow {
             Stage::Accepted => Some(Wake::Handshake),
             Stage::Open if self.sender.is_in_flight() => Some(Wake::Retransmit),
             Stage::Open if self.sender.is_blocked() => Some(Wake::ClosedWindow),
-            Stage::Open => (!self.owned && !self.is_complete()).then_some(Wake::Orphan),
+            Stage::Open if self.is_complete() => None,
+            Stage::Open if self.owned => Some(Wake::KeepAlive),
+            Stage::Open => Some(Wake::Orphan),
         }
     }
 
@@ -287,6 +299,8 @@ impl Flow {
             _ => {
                 let wait = match wake {
                     Wake::Orphan => ORPHAN,
+                    Wake::KeepAlive if self.unanswered > 0 => KEEP_ALIVE_ANSWER,
+                    Wake::KeepAlive => KEEP_ALIVE,
                     Wake::Handshake | Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => {
                         self.sender.rtt().timeout()
                     }
@@ -309,8 +323,15 @@ impl Flow {
         if at > now {
             return;
         }
+        if let (Wake::KeepAlive, Some(heard)) = (wake, self.heard)
+            && now < heard + KEEP_ALIVE
+        {
+            self.timer = Some((wake, heard + KEEP_ALIVE));
+            return;
+        }
         let limit = match wake {
             Wake::Handshake => MAX_HANDSHAKE,
+            Wake::KeepAlive => MAX_KEEP_ALIVE,
             Wake::Orphan => 0,
             Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => MAX_ATTEMPTS,
         };
@@ -329,6 +350,7 @@ impl Flow {
                 self.probe_due = true;
             }
             Wake::Retransmit => self.sender.on_timeout(),
+            Wake::KeepAlive => self.probe_due = true,
             Wake::Orphan | Wake::Expiry => {}
         }
         self.rearm(now, true);

@@ -95,7 +95,7 @@ impl Flow {
             }
             // Keep-alives and probes of a closed window are answered this way.
             self.ack_due = true;
-            self.on_answer();
+            self.on_answer(around.now);
             if header.seq != self.receiver.next() {
                 return Reply::Nothing;
             }
@@ -112,7 +112,7 @@ impl Flow {
         if !segment.has(TcpFlags::ACK) {
             return Reply::Nothing;
         }
-        self.on_answer();
+        self.on_answer(around.now);
         self.on_acknowledgement(&segment, around);
         self.on_content(segment, around)
     }
