@@ -40,14 +40,20 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let text = std::fs::read_to_string(workspace.root().join("deny.toml")).context("deny.toml")?;
     let policy: Policy = toml::from_str(&text).context("deny.toml")?;
     let linked = workspace.linked_into("vpnm")?;
-    let (own, foreign): (Vec<&Linked>, Vec<&Linked>) = linked.iter().partition(|one| {
-        one.place
-            .as_deref()
-            .is_some_and(|place| Path::new(place).starts_with(workspace.root()))
-    });
+    let foreign: Vec<&Linked> = linked
+        .iter()
+        .filter(|one| {
+            let place = one.place.as_deref().map(Path::new);
+            place.is_none_or(|place| !place.starts_with(workspace.root()))
+        })
+        .collect();
     let mut faults: Vec<String> = foreign.iter().flat_map(|one| policy.faults(one)).collect();
-    let own: Vec<&str> = own.iter().map(|one| one.name.as_str()).collect();
-    for member in workspace.metadata()?.members() {
+    let metadata = workspace.metadata()?;
+    let own: Vec<&str> = metadata
+        .members()
+        .map(|member| member.name.as_str())
+        .collect();
+    for member in metadata.members() {
         let loose = member.wildcards().filter(|name| !own.contains(name));
         faults.extend(loose.map(|name| format!("{} takes any version of {name}", member.name)));
     }
