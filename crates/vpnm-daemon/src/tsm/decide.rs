@@ -58,7 +58,9 @@ impl Machine {
     fn next_to_remember(&self) -> Option<Effect> {
         let wish = self.pending.as_ref()?;
         let begins = wish.goal() == Goal::Secured && self.record.goal() == Goal::Open;
-        if begins && !self.facts.checked {
+        // While the interface of the last tunnel is there still, it would be taken
+        // for somebody else's; and a host that carried one can carry another.
+        if begins && !self.facts.checked && !self.facts.tun {
             return Some(Effect::Check);
         }
         Some(Effect::Remember(wish.clone()))

@@ -53,6 +53,21 @@ fn disconnecting_leaves_nothing() {
 }
 
 #[test]
+fn who_connects_again_while_disconnecting_is_not_taken_for_somebody_else() {
+    let mut world = connected("b");
+    world.give(disconnect(2));
+    world.finish(Lane::Host);
+    assert_eq!(world.state(), State::Disconnecting);
+    world.log.clear();
+    world.give(connect(3, "b"));
+    world.run();
+    assert_eq!(world.reply(2), Some(Err(Code::Superseded)));
+    assert_eq!(world.reply(3), Some(Ok(())));
+    let looks = world.log.iter().filter(|line| line.contains("check"));
+    assert_eq!(looks.count(), 0, "{:?}", world.log);
+}
+
+#[test]
 fn a_server_that_refuses_leaves_the_machine_blocked_and_says_so() {
     let mut world = World::fresh();
     world.run();
