@@ -62,6 +62,10 @@ impl Machine {
             Effect::CloseTun => self.facts.tun = false,
             Effect::StopEngine => self.on_engine_stopped(),
             Effect::Resolve(_) | Effect::Connect { .. } => {
+                // The connection to it is of no use any more, even if it still runs.
+                if failure.code == Code::EngineLost {
+                    self.facts.engine = EngineFact::Dirty;
+                }
                 self.attempt.resolved = None;
                 self.setback(failure, now);
             }

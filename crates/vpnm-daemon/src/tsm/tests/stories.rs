@@ -68,6 +68,20 @@ fn who_connects_again_while_disconnecting_is_not_taken_for_somebody_else() {
 }
 
 #[test]
+fn an_engine_that_cannot_be_asked_any_more_is_replaced() {
+    let mut world = connected("b");
+    world.log.clear();
+    world.give(Event::Health(Health::Down, None));
+    world.fail(Lane::Engine, Code::EngineLost, false);
+    while world.state().name() != "connected" {
+        assert!(world.wait(), "{:?}", world.log);
+    }
+    let order = ["  stop the engine", "  start the engine"];
+    let told: Vec<_> = world.log.iter().filter(|l| l.ends_with("engine")).collect();
+    assert_eq!(told, order, "{:?}", world.log);
+}
+
+#[test]
 fn a_server_that_refuses_leaves_the_machine_blocked_and_says_so() {
     let mut world = World::fresh();
     world.run();
