@@ -119,8 +119,10 @@ impl Actor {
         }
         tracing::info!("the settings changed");
         self.host.allow_lan(settings.lan);
-        self.engine.configure(engine_config(&settings));
-        self.machine.configure(machine_config(&settings));
+        if settings.dns != self.settings.dns {
+            self.engine.configure(engine_config(&settings));
+            self.machine.configure(machine_config(&settings));
+        }
         self.settings = settings;
         self.step(Event::Drift("settings".into()));
         Ok(())

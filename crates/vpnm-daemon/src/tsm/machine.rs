@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use vpnm_api::{Failure, Repairs};
 
 use super::event::{Event, Output};
-use super::facts::Facts;
+use super::facts::{EngineFact, Facts};
 use super::holes::Holes;
 use super::lanes::Lanes;
 use super::moment::Moment;
@@ -124,9 +124,14 @@ impl Machine {
             .min()
     }
 
-    /// What is known from now on of what the machine does not decide.
+    /// What is known from now on of what the machine does not decide. An engine
+    /// that runs was told otherwise: another takes its place at the next step.
     pub fn configure(&mut self, config: Config) {
         self.config = config;
+        self.abandon_engine();
+        if self.facts.engine == EngineFact::Running {
+            self.facts.engine = EngineFact::Dirty;
+        }
     }
 
     /// What is wanted and on disk.

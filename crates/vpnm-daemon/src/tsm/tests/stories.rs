@@ -5,9 +5,9 @@ use std::time::Duration;
 use vpnm_api::engine::Health;
 use vpnm_api::{Code, Failure, Goal, Note, State, Step};
 
-use super::world::World;
+use super::world::{World, bootstrap};
 use super::{connect, disconnect, server};
-use crate::tsm::{Command, Event, HostWant, Lane, Record};
+use crate::tsm::{Command, Config, Event, HostWant, Lane, Record};
 
 fn connected(name: &str) -> World {
     let mut world = World::fresh();
@@ -79,6 +79,22 @@ fn an_engine_that_cannot_be_asked_any_more_is_replaced() {
     let order = ["  stop the engine", "  start the engine"];
     let told: Vec<_> = world.log.iter().filter(|l| l.ends_with("engine")).collect();
     assert_eq!(told, order, "{:?}", world.log);
+}
+
+#[test]
+fn other_resolvers_are_asked_by_another_engine() {
+    let mut world = connected("b");
+    world.log.clear();
+    world.machine.configure(Config {
+        bootstrap: bootstrap(),
+    });
+    world.give(Event::Timer);
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    let order = ["  stop the engine", "  start the engine"];
+    let told: Vec<_> = world.log.iter().filter(|l| l.ends_with("engine")).collect();
+    assert_eq!(told, order, "{:?}", world.log);
+    assert!(!world.log.iter().any(|line| line.contains("blocked")));
 }
 
 #[test]
