@@ -16,6 +16,9 @@ use crate::tsm::Outcome;
 
 /// Longer than the longest call may take: the engine gives up first, with a reason.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// Addresses of a server that are tried, each of them a hole in the filter: what
+/// the engine says came from the network.
+const ADDRESSES: usize = 32;
 /// From one sign of life to the next.
 const PULSE: Duration = Duration::from_secs(2);
 /// An engine that gives none for so long carries nothing either.
@@ -66,7 +69,10 @@ impl Link {
         };
         let mut client = self.client.lock().await;
         match client.resolve(name.into()).await {
-            Ok(resolved) => Outcome::Resolved(resolved.addresses),
+            Ok(mut resolved) => {
+                resolved.addresses.truncate(ADDRESSES);
+                Outcome::Resolved(resolved.addresses)
+            }
             Err(error) => Outcome::Failed(understand(error)),
         }
     }
