@@ -178,9 +178,11 @@ async fn addresses_by(
     let keys = [kind::A, kind::AAAA].map(|kind| Key::new(name.as_bytes(), kind, false, false));
     let both = |session: Session| async move {
         let [v4, v6] = &keys;
-        let v4 = lookup(&session, v4);
-        let v6 = lookup(&session, v6);
-        tokio::try_join!(v4, v6)
+        match tokio::join!(lookup(&session, v4), lookup(&session, v6)) {
+            // Name servers that know one kind of address and fail for the other are not rare.
+            (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => Ok((found, vec![])),
+            (v4, v6) => Ok((v4?, v6?)),
+        }
     };
     let (v4, v6) = with_session(endpoint, stream, both)
         .await
