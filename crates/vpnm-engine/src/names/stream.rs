@@ -11,7 +11,8 @@ use super::{Client, Names};
 
 /// Queries of one stream that may wait for an answer at once (RFC 7766 section 6.2.1.1).
 const PIPELINE: usize = 32;
-/// A stream on which nothing is asked is closed after this long (RFC 7766 section 6.2.3).
+/// A stream on which nothing is asked or no answer is taken is closed after this long
+/// (RFC 7766 section 6.2.3).
 const IDLE: Duration = Duration::from_secs(30);
 
 impl Names {
@@ -57,7 +58,9 @@ async fn write(
         let mut framed = Vec::with_capacity(message.len() + 2);
         framed.extend_from_slice(&length.to_be_bytes());
         framed.extend_from_slice(&message);
-        writer.write_all(&framed).await?;
+        // A client that takes no answers would keep its place for ever.
+        let written = tokio::time::timeout(IDLE, writer.write_all(&framed)).await;
+        written.map_err(|_| io::ErrorKind::TimedOut)??;
         writer.flush().await?;
     }
     writer.shutdown().await
