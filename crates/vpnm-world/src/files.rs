@@ -4,11 +4,11 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use rustix::fs::StatVfsMountFlags;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 
 /// Where the private `/etc` is put together before it is moved into place.
 const STAGE: &str = "/run/stage";
@@ -67,6 +67,9 @@ pub(crate) struct Files {
 impl Files {
     /// Mounts everything; call it in a fresh, private mount namespace.
     pub(crate) fn mount(&self) -> io::Result<()> {
+        if fs::metadata("/")?.uid() != 0 {
+            own_root()?;
+        }
         let settings = rustix::fs::statvfs(SETTINGS)?;
         if settings.f_flag.contains(StatVfsMountFlags::RDONLY) {
             // Containers protect the machine's settings, which these are not.
@@ -119,6 +122,30 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// Puts a directory of this user namespace's root in the place of `/`, with
+/// everything in it that was there. The machine's own belongs to nobody here,
+/// and who is careful trusts nothing below it.
+fn own_root() -> io::Result<()> {
+    tmpfs("/run", "mode=755")?;
+    for entry in fs::read_dir("/")? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        let inside = Path::new("/run").join(&name);
+        if kind.is_symlink() {
+            symlink(fs::read_link(entry.path())?, inside)?;
+        } else if kind.is_dir() {
+            fs::create_dir(&inside)?;
+            if name != "run" {
+                rustix::mount::mount_bind_recursive(entry.path(), inside)?;
+            }
+        }
+    }
+    fs::create_dir("/run/.old")?;
+    rustix::process::pivot_root("/run", "/run/.old")?;
+    rustix::mount::unmount("/.old", UnmountFlags::DETACH)?;
+    fs::remove_dir("/.old")
 }
 
 /// Whatever the private directory lacks points at the machine's.
