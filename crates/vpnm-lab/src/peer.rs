@@ -108,7 +108,24 @@ impl Variant {
         format!("vmess://{}", STANDARD.encode(fields.to_string()))
     }
 
-    fn network(self) -> &'static str {
+    /// The name of the proxy protocol.
+    #[must_use]
+    pub fn protocol(self) -> &'static str {
+        match self.protocol {
+            Protocol::Vless => "vless",
+            Protocol::Vmess => "vmess",
+        }
+    }
+
+    /// The name of what protects it.
+    #[must_use]
+    pub fn security(self) -> &'static str {
+        if self.tls { "tls" } else { "none" }
+    }
+
+    /// The name of what carries it.
+    #[must_use]
+    pub fn network(self) -> &'static str {
         match self.transport {
             Transport::Tcp => "tcp",
             Transport::WebSocket => "ws",
@@ -141,7 +158,7 @@ impl Variant {
             "log": { "loglevel": "warning" },
             "inbounds": [{
                 "port": PORT,
-                "protocol": match self.protocol { Protocol::Vless => "vless", Protocol::Vmess => "vmess" },
+                "protocol": self.protocol(),
                 "settings": { "clients": [client], "decryption": "none" },
                 "streamSettings": {
                     "network": self.network(),
@@ -157,12 +174,8 @@ impl Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Vless => "vless",
-            Protocol::Vmess => "vmess",
-        };
         let security = if self.tls { "+tls" } else { "" };
-        write!(out, "{protocol}+{}{security}", self.network())
+        write!(out, "{}+{}{security}", self.protocol(), self.network())
     }
 }
 

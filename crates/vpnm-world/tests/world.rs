@@ -22,7 +22,7 @@ use vpnm_world::{Signal, Snapshot, User, Visitor, World};
 fn world() -> Option<World> {
     match World::build() {
         Ok(world) => Some(world),
-        Err(error) if std::env::var_os("VPNM_LAB").is_none() => {
+        Err(error) if std::env::var("VPNM_LAB").as_deref() != Ok("require") => {
             println!("SKIP {error}: {:?}", std::error::Error::source(&error));
             None
         }

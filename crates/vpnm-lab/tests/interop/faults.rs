@@ -104,7 +104,7 @@ const FAULTS: [Fault; 7] = [
 ];
 
 /// A case for each fault.
-pub(crate) fn cases() -> impl Iterator<Item = Case<'static>> {
+pub(crate) fn cases<'a>() -> impl Iterator<Item = Case<'a>> {
     FAULTS
         .iter()
         .map(|fault| Case::new(format!("fault: {}", fault.name), move |_| run(fault)))

@@ -2,25 +2,56 @@
 //! security, with the programs people use; and every way in which a server may
 //! not be there.
 
+#![expect(clippy::print_stdout, reason = "a test program reports")]
+
 mod faults;
 mod traffic;
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use vpnm_lab::harness::{self, Case, Options, Outcome};
 use vpnm_lab::peer::Variant;
+use vpnm_lab::report::{self, Cell};
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let mut cases: Vec<Case<'_>> = Variant::all()
-        .into_iter()
-        .map(|variant| Case::new(format!("v2ray {variant}"), move |_| traffic::run(variant)))
-        .collect();
+    let cells = RefCell::new(Vec::new());
+    let variants = Variant::all().into_iter();
+    let mut cases: Vec<Case<'_>> = variants.map(|variant| spoken(variant, &cells)).collect();
     cases.extend(faults::cases());
-    Ok(match harness::run(&options, &cases)? {
-        Outcome::Elsewhere(code) => code,
-        Outcome::Ran { passed: true } => ExitCode::SUCCESS,
-        Outcome::Ran { passed: false } => ExitCode::FAILURE,
+    let passed = match harness::run(&options, &cases)? {
+        Outcome::Elsewhere(code) => return Ok(code),
+        Outcome::Ran { passed } => passed,
+    };
+    drop(cases);
+    if options.json {
+        println!("{}", report::cells(&cells.into_inner())?);
+    }
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A variant with everything people do; a cell says how it went.
+fn spoken(variant: Variant, cells: &RefCell<Vec<Cell>>) -> Case<'_> {
+    Case::new(format!("v2ray {variant}"), move |_| {
+        let result = traffic::run(variant);
+        cells.borrow_mut().push(Cell {
+            protocol: variant.protocol(),
+            transport: variant.network(),
+            security: variant.security(),
+            peer: "v2ray",
+            role: "server",
+            ok: result.is_ok(),
+            why: result
+                .as_ref()
+                .err()
+                .map_or_else(String::new, |error| format!("{error:#}")),
+        });
+        result
     })
 }
