@@ -76,6 +76,7 @@ impl HostLane {
             host,
             place,
             redirect: None,
+            has_tun: false,
             reports,
         };
         thread::Builder::new()
@@ -110,6 +111,8 @@ struct Worker {
     host: Host,
     place: Place,
     redirect: Option<Redirect>,
+    /// A TUN was opened, and not found to be gone since.
+    has_tun: bool,
     reports: Sender<Report>,
 }
 
@@ -201,6 +204,7 @@ impl Worker {
         let listeners = redirect.listeners.iter().map(OwnedFd::try_clone);
         let listeners = listeners.collect::<std::io::Result<_>>();
         let listeners = listeners.map_err(|e| Failure::new(Code::Host, crate::cause::chain(&e)))?;
+        self.has_tun = true;
         Ok((device.fd, listeners))
     }
 
@@ -219,6 +223,10 @@ impl Worker {
         };
         match self.host.reach(&desired, &mut progress) {
             Ok(plan) => {
+                // A block alone holds without the TUN, but no engine can start.
+                if matches!(want, HostWant::Blocked(_)) {
+                    self.look_for_tun();
+                }
                 let changes = u32::try_from(plan.effects().len()).unwrap_or(u32::MAX);
                 let first = plan.effects().first().map(ToString::to_string);
                 let first = first.unwrap_or_default();
@@ -230,12 +238,19 @@ impl Worker {
     }
 
     fn reach_failed(&mut self, want: &HostWant, error: &ReachError) -> Outcome {
-        let tunnel = matches!(want, HostWant::Tunnel(_));
-        let gone = |link: Option<&vpnm_host::Link>| link.is_none();
-        if tunnel && self.host.observe().is_ok_and(|seen| gone(seen.link())) {
-            self.report(Report::TunLost);
+        if matches!(want, HostWant::Tunnel(_)) {
+            self.look_for_tun();
         }
         Outcome::Failed(error.failure())
+    }
+
+    /// Tells if the TUN was deleted.
+    fn look_for_tun(&mut self) {
+        let gone = |seen: vpnm_host::Observed| seen.link().is_none();
+        if self.has_tun && self.host.observe().is_ok_and(gone) {
+            self.has_tun = false;
+            self.report(Report::TunLost);
+        }
     }
 
     fn desired(&mut self, want: &HostWant) -> Result<Desired, Failure> {

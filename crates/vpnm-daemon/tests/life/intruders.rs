@@ -2,12 +2,19 @@
 
 use anyhow::{Result, ensure};
 use vpnm_lab::machine::{shell, wait_for};
+use vpnm_world::User;
 
-use crate::scene::{PATIENCE, Scene, connected, interface, status, wait_for_tunnel};
+use crate::scene::{
+    PATIENCE, Scene, connected, interface, refusal, status, wait_for_tunnel, with_daemon,
+};
 
 pub(crate) const CASES: &[Scene] = &[
     ("what others change is repaired and counted", repairs),
     ("a deleted interface is made anew", deleted_interface),
+    (
+        "an interface deleted while blocked is made anew",
+        deleted_while_blocked,
+    ),
     ("a switch keeps the interface", switch),
     ("another network below is followed", another_network),
     ("a network that goes is waited for", network_goes),
@@ -50,6 +57,20 @@ fn deleted_interface() -> Result<()> {
             .then_some(()))
     })?;
     wait_for_tunnel(&session)?;
+    session.end()?;
+    Ok(())
+}
+
+fn deleted_while_blocked() -> Result<()> {
+    let session = with_daemon()?;
+    let nobody = session.link().replace(":443?", ":444?");
+    refusal(&session, User::Alice, &["connect", &nobody])?;
+    ensure!(session.state()? == "blocked");
+    shell(session.client(), "ip link del vpnm0")?;
+    wait_for("a tunnel by another interface", PATIENCE, || {
+        Ok(session.connect().is_ok().then_some(()))
+    })?;
+    session.check_tunnel()?;
     session.end()?;
     Ok(())
 }
