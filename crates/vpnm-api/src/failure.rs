@@ -266,12 +266,12 @@ impl Code {
                 "type `journalctl -u vpnmd` to see why; `vpnm connect` tries again"
             }
             Self::EngineLost => {
-                "nothing to type: the daemon starts another; `journalctl -u vpnmd` shows why it ended"
+                "the daemon starts another, or does when you type `vpnm connect`; `journalctl -u vpnmd` shows why it ended"
             }
             Self::JournalUnreadable => {
                 "type `vpnm connect LINK` to connect, or `vpnm disconnect` to open the network"
             }
-            Self::JournalWrite => "make room in /var/lib/vpnm, then `vpnm connect`",
+            Self::JournalWrite => "make room in /var/lib/vpnm, then type the same command again",
             Self::Settings => "correct the file in /etc/vpnm, then `vpnm connect`",
             Self::Lockdown => {
                 "type `vpnm connect`, or `vpnm lockdown off` as root to open the network"
