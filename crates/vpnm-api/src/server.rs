@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vpnm_profile::{Profile, Protocol, Security, Transport};
 
+use crate::Note;
+
 /// The chosen server, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Server {
@@ -19,7 +21,7 @@ pub struct Server {
 impl From<&Profile> for Server {
     fn from(profile: &Profile) -> Self {
         Self {
-            name: profile.name.clone(),
+            name: Note::new(&profile.name).into(),
             address: profile.server.to_string(),
             kind: kind(profile),
             confidential: profile.is_confidential(),
@@ -58,5 +60,12 @@ mod tests {
         assert_eq!(server.kind, "vless+websocket+tls");
         assert!(server.confidential);
         assert!(!format!("{server:?} {:?}", crate::ShareLink(profile)).contains(id));
+    }
+
+    #[test]
+    fn a_name_cannot_reorder_what_is_shown() {
+        let link = "vless://0a1b2c3d-0000-4000-8000-000000000001@h.test:1#a%E2%80%AEb";
+        let profile: Profile = link.parse().unwrap();
+        assert_eq!(Server::from(&profile).name, "a b");
     }
 }
