@@ -112,6 +112,17 @@ impl LinkError {
     }
 }
 
+impl Ignored {
+    pub(super) const UNKNOWN: &str = "not known here";
+
+    /// Whether nobody knows what the key means: a slip, or a setting of another
+    /// program that may matter.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.why == Self::UNKNOWN
+    }
+}
+
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.why)

@@ -2,9 +2,6 @@
 
 use super::error::{Ignored, LinkError, Reason, shown};
 
-/// Why a key that nothing asked for is left out of account.
-const UNKNOWN: &str = "not known here";
-
 /// What a link is made of before any value is looked at.
 pub(super) struct Parts {
     pub(super) id: String,
@@ -126,7 +123,7 @@ impl Fields {
     /// What was left out of account, with every key that nothing asked for.
     pub(super) fn into_ignored(mut self) -> Vec<Ignored> {
         for (key, _) in std::mem::take(&mut self.left) {
-            self.note(&key, UNKNOWN);
+            self.note(&key, Ignored::UNKNOWN);
         }
         self.ignored
     }
