@@ -63,6 +63,17 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_key_of_a_link_is_no_guess() {
+        let link = "vless://0a1b2c3d-0000-4000-8000-000000000001@192.0.2.1:443?securty=tls";
+        let output = run(&["--json", "connect", link]);
+        assert_eq!(output.status.code(), Some(2));
+        let object = json(&output);
+        assert_eq!(object["error"]["code"], "unknown_key");
+        assert!(object["error"]["why"].as_str().unwrap().contains("securty"));
+        assert!(!object.to_string().contains("0a1b2c3d"));
+    }
+
+    #[test]
     fn help_has_no_colour_in_a_pipe_and_some_if_asked_for() {
         assert!(!text(&run(&["--help"]).stdout).contains('\x1b'));
         assert!(text(&run(&["--color", "always", "--help"]).stdout).contains('\x1b'));

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use vpnm_api::{LinkError, ShareLink};
+use vpnm_api::ShareLink;
+use vpnm_profile::{Link, LinkError};
 
 use super::{Context, attempt};
 use crate::cli::parse::Matches;
@@ -57,12 +58,36 @@ The link holds a secret, and a command line can be read by every user of this ma
 };
 
 pub(super) fn run(context: &Context, matches: &Matches) -> Result<Exit, Failure> {
-    let link = link(matches)?;
-    attempt::run(context, move |tunnel| tunnel.connect(link))
+    let Some(link) = link(matches)? else {
+        return attempt::run(context, |tunnel| tunnel.connect(None));
+    };
+    let unknown: Vec<&str> = link
+        .ignored
+        .iter()
+        .filter(|ignored| ignored.is_unknown())
+        .map(|ignored| ignored.key.as_str())
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Problem::new(
+            Exit::Usage,
+            "unknown_key",
+            "this link cannot be used",
+            format!("it says what is not known here: {}", unknown.join(", ")),
+            "correct the slip, or take it out of the link, then vpnm connect 'LINK'",
+        )
+        .into());
+    }
+    for ignored in &link.ignored {
+        context
+            .output
+            .note(format!("note:  left out of account: {ignored}"))?;
+    }
+    let link = ShareLink(link.profile);
+    attempt::run(context, move |tunnel| tunnel.connect(Some(link)))
 }
 
 /// The link that was given, checked before anybody is asked to use it.
-fn link(matches: &Matches) -> Result<Option<ShareLink>, Problem> {
+fn link(matches: &Matches) -> Result<Option<Link>, Problem> {
     let text = match (matches.operand(0), matches.value(&FILE)) {
         (Some(_), Some(_)) => {
             return Err(Problem::new(
