@@ -28,6 +28,10 @@ pub(crate) const CASES: &[Scene] = &[
         "wrong settings refuse to connect and open nothing",
         wrong_settings,
     ),
+    (
+        "other resolvers in the settings are asked from then on",
+        other_resolvers,
+    ),
     ("lockdown blocks before and after a tunnel", lockdown),
     (
         "ending the daemon opens nothing, cleaning up opens everything",
@@ -203,6 +207,24 @@ fn wrong_settings() -> Result<()> {
     shell(session.client(), "rm -r /etc/vpnm")?;
     session.command(&["connect"])?;
     session.check_tunnel()?;
+    session.end()?;
+    Ok(())
+}
+
+fn other_resolvers() -> Result<()> {
+    let session = connected()?;
+    let before = status(&session, "/verified/resolver")?;
+    ensure!(before == "1.1.1.1", "{before}");
+    let settings =
+        "[[dns]]\naddresses = [\"9.9.9.9\"]\nname = \"dns.quad9.net\"\npath = \"/dns-query\"";
+    let write =
+        format!("mkdir -p /etc/vpnm && printf '%s\\n' '{settings}' > /etc/vpnm/settings.toml");
+    shell(session.client(), &write)?;
+    session.command(&["reconnect"])?;
+    let after = status(&session, "/verified/resolver")?;
+    ensure!(after == "9.9.9.9", "{after}");
+    session.check_tunnel()?;
+    shell(session.client(), "rm -r /etc/vpnm")?;
     session.end()?;
     Ok(())
 }
