@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a test program reports")]
 
 mod faults;
+mod rights;
 mod traffic;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ fn main() -> Result<ExitCode> {
     let variants = Variant::all().into_iter();
     let mut cases: Vec<Case<'_>> = variants.map(|variant| spoken(variant, &cells)).collect();
     cases.extend(faults::cases());
+    cases.push(rights::case());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
         Outcome::Ran { passed } => passed,
