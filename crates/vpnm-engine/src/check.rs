@@ -38,12 +38,9 @@ pub struct Verified {
 /// # Errors
 /// What is wrong with the server or the way behind it.
 pub async fn verify(outbound: &Outbound, endpoints: &[Endpoint]) -> Result<Verified, Failure> {
-    let attempts = endpoints.iter().filter_map(|endpoint| {
-        let address = endpoint.addresses().next()?;
+    let attempts = places(endpoints).into_iter().map(|(endpoint, address)| {
         let (outbound, endpoint) = (outbound.clone(), endpoint.clone());
-        Some(Box::pin(async move {
-            ask_through(&outbound, &endpoint, address).await
-        }))
+        Box::pin(async move { ask_through(&outbound, &endpoint, address).await })
     });
     tokio::select! {
         verified = race(attempts) => verified,
@@ -78,12 +75,7 @@ pub async fn resolve(
     host: &Domain,
     endpoints: &[Endpoint],
 ) -> Result<Vec<IpAddr>, Failure> {
-    let mut places: Vec<_> = endpoints
-        .iter()
-        .flat_map(|endpoint| endpoint.addresses().map(move |address| (endpoint, address)))
-        .collect();
-    places.sort_by_key(|(_, address)| address.is_ipv6());
-    let attempts = places.into_iter().map(|(endpoint, address)| {
+    let attempts = places(endpoints).into_iter().map(|(endpoint, address)| {
         let (dialer, endpoint, host) = (dialer.clone(), endpoint.clone(), host.clone());
         Box::pin(async move { addresses_by(&dialer, &endpoint, address, &host).await })
     });
@@ -94,6 +86,16 @@ pub async fn resolve(
             "no resolver answered for the server's name",
         )),
     }
+}
+
+/// Every address of every resolver, IPv4 first: a server may have only one of both kinds.
+fn places(endpoints: &[Endpoint]) -> Vec<(&Endpoint, SocketAddr)> {
+    let mut places: Vec<_> = endpoints
+        .iter()
+        .flat_map(|endpoint| endpoint.addresses().map(move |address| (endpoint, address)))
+        .collect();
+    places.sort_by_key(|(_, address)| address.is_ipv6());
+    places
 }
 
 /// Runs attempts until one succeeds or fails for a reason that the others share:
@@ -134,8 +136,9 @@ where
 }
 
 /// Whether another resolver would meet the same: it is the server's fault, or the name's.
+/// A server that closes may not know the user, or may not reach this one address.
 fn is_shared(code: Code) -> bool {
-    !matches!(code, Code::NoAnswer | Code::NoNetwork)
+    !matches!(code, Code::NoAnswer | Code::NoNetwork | Code::Rejected)
 }
 
 async fn ask_through(
