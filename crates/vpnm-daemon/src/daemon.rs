@@ -21,7 +21,7 @@ use crate::failpoint::{self, FailPoints};
 use crate::host_lane::{HostLane, Place};
 use crate::journal::{self, Journal};
 use crate::lock::{self, Lock, LockError};
-use crate::reconcile::{self, Roaming, SubscribeError};
+use crate::reconcile::{self, Roaming};
 use crate::service::Service;
 use crate::settings::{self, Settings};
 use crate::tsm::{Loaded, Machine, Record};
@@ -64,9 +64,6 @@ pub enum DaemonError {
         #[source]
         source: io::Error,
     },
-    /// The kernel does not tell what others change.
-    #[error("cannot watch the host")]
-    Watch(#[from] SubscribeError),
     /// Clients cannot be served.
     #[error("cannot serve clients")]
     Service(#[from] anyd::DaemonError),
@@ -180,7 +177,10 @@ fn assemble(
         requests,
         host: from_host,
         engine: from_engine,
-        changes: reconcile::subscribe()?,
+        changes: reconcile::subscribe().unwrap_or_else(|error| {
+            tracing::warn!(%error, "changes by others are found by looking, every 30 s");
+            reconcile::silence()
+        }),
     };
     Ok((actor, inlets))
 }

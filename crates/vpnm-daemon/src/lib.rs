@@ -36,4 +36,3 @@ mod uplink;
 pub use cleanup::{CleanupError, cleanup};
 pub use daemon::{DaemonError, Options, run};
 pub use lock::LockError;
-pub use reconcile::SubscribeError;

@@ -39,9 +39,14 @@ pub(crate) fn subscribe() -> Result<Changes, SubscribeError> {
     Ok(changes)
 }
 
+/// Notifications that never come, where the kernel's cannot be had.
+pub(crate) fn silence() -> Changes {
+    channel(1).1
+}
+
 /// Why the kernel's notifications cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum SubscribeError {
+pub(crate) enum SubscribeError {
     /// The kernel refuses them.
     #[error(transparent)]
     Host(#[from] HostError),

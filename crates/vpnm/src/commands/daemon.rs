@@ -50,7 +50,7 @@ fn problem(error: &DaemonError) -> Problem {
             "sudo vpnm daemon",
         ),
         DaemonError::Lock(error) => locked(what, error),
-        DaemonError::Host(_) | DaemonError::Watch(_) => Problem::new(
+        DaemonError::Host(_) => Problem::new(
             Exit::Machine,
             "host",
             what,
