@@ -116,27 +116,21 @@ fn resolves(root: &Path, file: &Path, link: &str) -> bool {
     root.join(path).exists()
 }
 
-/// What is wrong with the subject of the last commit. That of an earlier one is
-/// only told of: others may have built on it, and it cannot be mended any more.
+/// What is wrong with the subjects of the commits.
 fn commit_subjects(workspace: &Workspace) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(workspace.root())
         .args(["log", "--no-merges", "--format=%h %s"]);
     let log = run::read(&mut git)?;
     let mut faults = Vec::new();
-    for (age, line) in log.lines().enumerate() {
+    for line in log.lines() {
         let Some((id, subject)) = line.split_once(' ') else {
             continue;
         };
         let Some(fault) = subject_fault(subject) else {
             continue;
         };
-        let fault = format!("commit {id}: {fault}: {subject}");
-        if age == 0 {
-            faults.push(fault);
-        } else {
-            output::line(&format!("note: {fault}"));
-        }
+        faults.push(format!("commit {id}: {fault}: {subject}"));
     }
     Ok(faults)
 }

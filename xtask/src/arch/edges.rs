@@ -60,7 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vpnm-world",
         ],
     ),
-    ("vpnm-bench", &["vpnm-world"]),
+    ("vpnm-bench", &[]),
     ("xtask", &[]),
 ];
 

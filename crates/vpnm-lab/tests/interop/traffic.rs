@@ -134,7 +134,8 @@ fn rates(session: &Session) -> Result<()> {
             value.with_context(|| format!("{measure}: no {name}: {report}"))
         };
         let rate = number("bits_per_second")?;
-        ensure!(rate > 1e6, "{measure}: {rate} bit/s");
+        let least = if udp { 3e6 } else { 10e6 };
+        ensure!(rate > least, "{measure}: {rate} bit/s");
         if udp {
             let lost = number("lost_percent")?;
             ensure!(lost < 5.0, "{lost} % of the datagrams were lost");
