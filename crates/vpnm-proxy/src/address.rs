@@ -1,12 +1,24 @@
-//! How VLESS and VMess write a destination: port, kind of address, address.
+//! How proxy protocols write a destination: kind of address and address; the port stands
+//! before them in VLESS and VMess, and behind them in SOCKS.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vpnm_wire::{Host, Target};
 
-const IPV4: u8 = 1;
-const DOMAIN: u8 = 2;
-const IPV6: u8 = 3;
+/// The bytes that stand for the kinds of address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kinds {
+    pub(crate) ipv4: u8,
+    pub(crate) domain: u8,
+    pub(crate) ipv6: u8,
+}
+
+/// The kinds of VLESS and VMess.
+const V2RAY: Kinds = Kinds {
+    ipv4: 1,
+    domain: 2,
+    ipv6: 3,
+};
 
 /// Why bytes are no destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,26 +31,64 @@ pub enum AddressError {
     Domain,
 }
 
+impl Kinds {
+    /// Appends `kind u8 | address`.
+    pub(crate) fn encode(self, host: &Host, out: &mut Vec<u8>) {
+        match host {
+            Host::Ip(IpAddr::V4(ip)) => {
+                out.push(self.ipv4);
+                out.extend(ip.octets());
+            }
+            Host::Ip(IpAddr::V6(ip)) => {
+                out.push(self.ipv6);
+                out.extend(ip.octets());
+            }
+            Host::Domain(name) => {
+                let name = name.as_str().as_bytes();
+                let length = u8::try_from(name.len());
+                out.push(self.domain);
+                out.push(length.expect("invariant: a domain has at most 253 bytes"));
+                out.extend(name);
+            }
+        }
+    }
+
+    /// Reads `kind u8 | address` and what stands behind it; nothing while it is not complete.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Result<Option<(Host, &[u8])>, AddressError> {
+        let Some((&kind, rest)) = bytes.split_first() else {
+            return Ok(None);
+        };
+        if kind == self.ipv4 {
+            let ip = rest.split_first_chunk::<4>();
+            Ok(ip.map(|(ip, rest)| (Host::Ip(Ipv4Addr::from(*ip).into()), rest)))
+        } else if kind == self.ipv6 {
+            let ip = rest.split_first_chunk::<16>();
+            Ok(ip.map(|(ip, rest)| (Host::Ip(Ipv6Addr::from(*ip).into()), rest)))
+        } else if kind == self.domain {
+            domain(rest)
+        } else {
+            Err(AddressError::Kind(kind))
+        }
+    }
+}
+
+/// Reads `length u8 | name`. A name that is an address in text form is that address.
+fn domain(bytes: &[u8]) -> Result<Option<(Host, &[u8])>, AddressError> {
+    let Some((&length, rest)) = bytes.split_first() else {
+        return Ok(None);
+    };
+    let Some((name, rest)) = rest.split_at_checked(usize::from(length)) else {
+        return Ok(None);
+    };
+    let name = str::from_utf8(name).map_err(|_| AddressError::Domain)?;
+    let host = name.parse().map_err(|_| AddressError::Domain)?;
+    Ok(Some((host, rest)))
+}
+
 /// Appends `port u16 | kind u8 | address`.
 pub(crate) fn encode(target: &Target, out: &mut Vec<u8>) {
     out.extend(target.port.to_be_bytes());
-    match &target.host {
-        Host::Ip(IpAddr::V4(ip)) => {
-            out.push(IPV4);
-            out.extend(ip.octets());
-        }
-        Host::Ip(IpAddr::V6(ip)) => {
-            out.push(IPV6);
-            out.extend(ip.octets());
-        }
-        Host::Domain(name) => {
-            let name = name.as_str().as_bytes();
-            let length = u8::try_from(name.len());
-            out.push(DOMAIN);
-            out.push(length.expect("invariant: a domain has at most 253 bytes"));
-            out.extend(name);
-        }
-    }
+    V2RAY.encode(&target.host, out);
 }
 
 /// Reads a destination and how long it is; nothing while it is not complete.
@@ -46,37 +96,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Target, usize)>, AddressErr
     let Some((port, rest)) = bytes.split_first_chunk::<2>() else {
         return Ok(None);
     };
-    let Some((&kind, rest)) = rest.split_first() else {
-        return Ok(None);
-    };
-    let address = match kind {
-        IPV4 => rest
-            .first_chunk::<4>()
-            .map(|ip| (Host::Ip(Ipv4Addr::from(*ip).into()), 4)),
-        IPV6 => rest
-            .first_chunk::<16>()
-            .map(|ip| (Host::Ip(Ipv6Addr::from(*ip).into()), 16)),
-        DOMAIN => domain(rest)?,
-        other => return Err(AddressError::Kind(other)),
-    };
-    Ok(address.map(|(host, length)| {
+    let address = V2RAY.decode(rest)?;
+    Ok(address.map(|(host, rest)| {
         let port = u16::from_be_bytes(*port);
-        (Target { host, port }, 3 + length)
+        (Target { host, port }, bytes.len() - rest.len())
     }))
-}
-
-/// Reads `length u8 | name`. A name that is an address in text form is that address.
-fn domain(bytes: &[u8]) -> Result<Option<(Host, usize)>, AddressError> {
-    let Some((&length, rest)) = bytes.split_first() else {
-        return Ok(None);
-    };
-    let length = usize::from(length);
-    let Some(name) = rest.get(..length) else {
-        return Ok(None);
-    };
-    let name = str::from_utf8(name).map_err(|_| AddressError::Domain)?;
-    let host = name.parse().map_err(|_| AddressError::Domain)?;
-    Ok(Some((host, 1 + length)))
 }
 
 #[cfg(test)]

@@ -164,6 +164,24 @@ impl Outgoing {
         drained
     }
 
+    /// Takes at most `limit` of `bytes` to be sealed by `seal`, once nothing older waits,
+    /// and says how many were taken. What is sealed is handed on as far as it goes.
+    pub(crate) fn poll_seal<S: AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        (bytes, limit): (&[u8], usize),
+        seal: impl FnOnce(&[u8], &mut Vec<u8>) -> io::Result<()>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_drain(cx, stream))?;
+        let batch = bytes.get(..limit).unwrap_or(bytes);
+        seal(batch, self.bytes())?;
+        if let Poll::Ready(drained) = self.poll_drain(cx, stream) {
+            drained?;
+        }
+        Poll::Ready(Ok(batch.len()))
+    }
+
     /// Hands everything to the transport and has it do the same.
     pub(crate) fn poll_flush<S: AsyncWrite + Unpin + ?Sized>(
         &mut self,

@@ -155,13 +155,12 @@ impl AsyncWrite for VmessStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        ready!(this.outgoing.poll_drain(cx, &mut this.inner))?;
-        let batch = bytes.get(..BATCH).unwrap_or(bytes);
-        this.codec.seal(batch, this.outgoing.bytes());
-        if let Poll::Ready(result) = this.outgoing.poll_drain(cx, &mut this.inner) {
-            result?;
-        }
-        Poll::Ready(Ok(batch.len()))
+        let Self { codec, inner, .. } = this;
+        this.outgoing
+            .poll_seal(cx, inner, (bytes, BATCH), |batch, out| {
+                codec.seal(batch, out);
+                Ok(())
+            })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

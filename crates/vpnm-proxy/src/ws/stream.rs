@@ -158,14 +158,11 @@ impl AsyncWrite for WebSocketStream {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        ready!(this.outgoing.poll_drain(cx, &mut this.inner))?;
-        let count = bytes.len().min(MESSAGE);
-        let message = bytes.get(..count).unwrap_or_default();
-        encode_message(message, Some(random()), this.outgoing.bytes());
-        if let Poll::Ready(result) = this.outgoing.poll_drain(cx, &mut this.inner) {
-            result?;
-        }
-        Poll::Ready(Ok(count))
+        this.outgoing
+            .poll_seal(cx, &mut this.inner, (bytes, MESSAGE), |message, out| {
+                encode_message(message, Some(random()), out);
+                Ok(())
+            })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
