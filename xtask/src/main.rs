@@ -12,6 +12,7 @@ mod run;
 mod static_build;
 mod test;
 mod text;
+mod unpack;
 mod workspace;
 
 use std::process::ExitCode;

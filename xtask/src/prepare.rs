@@ -7,10 +7,12 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::output;
 use crate::run::{check, is_installed, is_root};
+use crate::unpack;
 
 /// A program the lab runs, and the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
     ("curl", "curl"),
+    ("dbus-daemon", "dbus-daemon"),
     ("dig", "dnsutils"),
     ("fish", "fish"),
     ("ip", "iproute2"),
@@ -44,6 +46,7 @@ pub(crate) fn run() -> Result<()> {
             ));
         }
     }
+    unpack::run()?;
     if !is_root() {
         output::line(
             "the lab needs root; to run it: sudo --preserve-env=PATH,HOME cargo xtask test",

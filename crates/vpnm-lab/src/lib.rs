@@ -4,13 +4,15 @@
 //! * [`session`] is one world with the program under test in it;
 //! * [`scenario`] are the ways in which a tunnel may leak, as data, and the
 //!   driver that runs them;
-//! * [`peer`] is an unmodified server to speak with.
+//! * [`peer`] is an unmodified server to speak with, [`programs`] are
+//!   unmodified daemons beside ours.
 
 mod guard;
 pub mod harness;
 pub mod machine;
 pub mod peer;
 pub mod product;
+pub mod programs;
 pub mod report;
 pub mod scenario;
 pub mod session;
