@@ -38,7 +38,10 @@ pub use host::{Host, Point, Progress};
 pub use kernel::KernelFacts;
 pub use observed::Observed;
 pub use plan::{Plan, plan};
-pub use resolver::{Keeper, Resolver};
+pub use resolver::{
+    Asked, BusError, DnsModes, Keeper, LinkChange, LinkResolver, Protection, ResolvConf, Resolved,
+    ResolvedError, ResolvedMode, Resolver, Settled, Surroundings,
+};
 pub use rtnl::{
     Address, Family, Link, LinkSettings, Lookup, Prefix, Route, RouteKind, Rule, Selector, TunFacts,
 };

@@ -1,68 +1,79 @@
-//! How this host resolves names: who keeps `/etc/resolv.conf`, and what it says.
+//! How this host resolves names, and the little that is changed about it.
 //!
-//! Nothing here is written, ever. That no query leaves in the clear depends on rules
-//! and redirects alone, which take queries to any server: those that can be routed
-//! go into the tunnel, those tied to an interface and those to a loopback address
-//! where nobody listens are redirected. Only a query to an IPv6 link-local server
-//! can be neither; it is refused, and [`Resolver::is_served`] tells.
+//! That no query leaves in the clear depends on rules and redirects alone, which take
+//! queries to any server: those that can be routed go into the tunnel, those tied to
+//! an interface and those to a loopback address where nobody listens are redirected.
+//! What is read and set here decides whether names resolve *well*, never whether they
+//! are secret: [`Resolver`] is what there is, [`Resolved`] tells systemd-resolved
+//! about the tunnel link.
 
-use std::fs;
+mod bus;
+mod conf;
+mod keeper;
+mod link_settings;
+mod resolved;
+mod surroundings;
+
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
 
-const FILE: &str = "/etc/resolv.conf";
+pub use bus::BusError;
+pub use conf::ResolvConf;
+pub use keeper::{Keeper, ResolvedMode};
+pub use link_settings::{LinkChange, LinkResolver};
+pub use resolved::{Resolved, ResolvedError, Settled};
+pub use surroundings::{DnsModes, Protection, Surroundings};
 
 /// The host's resolver settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolver {
-    /// Who writes the file.
+    /// Who writes `/etc/resolv.conf`.
     pub keeper: Keeper,
-    /// The servers it names, in its order; those that are no addresses are left out.
-    pub servers: Vec<IpAddr>,
-    /// The domains that are tried behind short names.
-    pub search: Vec<String>,
+    /// Whom programs ask in the end.
+    pub asked: Asked,
+    /// What the file says; `None` if there is none, or its link leads nowhere.
+    pub conf: Option<ResolvConf>,
+    /// What keeps the file from being replaced.
+    pub protection: Option<Protection>,
+    /// Whether systemd-resolved runs, be it asked or not.
+    pub has_resolved: bool,
+    /// How NetworkManager treats the resolver settings, if it runs.
+    pub network_manager: Option<DnsModes>,
 }
 
-/// Who writes `/etc/resolv.conf`.
+/// Whom programs ask for names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeper {
-    /// systemd-resolved.
-    SystemdResolved,
-    /// NetworkManager.
-    NetworkManager,
-    /// resolvconf or openresolv.
-    Resolvconf,
-    /// Nobody known: an administrator, or a DHCP client.
-    Unknown,
+pub enum Asked {
+    /// systemd-resolved, by its stub address or by its library.
+    Resolved,
+    /// A program of this machine that listens on a loopback address.
+    Local,
+    /// Servers on the network, which vpnm answers for.
+    Network,
+    /// Servers with IPv6 link-local addresses only: queries to them can be neither
+    /// routed nor redirected and are refused while the machine is secured.
+    LinkLocal,
+    /// Nobody is named. Programs then ask a loopback address, where vpnm answers.
+    Nobody,
 }
 
 impl Resolver {
-    /// Reads the settings of this host; a file that cannot be read names no servers.
+    /// Reads the settings of this host.
     #[must_use]
     pub fn read() -> Self {
-        let text = fs::read(FILE).unwrap_or_default();
-        let target = fs::read_link(FILE).ok();
-        Self::parse(&String::from_utf8_lossy(&text), target.as_deref())
+        Self::of(&Surroundings::read())
     }
 
-    /// Reads the text of the file, and where it leads if it is a symbolic link.
+    /// Concludes them from what was found.
     #[must_use]
-    pub fn parse(text: &str, target: Option<&Path>) -> Self {
-        let mut servers = Vec::new();
-        let mut search = Vec::new();
-        for line in text.lines() {
-            let mut words = line.split_whitespace();
-            match words.next() {
-                Some("nameserver") => servers.extend(words.next().and_then(server)),
-                // The last one counts.
-                Some("search" | "domain") => search = words.map(str::to_owned).collect(),
-                _ => {}
-            }
-        }
+    pub fn of(found: &Surroundings) -> Self {
+        let conf = found.conf();
         Self {
-            keeper: keeper(text, target),
-            servers,
-            search,
+            keeper: Keeper::of(found),
+            asked: asked(found, conf.as_ref()),
+            conf,
+            protection: found.protection,
+            has_resolved: found.has_resolved,
+            network_manager: found.network_manager.clone(),
         }
     }
 
@@ -71,13 +82,28 @@ impl Resolver {
     /// other server in the file, helps.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        self.servers.is_empty() || !self.servers.iter().all(is_link_local)
+        self.asked != Asked::LinkLocal
     }
 }
 
-/// An address; the interface behind a link-local one does not matter.
-fn server(word: &str) -> Option<IpAddr> {
-    word.split('%').next()?.parse().ok()
+fn asked(found: &Surroundings, conf: Option<&ResolvConf>) -> Asked {
+    if found.has_resolved && found.asks_by_library() {
+        return Asked::Resolved;
+    }
+    let servers = conf.map(|conf| conf.servers.as_slice()).unwrap_or_default();
+    let all = |is: fn(&IpAddr) -> bool| servers.iter().all(is);
+    match servers {
+        [] => Asked::Nobody,
+        _ if all(is_stub) => Asked::Resolved,
+        _ if all(IpAddr::is_loopback) => Asked::Local,
+        _ if all(is_link_local) => Asked::LinkLocal,
+        _ => Asked::Network,
+    }
+}
+
+/// The addresses on which systemd-resolved listens.
+fn is_stub(ip: &IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [127, 0, 0, 53 | 54]))
 }
 
 fn is_link_local(ip: &IpAddr) -> bool {
@@ -87,74 +113,5 @@ fn is_link_local(ip: &IpAddr) -> bool {
     }
 }
 
-/// Links are the surest sign; files are told by the comment at their head.
-fn keeper(text: &str, target: Option<&Path>) -> Keeper {
-    const SIGNS: [(&str, Keeper); 7] = [
-        ("systemd/resolve/", Keeper::SystemdResolved),
-        ("NetworkManager/", Keeper::NetworkManager),
-        ("resolvconf/", Keeper::Resolvconf),
-        ("systemd-resolved", Keeper::SystemdResolved),
-        ("NetworkManager", Keeper::NetworkManager),
-        ("resolvconf", Keeper::Resolvconf),
-        ("openresolv", Keeper::Resolvconf),
-    ];
-    let target = target.map(Path::to_string_lossy).unwrap_or_default();
-    let comments = || text.lines().take_while(|line| line.starts_with('#'));
-    let found = SIGNS
-        .iter()
-        .find(|(sign, _)| target.contains(sign) || comments().any(|line| line.contains(sign)));
-    found.map_or(Keeper::Unknown, |(_, keeper)| *keeper)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_keeper_is_told_by_the_link_or_the_comment() {
-        let keeper = |text: &str, target: &str| {
-            let target = (!target.is_empty()).then(|| Path::new(target));
-            Resolver::parse(text, target).keeper
-        };
-        let stub = "../run/systemd/resolve/stub-resolv.conf";
-        assert_eq!(keeper("", stub), Keeper::SystemdResolved);
-        assert_eq!(
-            keeper("", "/run/resolvconf/resolv.conf"),
-            Keeper::Resolvconf
-        );
-        assert_eq!(
-            keeper("# Generated by NetworkManager\n", ""),
-            Keeper::NetworkManager
-        );
-        assert_eq!(
-            keeper("# Generated by resolvconf\n", ""),
-            Keeper::Resolvconf
-        );
-        assert_eq!(
-            keeper("nameserver 1.1.1.1 # NetworkManager\n", ""),
-            Keeper::Unknown
-        );
-    }
-
-    #[test]
-    fn servers_and_domains_are_read_as_glibc_does() {
-        let text = "# one\nnameserver 192.168.77.1\nnameserver fe80::1%eth0\n\
-            nameserver nonsense\nnameserver\noptions edns0\n\
-            domain first.example\nsearch lan home.arpa\n";
-        let resolver = Resolver::parse(text, None);
-        let servers: Vec<String> = resolver.servers.iter().map(ToString::to_string).collect();
-        assert_eq!(servers, ["192.168.77.1", "fe80::1"]);
-        assert_eq!(resolver.search, ["lan", "home.arpa"]);
-        assert!(resolver.is_served());
-    }
-
-    #[test]
-    fn link_local_servers_alone_are_not_served() {
-        let is_served = |text| Resolver::parse(text, None).is_served();
-        assert!(!is_served("nameserver fe80::1%eth0\n"));
-        assert!(is_served(
-            "nameserver fe80::1%eth0\nnameserver 127.0.0.53\n"
-        ));
-        assert!(is_served(""));
-    }
-}
+mod tests;
