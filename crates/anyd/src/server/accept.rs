@@ -32,8 +32,8 @@ const RESERVED: u64 = 64;
 const BACK_OFF: Duration = Duration::from_millis(20);
 
 /// Raises the limit of descriptors as far as it goes, and keeps the number of
-/// connections below it.
-pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
+/// connections, which take `each` so many, below it.
+pub(super) fn within_descriptors(mut limits: Limits, each: u64) -> Limits {
     let now = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: now.maximum,
@@ -42,7 +42,7 @@ pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
     // Without the right to raise it the old limit holds.
     let _unchanged = setrlimit(Resource::Nofile, raised);
     if let Some(most) = getrlimit(Resource::Nofile).current {
-        let room = most.saturating_sub(RESERVED).max(1);
+        let room = (most.saturating_sub(RESERVED) / each.max(1)).max(1);
         limits.conns = limits
             .conns
             .min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -67,6 +67,8 @@ pub(super) struct Server {
     bound: Vec<Bound>,
     connections: JoinSet<()>,
     stopping: watch::Sender<bool>,
+    /// The listener that is asked first for the next connection.
+    turn: usize,
 }
 
 impl Server {
@@ -91,6 +93,7 @@ impl Server {
             bound,
             connections: JoinSet::new(),
             stopping: watch::Sender::new(false),
+            turn: 0,
         })
     }
 
@@ -115,30 +118,40 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then lets the calls in flight end.
-    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
+    pub(super) async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        grace: Duration,
+        alive: Alive,
+    ) {
         tokio::pin!(shutdown);
-        let mut watchdog = Watchdog::new(!self.listeners.is_empty());
+        let mut watchdog = Watchdog::new(!self.listeners.is_empty(), alive);
         loop {
             if self.listeners.is_empty() && self.connections.is_empty() {
                 return;
             }
+            // New connections come last, or a crowd of them would keep the
+            // watchdog hungry.
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = accept(&self.listeners) => match accepted {
-                    Ok((place, stream)) => self.take(place, stream),
+                () = watchdog.feed() => {}
+                Some(_ended) = self.connections.join_next() => {}
+                accepted = accept(&self.listeners, self.turn) => match accepted {
+                    Ok((place, stream)) => {
+                        self.turn = place + 1;
+                        self.take(place, stream);
+                    }
                     // The client has gone already, or there are no descriptors:
                     // neither may end the daemon.
                     Err(_) => sleep(BACK_OFF).await,
                 },
-                Some(_ended) = self.connections.join_next() => {}
-                () = watchdog.feed() => {}
             }
         }
-        self.stop(grace).await;
+        self.stop(grace, watchdog).await;
     }
 
-    async fn stop(mut self, grace: Duration) {
+    async fn stop(mut self, grace: Duration, mut watchdog: Watchdog) {
         #[cfg(feature = "systemd")]
         if !self.listeners.is_empty() {
             // A manager that does not hear it waits for the end of the process.
@@ -148,7 +161,13 @@ impl Server {
         self.bound.clear();
         self.stopping.send_replace(true);
         let ended = timeout(grace, async {
-            while self.connections.join_next().await.is_some() {}
+            loop {
+                tokio::select! {
+                    biased;
+                    () = watchdog.feed() => {}
+                    ended = self.connections.join_next() => if ended.is_none() { break },
+                }
+            }
         });
         if ended.await.is_err() {
             self.connections.shutdown().await;
@@ -183,40 +202,61 @@ impl Server {
     }
 }
 
+/// Whether the daemon lives, in its own opinion.
+pub(super) type Alive = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Tells the service manager that the daemon serves, and that it lives.
-struct Watchdog(Option<Interval>);
+struct Watchdog {
+    interval: Option<Interval>,
+    alive: Alive,
+}
 
 impl Watchdog {
     #[cfg(feature = "systemd")]
-    fn new(listening: bool) -> Self {
-        if !listening {
-            return Self(None);
+    fn new(listening: bool, alive: Alive) -> Self {
+        let interval = listening.then(|| {
+            // Without a manager there is nobody to tell.
+            let _unheard = crate::systemd::ready();
+            crate::systemd::watchdog().map(tokio::time::interval)
+        });
+        Self {
+            interval: interval.flatten(),
+            alive,
         }
-        // Without a manager there is nobody to tell.
-        let _unheard = crate::systemd::ready();
-        Self(crate::systemd::watchdog().map(tokio::time::interval))
     }
 
     #[cfg(not(feature = "systemd"))]
-    fn new(_: bool) -> Self {
-        Self(None)
+    fn new(_: bool, alive: Alive) -> Self {
+        Self {
+            interval: None,
+            alive,
+        }
     }
 
     async fn feed(&mut self) {
-        let Some(interval) = &mut self.0 else {
+        let Some(interval) = &mut self.interval else {
             return std::future::pending().await;
         };
         interval.tick().await;
+        let lives = (self.alive)();
         #[cfg(feature = "systemd")]
-        crate::systemd::alive();
+        if lives {
+            crate::systemd::alive();
+        }
+        #[cfg(not(feature = "systemd"))]
+        let _nobody_asks = lives;
     }
 }
 
 /// The next connection, and which listener's it is; none ever without
-/// listeners.
-async fn accept(listeners: &[UnixListener]) -> io::Result<(usize, UnixStream)> {
+/// listeners. Who is asked first changes, so that a crowd at one listener does
+/// not keep the others waiting.
+async fn accept(listeners: &[UnixListener], turn: usize) -> io::Result<(usize, UnixStream)> {
+    let (later, sooner) = listeners.split_at(turn % listeners.len().max(1));
+    let turns = sooner.iter().chain(later);
+    let places = (later.len()..listeners.len()).chain(0..later.len());
     poll_fn(|cx| {
-        for (place, listener) in listeners.iter().enumerate() {
+        for (place, listener) in places.clone().zip(turns.clone()) {
             if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                 return Poll::Ready(accepted.map(|(stream, _)| (place, stream)));
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::accept::{self, Connected};
+use super::accept::{self, Alive, Connected};
 use super::audit::Record;
 use super::caller::Caller;
 use super::error::{DaemonError, Result};
@@ -37,6 +37,7 @@ pub struct Daemon {
     narrow: Option<Narrow>,
     sink: Option<Sink>,
     pidfds: bool,
+    alive: Alive,
 }
 
 impl fmt::Debug for Daemon {
@@ -64,6 +65,7 @@ impl Daemon {
             narrow: None,
             sink: None,
             pidfds: false,
+            alive: Box::new(|| true),
         }
     }
 
@@ -153,6 +155,14 @@ impl Daemon {
         self
     }
 
+    /// Asks this before the service manager's watchdog is told that the daemon
+    /// lives: without it a daemon lives as long as it accepts clients.
+    #[must_use]
+    pub fn alive(mut self, lives: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.alive = Box::new(lives);
+        self
+    }
+
     /// Serves until `shutdown` is done: then accepts no more, answers the
     /// calls in flight, and removes its sockets.
     ///
@@ -166,7 +176,7 @@ impl Daemon {
         let limits = if self.sockets.is_empty() {
             self.limits
         } else {
-            accept::within_descriptors(self.limits)
+            accept::within_descriptors(self.limits, 1 + u64::from(self.pidfds))
         };
         let shared = Arc::new(Shared {
             registry: Registry::new(self.product, self.services),
@@ -192,7 +202,7 @@ impl Daemon {
         for connected in self.streams {
             server.attach(connected).map_err(DaemonError::Descriptor)?;
         }
-        server.run(shutdown, self.grace).await;
+        server.run(shutdown, self.grace, self.alive).await;
         Ok(())
     }
 }
