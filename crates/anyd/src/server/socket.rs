@@ -121,14 +121,16 @@ impl Socket {
             .map(|name| gid(groups, name))
             .transpose()?;
         make_directory(directory)?;
-        check_directory(directory)?;
+        // From here on by its real name: a link on the way may be changed.
+        let directory = &checked_directory(directory)?;
+        let path = directory.join(name);
         let lock_path = directory.join(format!("{name}.lock"));
         let lock = lock(&lock_path)?;
-        let (listener, identity) = self.make_listener(directory, name, gid)?;
+        let (listener, identity) = self.make_listener(&path, name, gid)?;
         Ok(Bound {
             listener: Some(listener),
             _made: Some(Made {
-                path: self.path.clone(),
+                path,
                 identity,
                 lock_path,
                 _lock: lock,
@@ -141,20 +143,25 @@ impl Socket {
     /// whatever is there: a link is replaced, not followed.
     fn make_listener(
         &self,
-        directory: &Path,
+        path: &Path,
         name: &str,
         gid: Option<u32>,
     ) -> io::Result<(UnixListener, (u64, u64))> {
-        let cradle = directory.join(format!(".{name}"));
+        let cradle = path.with_file_name(format!(".{name}"));
         // What a crashed daemon has left; the lock is ours.
         let _absent = fs::remove_dir_all(&cradle);
         DirBuilder::new().mode(0o700).create(&cradle)?;
-        let made = self.make_in(&cradle, gid);
+        let made = self.make_in(&cradle, path, gid);
         let _moved = fs::remove_dir_all(&cradle);
         made
     }
 
-    fn make_in(&self, cradle: &Path, gid: Option<u32>) -> io::Result<(UnixListener, (u64, u64))> {
+    fn make_in(
+        &self,
+        cradle: &Path,
+        path: &Path,
+        gid: Option<u32>,
+    ) -> io::Result<(UnixListener, (u64, u64))> {
         let place = cradle.join("s");
         let listener = UnixListener::bind(&place)?;
         if gid.is_some() {
@@ -163,7 +170,7 @@ impl Socket {
         fs::set_permissions(&place, Permissions::from_mode(self.mode))?;
         listener.set_nonblocking(true)?;
         let made = fs::symlink_metadata(&place)?;
-        fs::rename(&place, &self.path)?;
+        fs::rename(&place, path)?;
         Ok((listener, (made.dev(), made.ino())))
     }
 }
@@ -191,9 +198,9 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Refuses a directory in which others could put something in our place, and
-/// one that others could exchange for another.
-fn check_directory(directory: &Path) -> io::Result<()> {
+/// The directory's real name. Refuses one in which others could put something
+/// in our place, and one that others could exchange for another.
+fn checked_directory(directory: &Path) -> io::Result<PathBuf> {
     let real = fs::canonicalize(directory)?;
     let user = rustix::process::geteuid().as_raw();
     for (depth, ancestor) in real.ancestors().enumerate() {
@@ -208,7 +215,7 @@ fn check_directory(directory: &Path) -> io::Result<()> {
             return Err(refusal(format!("others may write to {shown}")));
         }
     }
-    Ok(())
+    Ok(real)
 }
 
 fn refusal(reason: String) -> io::Error {
