@@ -73,6 +73,18 @@ impl Access {
     }
 }
 
+#[cfg(feature = "server")]
+impl Access {
+    /// Whether the rule depends on who the owner is.
+    pub(crate) fn asks_for_owner(&self) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Any(rules) | Self::All(rules) => rules.iter().any(Self::asks_for_owner),
+            Self::Anyone | Self::Root | Self::Uid(_) | Self::Gid(_) | Self::Group(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

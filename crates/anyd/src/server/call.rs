@@ -18,11 +18,20 @@ pub(super) async fn handle(line: &mut Line, message: &[u8], fds: Vec<OwnedFd>) -
             .await?;
         return Err(Closed::Malformed);
     };
-    let silent = head.oneway == Some(true);
+    let [silent, more, upgrade] =
+        [head.oneway, head.more, head.upgrade].map(|flag| flag == Some(true));
+    if silent && (more || upgrade) {
+        line.refuse(
+            errors::MALFORMED,
+            &[("reason", "oneway goes with neither more nor upgrade")],
+        )
+        .await?;
+        return Err(Closed::Malformed);
+    }
     let asked = Asked {
         name: &head.method,
-        more: head.more == Some(true),
-        upgrade: head.upgrade == Some(true),
+        more,
+        upgrade,
         source: Source::Text(head.parameters),
         fds,
     };

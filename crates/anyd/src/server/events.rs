@@ -104,6 +104,9 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     bytes: Vec<u8>,
+    /// Where the last whole event ends: one that breaks while it is written
+    /// leaves no half of itself.
+    whole: usize,
     events: usize,
     lost: u64,
     /// The last event is in: nothing follows.
@@ -142,13 +145,12 @@ impl Queue {
         if full && state.events > 0 {
             return Pushed::Full;
         }
-        let before = state.bytes.len();
         if output::reply(&mut state.bytes, event, !last).is_err() {
             // What cannot be written is the service's mistake: the stream ends.
-            state.bytes.truncate(before);
             state.closed = true;
             return Pushed::Closed;
         }
+        state.whole = state.bytes.len();
         state.events += 1;
         state.last = last;
         drop(state);
@@ -176,6 +178,8 @@ impl Queue {
             {
                 let mut state = self.lock();
                 if state.events > 0 {
+                    let whole = std::mem::take(&mut state.whole);
+                    state.bytes.truncate(whole);
                     std::mem::swap(batch, &mut state.bytes);
                     state.events = 0;
                     drop(state);
