@@ -9,11 +9,15 @@
 )]
 
 mod arena;
+mod backlog;
 mod connections;
+mod crowds;
 mod descriptors;
+mod encodings;
 mod exhaustion;
 mod identity;
 mod messages;
+mod panics;
 mod shutdown;
 mod sockets;
 mod target;
