@@ -21,15 +21,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// What a call costs, beside other frameworks.
+/// What a call costs, beside other frameworks, each in programs of its own.
 fn ipc(workspace: &Workspace, rest: &[String]) -> Result<()> {
-    let words = ["run", "--quiet", "--profile", "fast", "--locked"];
-    check(
-        workspace
-            .cargo(&words)
-            .args(["--package", "anyd", "--example", "bench", "--"])
-            .args(rest),
-    )
+    let words = ["--release", "--locked", "--quiet", "--manifest-path"];
+    let cargo = |task: &str| {
+        let mut command = workspace.cargo(&[task]);
+        command.args(words).arg("bench/ipc/Cargo.toml");
+        command
+    };
+    check(cargo("build").arg("--bins"))?;
+    check(cargo("run").arg("--").args(rest))
 }
 
 /// The engine's throughput, beside other engines.
