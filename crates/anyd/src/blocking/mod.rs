@@ -100,7 +100,10 @@ impl Client {
         let method = request.method.qualified;
         let frame = request.finish()?;
         let message = self.exchange(method, &frame)?;
-        Ok(answer(method, self.inbox.bytes(message))?.reply)
+        let answered = answer(method, self.inbox.bytes(message))?;
+        // One answer was asked for: what else comes answers nothing.
+        self.broken = answered.continues;
+        Ok(answered.reply)
     }
 
     /// Makes a call without waiting for an answer, which there is none of.
@@ -159,7 +162,7 @@ impl Client {
     }
 
     fn send<E>(&mut self, method: &str, frame: &Frame<'_>) -> Result<(), CallError<E>> {
-        if self.broken {
+        if self.broken || !self.inbox.is_empty() {
             return Err(CallError::Closed {
                 method: method.to_owned(),
             });

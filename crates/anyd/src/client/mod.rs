@@ -109,7 +109,10 @@ impl Client {
         let method = request.method.qualified;
         let frame = request.finish()?;
         let message = self.exchange(method, &frame).await?;
-        Ok(answer(method, self.inbox.bytes(message))?.reply)
+        let answered = answer(method, self.inbox.bytes(message))?;
+        // One answer was asked for: what else comes answers nothing.
+        self.broken = answered.continues;
+        Ok(answered.reply)
     }
 
     /// Makes a call without waiting for an answer, which there is none of.
@@ -178,7 +181,7 @@ impl Client {
     }
 
     async fn send<E>(&mut self, method: &str, frame: &Frame<'_>) -> Result<(), CallError<E>> {
-        if self.broken {
+        if self.broken || !self.inbox.is_empty() {
             return Err(CallError::Closed {
                 method: method.to_owned(),
             });

@@ -94,6 +94,12 @@ impl Inbox {
             .unwrap_or_default()
     }
 
+    /// Whether nothing has arrived but what has been taken out.
+    #[cfg(any(feature = "client", feature = "blocking"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.filled
+    }
+
     /// What has arrived of the message that has not ended.
     #[cfg(feature = "server")]
     pub(crate) fn begun(&self) -> &[u8] {
