@@ -9,9 +9,12 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use crate::arena::{Arena, brisk, call, is_root, skip};
 
+/// The most that the kernel takes with one message (`SCM_MAX_FD`).
+const MOST: usize = 253;
+
 /// Sends bytes with descriptors.
 fn smuggle(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(250))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
     sendmsg(
@@ -31,7 +34,7 @@ fn descriptors_of_a_stranger_never_arrive() {
     let arena = Arena::new(brisk());
     let raw = arena.attacker();
     let (mut reads, writes) = std::io::pipe().unwrap();
-    let bomb = vec![writes.as_fd(); 250];
+    let bomb = vec![writes.as_fd(); MOST];
     let mut sent = 0;
     for _ in 0..6 {
         sent += usize::from(smuggle(&raw.stream, b"{", &bomb));
@@ -105,6 +108,53 @@ fn who_may_send_descriptors_may_not_send_others() {
     );
     assert_eq!(raw.receive(), None, "more than any method takes");
 
+    drop(writes);
+    let mut nothing = Vec::new();
+    reads.read_to_end(&mut nothing).unwrap();
+    arena.assert_alive();
+}
+
+#[test]
+fn sockets_inside_of_sockets_are_let_go_of() {
+    let arena = Arena::new(brisk());
+    let (mut reads, writes) = std::io::pipe().unwrap();
+    // Each socket carries the one before, and the first one the pipe.
+    let (mut outer, mut kept) = UnixStream::pair().unwrap();
+    assert!(smuggle(&kept, b"x", &[writes.as_fd()]));
+    for _ in 0..3 {
+        let (next, end) = UnixStream::pair().unwrap();
+        assert!(smuggle(&end, b"x", &[outer.as_fd(), kept.as_fd()]));
+        (outer, kept) = (next, end);
+    }
+    // By who may not send any, and by who may send one.
+    let text = call("Keep", "{}") + "\0";
+    for raw in [arena.attacker(), crate::arena::Raw::connect(&arena.path())] {
+        let bomb = vec![outer.as_fd(); 100];
+        let _refused = smuggle(&raw.stream, b"{", &bomb);
+        let _refused = smuggle(&raw.stream, text.as_bytes(), &[outer.as_fd()]);
+        // Itself inside of itself.
+        let _refused = smuggle(&raw.stream, b"{", &[raw.stream.as_fd()]);
+    }
+    drop((outer, kept, writes));
+    let mut nothing = Vec::new();
+    reads.read_to_end(&mut nothing).unwrap();
+    arena.assert_alive();
+}
+
+#[test]
+fn descriptors_that_come_one_by_one_are_counted_together() {
+    if !is_root() && skip("needs root") {
+        return;
+    }
+    let arena = Arena::new(brisk());
+    let mut raw = crate::arena::Raw::connect(&arena.path());
+    let (mut reads, writes) = std::io::pipe().unwrap();
+    let mut sent = 0;
+    for byte in call("Keep", "{}").bytes() {
+        sent += usize::from(smuggle(&raw.stream, &[byte], &[writes.as_fd()]));
+    }
+    println!("{sent} came before the daemon had enough");
+    assert_eq!(raw.receive(), None, "more than any method takes");
     drop(writes);
     let mut nothing = Vec::new();
     reads.read_to_end(&mut nothing).unwrap();

@@ -37,6 +37,10 @@ pub(crate) trait Target {
     /// Waits until the test opens the gate.
     #[access(anyone)]
     async fn slow(&self, caller: &Caller) -> Result<(), TargetError>;
+    /// As `slow`, and keeps its turn.
+    #[access(anyone)]
+    #[exclusive]
+    async fn held(&self, caller: &Caller) -> Result<(), TargetError>;
     #[access(anyone)]
     async fn boom(&self, caller: &Caller) -> Result<(), TargetError>;
     /// Sends without end.
@@ -122,6 +126,10 @@ impl Target for Victim {
         }
         self.0.finished.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+
+    async fn held(&self, caller: &Caller) -> Result<(), TargetError> {
+        self.slow(caller).await
     }
 
     async fn boom(&self, _: &Caller) -> Result<(), TargetError> {
