@@ -34,7 +34,7 @@ pub use desired::{Addresses, Desired, Endpoint, Guard, Lan, Transport, Tunnel};
 pub use effect::{Effect, FilterChange};
 pub use error::{ApplyError, HostError, ReachError};
 pub use firewall::Capabilities;
-pub use host::{Host, Point, Progress};
+pub use host::{Host, Point, Progress, backstop};
 pub use kernel::KernelFacts;
 pub use observed::Observed;
 pub use plan::{Plan, plan};

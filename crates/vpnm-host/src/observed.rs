@@ -8,7 +8,7 @@ use crate::firewall::{Capabilities, Setting};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
 use crate::nft::Read;
-use crate::rtnl::{Address, Family, Link, Prefix, Route, Rule};
+use crate::rtnl::{Address, Family, Link, Prefix, Route, RouteKind, Rule};
 
 /// Everything a plan is made from, as read at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,14 @@ impl Observed {
     #[must_use]
     pub fn is_filtered(&self) -> bool {
         !self.filter.is_empty()
+    }
+
+    /// Whether our routes lead packets into the tunnel link, whatever becomes of them
+    /// there.
+    #[must_use]
+    pub fn is_routed(&self) -> bool {
+        let mut routes = self.our_routes();
+        routes.any(|route| matches!(route.kind, RouteKind::Link { .. }))
     }
 
     /// The link vpnm0, whoever made it.

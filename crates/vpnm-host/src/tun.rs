@@ -84,6 +84,18 @@ pub fn open(options: Options) -> Result<Device, TunError> {
     }
 }
 
+/// Goes on with the device of a daemon before this one, whose descriptor was kept.
+///
+/// # Errors
+/// [`TunError::Foreign`] if the descriptor is not the link vpnm0's, or the link was
+/// deleted since.
+pub fn adopt(fd: OwnedFd, options: Options) -> Result<Device, TunError> {
+    match sys::is_attached(&fd, LINK) {
+        Ok(true) => prepared(fd, options),
+        Ok(false) | Err(_) => Err(TunError::Foreign),
+    }
+}
+
 /// Creates a TUN device of another name, or attaches to one that exists. It is
 /// configured by the caller; vpnm itself never uses it.
 ///
@@ -125,6 +137,11 @@ fn attached(name: &str, options: Options) -> Result<Device, TunError> {
             _ => refused("create")(error),
         }
     })?;
+    prepared(fd, options)
+}
+
+/// Sets up what belongs to the descriptor of a device.
+fn prepared(fd: OwnedFd, options: Options) -> Result<Device, TunError> {
     sys::set_header_length(&fd, HEADER).map_err(refused("set the header length of"))?;
     sys::set_owner(&fd, options.owner).map_err(refused("set the owner of"))?;
     let whole = sys::set_offloads(&fd, sys::OFFLOAD_TCP | sys::OFFLOAD_UDP);

@@ -3,7 +3,7 @@
 use super::{Host, unless};
 use crate::effect::{Effect, FilterChange};
 use crate::error::HostError;
-use crate::netlink::{Failure, Request};
+use crate::netlink::{Failure, Request, Socket};
 use crate::nft::{Batch, TableFamily};
 use crate::rtnl;
 
@@ -13,42 +13,15 @@ impl Host {
             Effect::Filter(change) => self.replace_filter(change),
             Effect::Endpoints(change) => self.change_endpoints(change),
             Effect::Adopt(change) => self.adopt_filter(change),
-            Effect::AddRoute(route) => {
-                self.add(&rtnl::add_route(route), "add a route to table 7670")
-            }
-            Effect::RemoveRoute(route) => {
-                self.remove(&rtnl::remove_route(route), "remove a route from table 7670")
-            }
-            Effect::AddRule(rule) => self.add(&rtnl::add_rule(rule), "add a routing rule"),
-            Effect::RemoveRule(rule) => {
-                self.remove(&rtnl::remove_rule(rule), "remove a routing rule")
-            }
-            Effect::SetLink { link, to, .. } => {
-                let mut requests = rtnl::set_link(*link, to).into_iter();
-                let outcome = requests.try_for_each(|request| self.route.request(&request));
-                outcome.map_err(|failure| failure.during("set up the link vpnm0"))
-            }
-            Effect::AddAddress(address) => {
-                self.add(&rtnl::add_address(address), "give vpnm0 an address")
-            }
-            Effect::RemoveAddress(address) => {
-                self.remove(&rtnl::remove_address(address), "take an address from vpnm0")
-            }
-            Effect::DeleteLink { link } => {
-                self.remove(&rtnl::delete_link(*link), "remove the link vpnm0")
-            }
+            Effect::AddRoute(_)
+            | Effect::RemoveRoute(_)
+            | Effect::AddRule(_)
+            | Effect::RemoveRule(_)
+            | Effect::SetLink { .. }
+            | Effect::AddAddress(_)
+            | Effect::RemoveAddress(_)
+            | Effect::DeleteLink { .. } => routing(&mut self.route, effect),
         }
-    }
-
-    fn add(&mut self, request: &Request, action: &'static str) -> Result<(), HostError> {
-        let outcome = unless(self.route.request(request), &[libc::EEXIST]);
-        outcome.map_err(|failure| failure.during(action))
-    }
-
-    fn remove(&mut self, request: &Request, action: &'static str) -> Result<(), HostError> {
-        let gone = [libc::ENOENT, libc::ESRCH, libc::ENODEV, libc::EADDRNOTAVAIL];
-        let outcome = unless(self.route.request(request), &gone);
-        outcome.map_err(|failure| failure.during(action))
     }
 
     /// Puts new tables in the place of whatever has our names, at one instant.
@@ -88,4 +61,50 @@ impl Host {
         let first: Option<Failure> = refused.into_iter().next().map(|(_, failure)| failure);
         first.map_or(Ok(()), |failure| Err(failure.during_filter_change(action)))
     }
+}
+
+/// Carries an effect out that is not the packet filter's; does nothing for those.
+pub(super) fn routing(socket: &mut Socket, effect: &Effect) -> Result<(), HostError> {
+    match effect {
+        Effect::Filter(_) | Effect::Endpoints(_) | Effect::Adopt(_) => Ok(()),
+        Effect::AddRoute(route) => {
+            add(socket, &rtnl::add_route(route), "add a route to table 7670")
+        }
+        Effect::RemoveRoute(route) => remove(
+            socket,
+            &rtnl::remove_route(route),
+            "remove a route from table 7670",
+        ),
+        Effect::AddRule(rule) => add(socket, &rtnl::add_rule(rule), "add a routing rule"),
+        Effect::RemoveRule(rule) => {
+            remove(socket, &rtnl::remove_rule(rule), "remove a routing rule")
+        }
+        Effect::SetLink { link, to, .. } => {
+            let mut requests = rtnl::set_link(*link, to).into_iter();
+            let outcome = requests.try_for_each(|request| socket.request(&request));
+            outcome.map_err(|failure| failure.during("set up the link vpnm0"))
+        }
+        Effect::AddAddress(address) => {
+            add(socket, &rtnl::add_address(address), "give vpnm0 an address")
+        }
+        Effect::RemoveAddress(address) => remove(
+            socket,
+            &rtnl::remove_address(address),
+            "take an address from vpnm0",
+        ),
+        Effect::DeleteLink { link } => {
+            remove(socket, &rtnl::delete_link(*link), "remove the link vpnm0")
+        }
+    }
+}
+
+fn add(socket: &mut Socket, request: &Request, action: &'static str) -> Result<(), HostError> {
+    let outcome = unless(socket.request(request), &[libc::EEXIST]);
+    outcome.map_err(|failure| failure.during(action))
+}
+
+fn remove(socket: &mut Socket, request: &Request, action: &'static str) -> Result<(), HostError> {
+    let gone = [libc::ENOENT, libc::ESRCH, libc::ENODEV, libc::EADDRNOTAVAIL];
+    let outcome = unless(socket.request(request), &gone);
+    outcome.map_err(|failure| failure.during(action))
 }

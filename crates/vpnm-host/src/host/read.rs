@@ -15,6 +15,21 @@ pub(super) fn observe(
     filter: &mut Socket,
     capabilities: Capabilities,
 ) -> Result<Observed, HostError> {
+    let mut tables = Vec::new();
+    for family in TableFamily::ALL {
+        let table = Read::table(filter, family);
+        tables.extend(table.map_err(|failure| failure.during("read the packet filter"))?);
+    }
+    Ok(Observed {
+        capabilities,
+        filter: tables,
+        port: filter.port(),
+        ..routing(route)?
+    })
+}
+
+/// Reads everything but the packet filter, as if there were none.
+pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
     let during = |action| move |failure: Failure| failure.during(action);
     let kernel = KernelFacts::read();
     let links = route
@@ -31,20 +46,18 @@ pub(super) fn observe(
         let list = our_and_default_routes(route, *family);
         routes.extend(list.map_err(during("list routes"))?);
     }
-    let mut tables = Vec::new();
-    for family in TableFamily::ALL {
-        let table = Read::table(filter, family);
-        tables.extend(table.map_err(during("read the packet filter"))?);
-    }
     Ok(Observed {
         links,
         addresses,
         rules,
         routes,
         kernel,
-        capabilities,
-        filter: tables,
-        port: filter.port(),
+        capabilities: Capabilities {
+            ownership: false,
+            egress: false,
+        },
+        filter: Vec::new(),
+        port: 0,
     })
 }
 

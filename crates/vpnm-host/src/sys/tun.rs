@@ -11,9 +11,13 @@ const IFF_MULTI_QUEUE: u16 = 0x0100;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
 
+/// Layer 3, without a protocol before each packet, with a `virtio_net_hdr`.
+const FORMAT: u16 = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+
 const TUNSETIFF: u32 = 0x4004_54ca;
 const TUNSETOWNER: u32 = 0x4004_54cc;
 const TUNSETOFFLOAD: u32 = 0x4004_54d0;
+const TUNGETIFF: u32 = 0x8004_54d2;
 const TUNSETVNETHDRSZ: u32 = 0x4004_54d8;
 
 /// Checksums, TCP segmentation for both families, and its ECN variant.
@@ -21,7 +25,7 @@ pub(crate) const OFFLOAD_TCP: usize = 0x0f;
 /// UDP segmentation for both families; the kernel takes them only together.
 pub(crate) const OFFLOAD_UDP: usize = 0x60;
 
-/// `struct ifreq` as far as TUNSETIFF reads it; the kernel copies 40 bytes.
+/// `struct ifreq` as far as TUNSETIFF and TUNGETIFF use it; the kernel copies 40 bytes.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; 16],
@@ -34,7 +38,7 @@ struct InterfaceRequest {
 pub(crate) fn attach(fd: &OwnedFd, name: &str, multi_queue: bool) -> io::Result<()> {
     let mut request = InterfaceRequest {
         name: [0; 16],
-        flags: IFF_TUN | IFF_NO_PI | IFF_VNET_HDR,
+        flags: FORMAT,
         padding: [0; 22],
     };
     if multi_queue {
@@ -47,6 +51,22 @@ pub(crate) fn attach(fd: &OwnedFd, name: &str, multi_queue: bool) -> io::Result<
     // outlives the call, which both reads and writes it.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETIFF.into(), &raw mut request) };
     check(result)
+}
+
+/// Whether the descriptor is tied to the TUN device of this name, with packets in
+/// the form that [`attach`] asks for.
+pub(crate) fn is_attached(fd: &OwnedFd, name: &str) -> io::Result<bool> {
+    let mut request = InterfaceRequest {
+        name: [0; 16],
+        flags: 0,
+        padding: [0; 22],
+    };
+    // SAFETY: the descriptor is open and `request` is a whole `struct ifreq` that
+    // outlives the call, which only writes it.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNGETIFF.into(), &raw mut request) };
+    check(result)?;
+    let named = request.name.split(|byte| *byte == 0).next();
+    Ok(named == Some(name.as_bytes()) && request.flags & FORMAT == FORMAT)
 }
 
 /// Sets the length of the header before each packet, in bytes.

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Far, device, go_on, guard, in_namespace, run, run_when_released, tunnel};
+use crate::support::{
+    Far, as_uid, assert_same, connect, device, go_on, guard, in_namespace, run, run_when_released,
+    snapshot, tunnel,
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use vpnm_host::{Change, Desired, Host, Watch};
+use vpnm_host::{Change, Desired, Host, Watch, backstop};
 
 /// Waits for the first change that is not of one of the kinds to pass over.
 fn next(watch: &mut Watch, pass_over: &[Change]) -> Vec<Change> {
@@ -146,5 +149,32 @@ fn what_does_not_concern_us_wakes_nobody() {
         run("ip", "route add default dev eth0");
         assert_eq!(next(&mut watch, &[]), [Change::Route]);
         assert_eq!(watch.read().unwrap(), []);
+    });
+}
+
+#[test]
+fn without_a_packet_filter_the_routes_still_block() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let before = snapshot();
+        assert!(backstop(&guard()).unwrap() > 0);
+        assert_eq!(backstop(&guard()).unwrap(), 0, "the second time");
+        assert_eq!(run("nft", "list ruleset"), "");
+        as_uid(1000, || {
+            let refused = connect("203.0.113.9", 443).unwrap_err();
+            let code = refused.raw_os_error();
+            assert!(matches!(code, Some(libc::EHOSTUNREACH | libc::ENETUNREACH)));
+        });
+        assert_eq!(
+            far.take().iter().filter(|frame| frame.is_probe()).count(),
+            0
+        );
+        // With a filter again, everything is as it would have been.
+        let mut host = Host::open().unwrap();
+        let desired = Desired::Blocked(guard());
+        let plan = host.reach(&desired, &mut go_on).unwrap();
+        assert_eq!(plan.effects().len(), 1, "{plan}");
+        host.cleanup(&mut go_on).unwrap();
+        assert_same(&before, &snapshot());
     });
 }
