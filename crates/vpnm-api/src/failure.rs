@@ -269,7 +269,7 @@ impl Code {
                 "the daemon starts another, or does when you type `vpnm connect`; `journalctl -u vpnmd` shows why it ended"
             }
             Self::JournalUnreadable => {
-                "type `vpnm connect LINK` to connect, or `vpnm disconnect` to open the network"
+                "type `vpnm connect LINK` to connect; to open the network, as root: `vpnm lockdown off`, then `vpnm disconnect`"
             }
             Self::JournalWrite => "make room in /var/lib/vpnm, then type the same command again",
             Self::Settings => "correct the file in /etc/vpnm, then `vpnm connect`",

@@ -12,6 +12,7 @@ use crate::cause::Cause as _;
 use crate::clock::{Clock, unix_now};
 use crate::engine::{self, EngineLane};
 use crate::host_lane::{self, HostLane};
+use crate::pulse::Beat;
 use crate::reconcile::{self, Changes, Roaming};
 use crate::settings::Settings;
 use crate::tsm::{
@@ -28,6 +29,8 @@ pub(crate) enum Request {
     Command(Command, oneshot::Sender<Result<(), Failure>>),
     /// By the system: to end.
     Stop,
+    /// By the system: to show that it lives.
+    Beat(Beat),
 }
 
 /// Where the heart gets what happens from.
@@ -96,6 +99,7 @@ impl Actor {
     fn on_request(&mut self, request: Request) {
         let (command, reply) = match request {
             Request::Stop => return self.step(Event::Stop),
+            Request::Beat(beat) => return beat.come(),
             Request::Command(command, reply) => (command, reply),
         };
         if let (Command::Connect(_) | Command::Reconnect, Err(failure)) =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +11,19 @@ use anyd::{Daemon, Product, Socket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use vpnm_api::tunnel::TunnelService;
-use vpnm_api::{Code, Failure, State, Status, Step, Traffic};
-use vpnm_host::{Desired, Host, HostError};
+use vpnm_api::{Code, Failure, Goal, State, Status, Step, Traffic};
+use vpnm_host::HostError;
 
 use crate::actor::{Actor, Inlets, Request, engine_config, machine_config};
 use crate::cause::Cause as _;
 use crate::clock::Clock;
 use crate::engine::{EngineLane, Identity};
 use crate::failpoint::{self, FailPoints};
-use crate::host_lane::{HostLane, Place};
+use crate::host_lane::{self, HostLane, Place, Worker};
 use crate::journal::{self, Journal};
+use crate::keep;
 use crate::lock::{self, Lock, LockError};
+use crate::pulse::Pulse;
 use crate::reconcile::{self, Roaming};
 use crate::service::Service;
 use crate::settings::{self, Settings};
@@ -28,6 +31,8 @@ use crate::tsm::{Loaded, Machine, Record};
 
 /// Messages that may wait in each of the daemon's queues.
 const WAITING: usize = 64;
+/// The socket's name in the runtime directory.
+const SOCKET: &str = "vpnmd.sock";
 /// Clients are let in when it is known how the host is, but not later than this.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
@@ -55,6 +60,9 @@ pub enum DaemonError {
     /// The kernel cannot be used.
     #[error("the kernel's network cannot be used")]
     Host(#[from] HostError),
+    /// The machine is to be secured and could not be blocked.
+    #[error("THIS MACHINE IS NOT PROTECTED: {0}")]
+    Unprotected(Failure),
     /// A thread, an event loop or a notification could not be had.
     #[error("cannot {action}")]
     System {
@@ -81,7 +89,9 @@ impl Default for Options {
 
 /// Runs the daemon until it is told to end by SIGTERM or SIGINT.
 ///
-/// Secures the machine first if it is to be secured. Ending opens nothing.
+/// If the machine is to be secured it is blocked before anything else is done or
+/// read; where that fails it is tried again for as long as the daemon runs. Ending
+/// opens nothing.
 ///
 /// With `VPNM_FAILPOINT=N` in its environment it aborts at the `N`th place where
 /// something has changed or is about to, to prove that dying there does no harm.
@@ -89,26 +99,109 @@ impl Default for Options {
 /// # Errors
 /// [`DaemonError`]; what was blocked stays blocked.
 pub fn run(options: &Options) -> Result<(), DaemonError> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(DaemonError::NotRoot);
-    }
-    let _lock = Lock::take(&options.runtime)?;
-    let host = Host::open()?;
+    let (lock, start) = begin(options)?;
+    let _lock = lock?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| system("build an event loop", source))?;
-    LocalSet::new().block_on(&runtime, serve(options, host))
+    LocalSet::new().block_on(&runtime, serve(options, start))
+}
+
+/// Blocks this machine if it is to be secured, and returns whether it is: what the
+/// system does at its start, before it brings up the network.
+///
+/// A machine whose journal's directory is missing is taken to be secured: what is
+/// installed has one, so the disk with it is not there yet.
+///
+/// # Errors
+/// [`DaemonError`]; [`DaemonError::Host`] means that the machine may be open.
+pub fn block(options: &Options) -> Result<bool, DaemonError> {
+    let (lock, start) = begin(options)?;
+    let mut start = start;
+    if !options.journal.is_dir() && start.loaded.record.goal() == Goal::Open {
+        start.blocked = start.worker.block_first();
+        start.loaded.record = Record::unreadable();
+    }
+    let _lock = lock?;
+    start.blocked.map_err(DaemonError::Unprotected)?;
+    Ok(start.loaded.record.goal() == Goal::Secured)
+}
+
+/// The TUN of the daemon before this one, and the listeners beside it.
+type Adopted = Option<(OwnedFd, Vec<OwnedFd>)>;
+
+/// The daemon after its first look at what is wanted.
+struct Start {
+    loaded: Loaded,
+    /// Whether the first block, if one was needed, could be made.
+    blocked: Result<(), Failure>,
+    tun: Adopted,
+    worker: Worker,
+    from_host: mpsc::Receiver<host_lane::Report>,
+    identity: Identity,
+    points: Arc<FailPoints>,
+}
+
+/// Blocks this machine if it is to be secured. The lock that cannot be taken is no
+/// reason not to, unless another daemon has it.
+fn begin(options: &Options) -> Result<(Result<Lock, LockError>, Start), DaemonError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(DaemonError::NotRoot);
+    }
+    let lock = Lock::take(&options.runtime);
+    if let Err(held @ LockError::Held { .. }) = lock {
+        return Err(held.into());
+    }
+    let variable = std::env::var(failpoint::VARIABLE).ok();
+    let points = Arc::new(FailPoints::new(variable.as_deref()));
+    let identity = Identity::of_system();
+    let (reports, from_host) = mpsc::channel(WAITING);
+    let place = Place {
+        journal: Journal::at(&options.journal),
+        engine_uid: identity.uid,
+        lan: false,
+        points: Arc::clone(&points),
+    };
+    let mut worker = Worker::new(place, reports);
+    let mut loaded = load(&Journal::at(&options.journal), &mut worker)?;
+    let (tun, blocked) = secure(&mut worker, &loaded.record);
+    loaded.tun = tun.is_some();
+    loaded.routed = worker.is_routed();
+    let start = Start {
+        loaded,
+        blocked,
+        tun,
+        worker,
+        from_host,
+        identity,
+        points,
+    };
+    Ok((lock, start))
+}
+
+/// Blocks, if that is what the record says.
+fn secure(worker: &mut Worker, record: &Record) -> (Adopted, Result<(), Failure>) {
+    if record.goal() == Goal::Open {
+        keep::forget();
+        return (None, Ok(()));
+    }
+    let tun = worker.adopt_tun();
+    let blocked = worker.block_first();
+    if let Err(failure) = &blocked {
+        tracing::error!(%failure, "THIS MACHINE IS NOT PROTECTED; blocking is tried again");
+    }
+    (tun, blocked)
 }
 
 fn system(action: &'static str, source: io::Error) -> DaemonError {
     DaemonError::System { action, source }
 }
 
-async fn serve(options: &Options, host: Host) -> Result<(), DaemonError> {
+async fn serve(options: &Options, start: Start) -> Result<(), DaemonError> {
     let (requests, asked) = mpsc::channel(WAITING);
     let (shown, status) = watch::channel(Status::disconnected(env!("CARGO_PKG_VERSION")));
-    let (actor, inlets) = assemble(options, host, asked, shown)?;
+    let (actor, inlets) = assemble(options, start, asked, shown)?;
     let life = tokio::task::spawn_local(actor.live(inlets));
     first_look(status.clone()).await;
 
@@ -124,42 +217,37 @@ async fn serve(options: &Options, host: Host) -> Result<(), DaemonError> {
         name: "vpnmd".to_owned(),
         ..anyd::product!()
     };
+    let pulse = Pulse::of(requests.clone());
     Daemon::new(product)
         .serve(TunnelService(Service { requests, status }))
-        .listen(Socket::path(options.runtime.join("vpnmd.sock")).mode(0o666))
+        .listen(Socket::path(options.runtime.join(SOCKET)).mode(0o666))
+        .alive(move || pulse.beats())
         .run(end)
         .await?;
     Ok(())
 }
 
-/// Puts the parts together; nothing happens before the actor lives.
+/// Puts the parts together; nothing more happens before the actor lives.
 fn assemble(
     options: &Options,
-    mut host: Host,
+    start: Start,
     requests: mpsc::Receiver<Request>,
     status: watch::Sender<Status>,
 ) -> Result<(Actor, Inlets), DaemonError> {
-    let journal = Journal::at(&options.journal);
-    let mut loaded = load(&journal, &mut host);
+    let mut loaded = start.loaded;
     let settings = Settings::load(&options.settings).unwrap_or_else(|error| {
         tracing::warn!(%error, "the settings are of no use, the defaults hold");
         loaded.unreadable.get_or_insert_with(|| error.failure());
         Settings::default()
     });
-    let identity = Identity::of_system();
-    let variable = std::env::var(failpoint::VARIABLE).ok();
-    let points = Arc::new(FailPoints::new(variable.as_deref()));
-    let (host_reports, from_host) = mpsc::channel(WAITING);
     let (engine_reports, from_engine) = mpsc::channel(WAITING);
-    let place = Place {
-        journal,
-        engine_uid: identity.uid,
-        lan: settings.lan,
-        points: Arc::clone(&points),
-    };
-    let host = HostLane::start(host, place, host_reports)
-        .map_err(|source| system("start a thread", source))?;
-    let engine = EngineLane::new(identity, engine_config(&settings), points, engine_reports);
+    let host = HostLane::start(start.worker).map_err(|source| system("start a thread", source))?;
+    host.allow_lan(settings.lan);
+    let config = engine_config(&settings);
+    let mut engine = EngineLane::new(start.identity, config, start.points, engine_reports);
+    if let Some((tun, listeners)) = start.tun {
+        engine.keep(tun, listeners);
+    }
     let actor = Actor {
         machine: Machine::new(machine_config(&settings), loaded),
         host,
@@ -175,7 +263,7 @@ fn assemble(
     };
     let inlets = Inlets {
         requests,
-        host: from_host,
+        host: start.from_host,
         engine: from_engine,
         changes: reconcile::subscribe().unwrap_or_else(|error| {
             tracing::warn!(%error, "changes by others are found by looking, every 30 s");
@@ -186,36 +274,30 @@ fn assemble(
 }
 
 /// What is wanted: what the journal says, and secured if it says nothing of use.
-fn load(journal: &Journal, host: &mut Host) -> Loaded {
+fn load(journal: &Journal, worker: &mut Worker) -> Result<Loaded, HostError> {
     let unreadable = |failure: Failure| {
-        tracing::warn!(%failure, "the machine is taken to be secured");
+        tracing::warn!(%failure, "the machine is taken to be secured and locked down");
         Loaded {
             record: Record::unreadable(),
             unreadable: Some(failure),
+            ..Loaded::default()
         }
     };
     match journal.load() {
-        Ok(Some(record)) => Loaded {
+        Ok(Some(record)) => Ok(Loaded {
             record,
-            unreadable: None,
-        },
-        Ok(None) if is_untouched(host) => Loaded::default(),
-        Ok(None) => unreadable(Failure::new(
+            ..Loaded::default()
+        }),
+        Ok(None) if worker.is_untouched()? => Ok(Loaded::default()),
+        Ok(None) => Ok(unreadable(Failure::new(
             Code::JournalUnreadable,
             "there is none, though this machine is blocked",
-        )),
-        Err(error) => unreadable(Failure {
+        ))),
+        Err(error) => Ok(unreadable(Failure {
             code: Code::JournalUnreadable,
             ..error.failure()
-        }),
+        })),
     }
-}
-
-/// Whether nothing of ours is on the host.
-fn is_untouched(host: &mut Host) -> bool {
-    let seen = host.observe();
-    let plan = seen.and_then(|seen| vpnm_host::plan(&seen, &Desired::Open));
-    plan.is_ok_and(|plan| plan.is_empty())
 }
 
 /// Waits until it is known how the host is: blocked where it must be.

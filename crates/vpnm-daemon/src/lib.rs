@@ -25,7 +25,9 @@ mod engine;
 mod failpoint;
 mod host_lane;
 pub mod journal;
+mod keep;
 mod lock;
+mod pulse;
 mod reconcile;
 mod redirect;
 mod service;
@@ -34,5 +36,5 @@ pub mod tsm;
 mod uplink;
 
 pub use cleanup::{CleanupError, cleanup};
-pub use daemon::{DaemonError, Options, run};
+pub use daemon::{DaemonError, Options, block, run};
 pub use lock::LockError;

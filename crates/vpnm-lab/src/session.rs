@@ -152,11 +152,23 @@ impl Session {
     ///
     /// When it cannot be started.
     pub fn launch_daemon(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        self.launch_daemon_by(&[], environment)
+    }
+
+    /// As [`Session::launch_daemon`], by a program that becomes the daemon: `by` is
+    /// its command line, to which the daemon's is added.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn launch_daemon_by(&mut self, by: &[&str], environment: &[(&str, &str)]) -> Result<()> {
         if !self.shown {
             machine::show(self.client(), product::binary()?, Path::new(PROGRAM))?;
             self.shown = true;
         }
-        let mut command = self.client().command(PROGRAM).arg("daemon");
+        let mut words = by.iter().copied().chain([PROGRAM, "daemon"]);
+        let program = words.next().unwrap_or(PROGRAM);
+        let mut command = self.client().command(program).args(words);
         match std::env::var("VPNM_LAB_LOG") {
             Ok(level) => command = command.args(["--log", &level]),
             Err(_) => command = command.stdout(Stdio::null()).stderr(Stdio::null()),

@@ -78,6 +78,8 @@ impl Machine {
     }
 
     fn on_applied(&mut self, want: HostWant, changes: u32, note: Note, now: Moment) {
+        // From here on the state that was applied says whether traffic is led there.
+        self.facts.adopted = false;
         let host = &mut self.facts.host;
         if changes > 0 && host.applied.as_ref() == Some(&want) {
             self.repairs.count += u64::from(changes);
@@ -94,6 +96,8 @@ impl Machine {
     }
 
     fn on_host_failed(&mut self, want: &HostWant, failure: Failure, now: Moment) {
+        // A block without the tunnel is tried next: it needs less.
+        self.facts.adopted = false;
         let host = &mut self.facts.host;
         let failures = host.failure.as_ref().map_or(0, |(_, count)| *count) + 1;
         host.applied = None;

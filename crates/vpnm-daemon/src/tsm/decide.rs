@@ -157,7 +157,7 @@ impl Machine {
         let holes = last.unwrap_or_default().and(&self.holes_to(server));
         // What was led into the TUN stays there: without an engine it is a dead
         // end, and flows need not notice that the engine was another for a while.
-        if self.facts.is_routed() && self.facts.tun {
+        if self.facts.is_routed() {
             HostWant::Tunnel(holes)
         } else {
             HostWant::Blocked(holes)

@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) host: HostFact,
     /// The TUN is open in the daemon.
     pub(super) tun: bool,
+    /// The TUN was taken over and traffic is led into it, as far as is known.
+    pub(super) adopted: bool,
     /// The engine's process.
     pub(super) engine: EngineFact,
     /// The verified tunnel the engine holds.
@@ -73,9 +75,10 @@ impl Facts {
         self.host.applied == Some(HostWant::Open)
     }
 
-    /// Whether traffic is led into the TUN.
+    /// Whether traffic is led into the TUN, whatever becomes of it there.
     pub(super) fn is_routed(&self) -> bool {
-        matches!(self.host.applied, Some(HostWant::Tunnel(_)))
+        let routed = matches!(self.host.applied, Some(HostWant::Tunnel(_)));
+        self.tun && (routed || self.adopted)
     }
 
     /// Whether the host was read back in this state and nothing speaks against it.

@@ -64,6 +64,7 @@ impl Machine {
             return;
         }
         self.facts.tun = false;
+        self.facts.adopted = false;
         self.facts.host.stale = true;
         self.abandon_engine();
         if self.facts.engine == EngineFact::Running {

@@ -26,6 +26,10 @@ pub struct Loaded {
     pub record: Record,
     /// Why the journal could not be read; `record` is then [`Record::unreadable`].
     pub unreadable: Option<Failure>,
+    /// The TUN of the daemon before this one was taken over.
+    pub tun: bool,
+    /// Traffic is led into it.
+    pub routed: bool,
 }
 
 /// The tunnel state machine; see the [module](super).
@@ -79,13 +83,18 @@ impl Machine {
             halted: loaded.unreadable,
             ..Attempt::default()
         };
+        let facts = Facts {
+            tun: loaded.tun,
+            adopted: loaded.tun && loaded.routed,
+            ..Facts::default()
+        };
         Self {
             config,
             record: loaded.record,
             pending: None,
             wishes: 0,
             writing: 0,
-            facts: Facts::default(),
+            facts,
             attempt,
             lanes: Lanes::default(),
             waiting: Waiting::default(),

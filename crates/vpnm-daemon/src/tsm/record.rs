@@ -24,13 +24,14 @@ impl Record {
         }
     }
 
-    /// What holds when the journal cannot be read: the machine was to be secured,
-    /// the server is unknown.
+    /// What holds when the journal cannot be read: the machine was to be secured, the
+    /// server is unknown, and it may have been locked down, so that opening it takes
+    /// root.
     #[must_use]
     pub fn unreadable() -> Self {
         Self {
             connect: true,
-            lockdown: false,
+            lockdown: true,
             server: None,
         }
     }

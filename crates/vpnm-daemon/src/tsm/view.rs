@@ -48,6 +48,9 @@ impl Machine {
                 cause: cause.clone(),
             };
         }
+        if !self.facts.is_blocked() {
+            return State::Connecting { step: Step::Block };
+        }
         if !self.is_attempting() {
             return self.state_without_tunnel();
         }
@@ -67,9 +70,6 @@ impl Machine {
     }
 
     fn state_without_tunnel(&self) -> State {
-        if !self.facts.is_blocked() {
-            return State::Connecting { step: Step::Block };
-        }
         let wished_away = !self.record.connect || self.stopping;
         if wished_away && !self.is_down() {
             return State::Disconnecting;
@@ -110,9 +110,6 @@ impl Machine {
     }
 
     fn step_to_tunnel(&self) -> Step {
-        if !self.facts.is_blocked() {
-            return Step::Block;
-        }
         if !self.facts.tun {
             return Step::Interface;
         }

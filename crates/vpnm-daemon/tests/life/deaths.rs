@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use vpnm_lab::machine::{shell, wait_for};
+use vpnm_lab::machine::{need, shell, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::{Signal, User};
 
@@ -23,6 +23,10 @@ pub(crate) const CASES: &[Scene] = &[
         daemon_death,
     ),
     ("a damaged journal means secured", damaged_journal),
+    (
+        "a daemon without a packet filter blocks by routes and says so",
+        no_packet_filter,
+    ),
     (
         "a lost journal means secured while the machine is blocked",
         lost_journal,
@@ -108,8 +112,59 @@ fn damaged_journal() -> Result<()> {
     session.wait_for_state(&["blocked"])?;
     ensure!(status(&session, "/state/cause/code")? == "journal_unreadable");
     ensure_blocked(&session)?;
+    // It may have said that the machine is locked down.
+    session.command(&["disconnect"])?;
+    ensure!(status(&session, "/state/cause/code")? == "lockdown");
+    ensure_blocked(&session)?;
     session.connect()?;
     session.check_tunnel()?;
+    let lifted = session.vpnm(User::Root, &["lockdown", "off"])?;
+    ensure!(lifted.status.success(), "root may lift it");
+    session.end()?;
+    Ok(())
+}
+
+/// Becomes the program that follows, to which the kernel denies sockets to its
+/// packet filter: a system-call filter (seccomp(2)) of five instructions.
+const WITHOUT_FILTER: &str = "\
+import ctypes, os, struct, sys
+nr, = [n for m, n in (('x86_64', 41), ('aarch64', 198)) if m == os.uname().machine]
+load, equal, end = 0x20, 0x15, 0x06
+steps = [(load, 0, 0, 0), (equal, 0, 3, nr), (load, 0, 0, 32), (equal, 0, 1, 12),
+         (end, 0, 0, 0x0005005d), (end, 0, 0, 0x7fff0000)]
+code = b''.join(struct.pack('HBBI', *step) for step in steps)
+room = ctypes.create_string_buffer(code)
+program = struct.pack('HxxxxxxP', len(steps), ctypes.addressof(room))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+/// A daemon that cannot use the kernel's packet filter at all blocks by what is left,
+/// goes on trying, and says that it is not enough.
+fn no_packet_filter() -> Result<()> {
+    need(&["python3"])?;
+    let mut session = connected()?;
+    session.kill_daemon()?;
+    // As after a restart of the machine: nothing is left but the journal.
+    shell(session.client(), "cp -p /var/lib/vpnm/journal /run/journal")?;
+    clean_up(&session)?;
+    shell(
+        session.client(),
+        "mkdir -m 700 /var/lib/vpnm && cp -p /run/journal /var/lib/vpnm/journal",
+    )?;
+    session.launch_daemon_by(&["/usr/bin/python3", "-c", WITHOUT_FILTER], &[])?;
+    session.wait_for_state(&["unprotected"])?;
+    ensure!(status(&session, "/state/cause/code")? == "host");
+    ensure_blocked(&session)?;
+    ensure!(
+        shell(session.client(), "nft list tables")?.is_empty(),
+        "there is a filter"
+    );
+    session.kill_daemon()?;
+    session.start_daemon()?;
+    wait_for_tunnel(&session)?;
+    shell(session.client(), "rm /run/journal")?;
     session.end()?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use vpnm_daemon::{DaemonError, LockError, Options};
 
 use super::Context;
 use crate::cli::parse::Matches;
-use crate::cli::spec::{Command, Group};
+use crate::cli::spec::{Command, Flag, Group};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output::{Failure, Problem, chain};
@@ -21,7 +21,7 @@ If the machine was to be secured when the daemon last ran, it is blocked before 
 done, and connected again. Ending the daemon opens nothing: what was blocked stays blocked until \
 it runs again, or until \"vpnm cleanup\".",
     operands: &[],
-    flags: &[&logging::LEVEL],
+    flags: &[&BLOCK, &logging::LEVEL],
     examples: &[
         ("sudo vpnm daemon", "Run it by hand"),
         (
@@ -31,9 +31,26 @@ it runs again, or until \"vpnm cleanup\".",
     ],
 };
 
+const BLOCK: Flag = Flag {
+    long: "block",
+    short: None,
+    value: None,
+    summary: "Only block the machine, if it is to be secured, and end",
+    details: "For the start of the system, before the network is up and the daemon runs. Nothing but \
+              what the daemon remembers is read; where that cannot be read, the machine is blocked.",
+};
+
 pub(super) fn run(_: &Context, matches: &Matches) -> Result<Exit, Failure> {
     logging::start(matches);
-    match vpnm_daemon::run(&Options::default()) {
+    let options = Options::default();
+    let ended = if matches.has(&BLOCK) {
+        vpnm_daemon::block(&options).map(|blocked| {
+            tracing::info!(blocked, "the machine before its network is up");
+        })
+    } else {
+        vpnm_daemon::run(&options)
+    };
+    match ended {
         Ok(()) => Ok(Exit::Success),
         Err(error) => Err(problem(&error).into()),
     }
@@ -56,6 +73,13 @@ fn problem(error: &DaemonError) -> Problem {
             what,
             chain(error),
             "vpnm doctor; in a container: --cap-add NET_ADMIN --device /dev/net/tun",
+        ),
+        DaemonError::Unprotected(failure) => Problem::new(
+            Exit::Machine,
+            failure.code.name(),
+            "this machine is to be secured and could not be blocked: traffic may leave in the clear",
+            failure.to_string(),
+            failure.hint(),
         ),
         DaemonError::System { .. } | DaemonError::Service(_) => Problem::new(
             Exit::Failed,

@@ -14,7 +14,7 @@ use super::{connect, disconnect};
 use crate::tsm::{Command, Event, HostWant, Lane, Record};
 
 /// What can happen next. One byte chooses.
-const CHOICES: u8 = 22;
+const CHOICES: u8 = 23;
 
 fn happen(world: &mut World, choice: u8, id: u64) {
     if world.exited {
@@ -55,9 +55,13 @@ fn happen(world: &mut World, choice: u8, id: u64) {
         18 => world.pass(Duration::from_millis(300)),
         19 => drop(world.wait()),
         20 => drop(world.fail(Lane::Engine, Code::Rejected, true)),
-        _ => {
+        21 => {
             let old = std::mem::replace(world, World::fresh());
             *world = old.crashed();
+        }
+        _ => {
+            let old = std::mem::replace(world, World::fresh());
+            *world = old.crashed_with_store();
         }
     }
 }

@@ -220,6 +220,42 @@ fn an_unreadable_journal_means_secured() {
     world.give(connect(2, "a"));
     world.run();
     assert_eq!(world.reply(2), Some(Ok(())));
+    // Whoever may disconnect does not open what may have been locked down.
+    world.give(disconnect(3));
+    world.run();
+    assert_eq!(world.state().cause().unwrap().code, Code::Lockdown);
+    assert_eq!(world.kernel, HostWant::Blocked([].into_iter().collect()));
+    world.command(4, Command::Lockdown(false));
+    world.run();
+    assert_eq!(world.state(), State::Disconnected);
+}
+
+#[test]
+fn an_interface_that_was_kept_stays_and_traffic_stays_in_it() {
+    let mut world = World::fresh();
+    world.give(connect(1, "a"));
+    world.run();
+    let mut world = world.crashed_with_store();
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    let unwanted = ["open the interface", "close the interface", "host: blocked"];
+    for line in &world.log {
+        assert!(!unwanted.iter().any(|text| line.contains(text)), "{line}");
+    }
+}
+
+#[test]
+fn an_interface_that_was_kept_and_is_gone_is_made_anew() {
+    let mut world = World::fresh();
+    world.give(connect(1, "a"));
+    world.run();
+    let mut world = world.crashed_with_store();
+    world.fail(Lane::Host, Code::Host, false);
+    world.give(Event::TunLost);
+    world.run();
+    while world.state().name() != "connected" {
+        assert!(world.wait());
+    }
 }
 
 #[test]

@@ -53,6 +53,11 @@ pub(super) struct World {
 impl World {
     /// A machine on a host where the disk says this and the kernel is like that.
     pub(super) fn booted(disk: Record, kernel: HostWant, unreadable: Option<Failure>) -> Self {
+        Self::adopted(disk, kernel, unreadable, false)
+    }
+
+    /// As [`World::booted`], perhaps with the TUN of the daemon before.
+    fn adopted(disk: Record, kernel: HostWant, unreadable: Option<Failure>, tun: bool) -> Self {
         let disk = match unreadable {
             Some(_) => Record::unreadable(),
             None => disk,
@@ -61,14 +66,20 @@ impl World {
         let config = Config {
             bootstrap: bootstrap(),
         };
-        let loaded = Loaded { record, unreadable };
+        let routed = tun && matches!(kernel, HostWant::Tunnel(_));
+        let loaded = Loaded {
+            record,
+            unreadable,
+            tun,
+            routed,
+        };
         let mut world = Self {
             machine: Machine::new(config, loaded),
             now: Moment::default(),
             disk,
             kernel,
             tampered: false,
-            tun: false,
+            tun,
             engine: None,
             running: BTreeMap::new(),
             unanswered: Vec::new(),
@@ -90,6 +101,13 @@ impl World {
     /// they are, the TUN and the engine die with it.
     pub(super) fn crashed(self) -> Self {
         Self::booted(self.disk, self.kernel, None)
+    }
+
+    /// As [`World::crashed`], with the TUN in the service manager's store: the next
+    /// daemon takes it over if the machine is to be secured.
+    pub(super) fn crashed_with_store(self) -> Self {
+        let tun = self.tun && self.disk.goal() == Goal::Secured;
+        Self::adopted(self.disk, self.kernel, None, tun)
     }
 
     pub(super) fn state(&self) -> State {

@@ -1,0 +1,330 @@
+//! What the host's lane does, one thing after the other.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::mpsc::Sender;
+use vpnm_api::{Code, Failure, Note};
+use vpnm_host::tun::{self, TunError};
+use vpnm_host::{
+    Desired, Endpoint, Guard, Host, HostError, Lan, Point, ReachError, Transport, Tunnel,
+};
+
+use super::Report;
+use crate::cause::{self, Cause as _};
+use crate::failpoint::FailPoints;
+use crate::journal::Journal;
+use crate::keep;
+use crate::redirect::Redirect;
+use crate::tsm::{Effect, Holes, HostWant, Outcome, Ticket};
+use crate::uplink::Uplink;
+
+/// How often a busy TUN is tried again, and how long after.
+const TUN_ATTEMPTS: u32 = 50;
+const TUN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// What the worker needs to know.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) journal: Journal,
+    pub(crate) engine_uid: u32,
+    pub(crate) lan: bool,
+    pub(crate) points: Arc<FailPoints>,
+}
+
+/// The one that touches the journal and the kernel.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// `None` until the kernel can be used; every effect tries anew.
+    host: Option<Host>,
+    place: Place,
+    redirect: Option<Redirect>,
+    /// A TUN was opened, and not found to be gone since.
+    has_tun: bool,
+    reports: Sender<Report>,
+}
+
+impl Worker {
+    pub(crate) fn new(place: Place, reports: Sender<Report>) -> Self {
+        Self {
+            host: None,
+            place,
+            redirect: None,
+            has_tun: false,
+            reports,
+        }
+    }
+
+    /// Takes over the TUN and the listeners of the daemon before this one, if the
+    /// service manager kept them.
+    pub(crate) fn adopt_tun(&mut self) -> Option<(OwnedFd, Vec<OwnedFd>)> {
+        let kept = keep::take(self.tun_options())?;
+        let listeners = kept.redirect.listeners().ok()?;
+        self.redirect = Some(kept.redirect);
+        self.has_tun = true;
+        Some((kept.tun, listeners))
+    }
+
+    /// Blocks this machine before anything else is done, by whatever can be used.
+    /// Traffic that is led into a TUN already stays there.
+    pub(crate) fn block_first(&mut self) -> Result<(), Failure> {
+        let wants = [
+            self.is_routed().then(|| HostWant::Tunnel(Holes::default())),
+            Some(HostWant::Blocked(Holes::default())),
+        ];
+        let mut last = Ok(());
+        for want in wants.into_iter().flatten() {
+            match self.reach(&want) {
+                Outcome::Failed(failure) => last = Err(failure),
+                Outcome::Done
+                | Outcome::Applied(..)
+                | Outcome::Resolved(_)
+                | Outcome::Established(_) => return Ok(()),
+            }
+        }
+        last
+    }
+
+    /// Whether there is a TUN and traffic is led into it.
+    pub(crate) fn is_routed(&mut self) -> bool {
+        self.has_tun && self.observe().is_ok_and(|seen| seen.is_routed())
+    }
+
+    /// Whether nothing of ours is on the host.
+    pub(crate) fn is_untouched(&mut self) -> Result<bool, HostError> {
+        let seen = self.host()?.observe()?;
+        let plan = vpnm_host::plan(&seen, &Desired::Open);
+        Ok(plan.is_ok_and(|plan| plan.is_empty()))
+    }
+
+    /// Whether private networks are reached directly.
+    pub(crate) fn allow_lan(&mut self, lan: bool) {
+        self.place.lan = lan;
+    }
+
+    fn host(&mut self) -> Result<&mut Host, HostError> {
+        let host = match self.host.take() {
+            Some(host) => host,
+            None => Host::open()?,
+        };
+        Ok(self.host.insert(host))
+    }
+
+    /// Carries an effect out and reports its end.
+    pub(super) fn run(&mut self, ticket: Ticket, effect: &Effect) {
+        self.place.points.pass(format_args!("before {effect:?}"));
+        let report = self.carry_out(ticket, effect);
+        self.place.points.pass(format_args!("after {effect:?}"));
+        self.report(report);
+    }
+
+    /// Reports the network below the tunnel.
+    pub(super) fn look_at_uplink(&mut self) {
+        match self.host().and_then(Host::observe) {
+            Ok(observed) => self.report(Report::Uplink(Uplink::of(&observed))),
+            Err(error) => tracing::warn!(%error, "the network cannot be looked at"),
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // The daemon that no longer listens is about to end.
+        let _gone = self.reports.blocking_send(report);
+    }
+
+    fn carry_out(&mut self, ticket: Ticket, effect: &Effect) -> Report {
+        let done = |result: Result<(), Failure>| match result {
+            Ok(()) => Report::Done(ticket, Outcome::Done),
+            Err(failure) => Report::Done(ticket, Outcome::Failed(failure)),
+        };
+        match effect {
+            Effect::Check => done(self.check()),
+            Effect::Remember(record) => {
+                done(self.place.journal.store(record).map_err(|e| e.failure()))
+            }
+            Effect::Host(want) => Report::Done(ticket, self.reach(want)),
+            Effect::OpenTun => match self.open_tun() {
+                Ok((tun, listeners)) => Report::Tun(ticket, tun, listeners),
+                Err(failure) => done(Err(failure)),
+            },
+            // The interface goes with its last descriptor, which the engine's lane has.
+            Effect::CloseTun
+            | Effect::StartEngine
+            | Effect::StopEngine
+            | Effect::Resolve(_)
+            | Effect::Connect { .. } => done(Err(Failure::new(
+                Code::Host,
+                "this is not done in the host's lane",
+            ))),
+        }
+    }
+
+    /// Whether the host can be blocked and carry a tunnel; changes nothing.
+    fn check(&mut self) -> Result<(), Failure> {
+        check_tun_device().map_err(|e| e.failure())?;
+        let observed = self.observe()?;
+        if observed.link().is_some() {
+            return Err(TunError::Foreign.failure());
+        }
+        let blocked = self.desired(&HostWant::Blocked(Holes::default()))?;
+        vpnm_host::plan(&observed, &blocked).map_err(|e| e.failure())?;
+        Ok(())
+    }
+
+    fn open_tun(&mut self) -> Result<(OwnedFd, Vec<OwnedFd>), Failure> {
+        let device = open_when_free(self.tun_options()).map_err(|e| e.failure())?;
+        let redirect = match self.redirect.take() {
+            Some(redirect) => redirect,
+            None => Redirect::bind().map_err(|e| Failure::new(Code::Host, cause::chain(&e)))?,
+        };
+        let redirect = self.redirect.insert(redirect);
+        let listeners = redirect.listeners();
+        let listeners = listeners.map_err(|e| Failure::new(Code::Host, cause::chain(&e)))?;
+        keep::store(&device.fd, redirect);
+        self.has_tun = true;
+        Ok((device.fd, listeners))
+    }
+
+    fn tun_options(&self) -> tun::Options {
+        tun::Options {
+            owner: self.place.engine_uid,
+            multi_queue: false,
+        }
+    }
+
+    fn observe(&mut self) -> Result<vpnm_host::Observed, Failure> {
+        let observed = self.host().and_then(Host::observe);
+        observed.map_err(|error| error.failure())
+    }
+
+    fn reach(&mut self, want: &HostWant) -> Outcome {
+        let desired = match self.desired(want) {
+            Ok(desired) => desired,
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        let points = Arc::clone(&self.place.points);
+        let mut progress = |point: Point<'_>| {
+            match point {
+                Point::Before(effect) => points.pass(format_args!("before {effect}")),
+                Point::After(effect) => points.pass(format_args!("after {effect}")),
+            }
+            true
+        };
+        let reached = self.host().map_err(ReachError::Observe);
+        let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
+        match reached {
+            Ok(plan) => {
+                // A block alone holds without the TUN, but no engine can start.
+                if matches!(want, HostWant::Blocked(_)) {
+                    self.look_for_tun();
+                }
+                let changes = u32::try_from(plan.effects().len()).unwrap_or(u32::MAX);
+                let first = plan.effects().first().map(ToString::to_string);
+                let first = first.unwrap_or_default();
+                let line = first.lines().next().unwrap_or_default();
+                Outcome::Applied(changes, Note::new(line))
+            }
+            Err(error) => self.reach_failed(want, &desired, &error),
+        }
+    }
+
+    fn reach_failed(&mut self, want: &HostWant, desired: &Desired, error: &ReachError) -> Outcome {
+        match (want, desired) {
+            (HostWant::Tunnel(_), _) => self.look_for_tun(),
+            (HostWant::Blocked(_), Desired::Blocked(guard)) => block_by_routes(guard, error),
+            (HostWant::Open | HostWant::Blocked(_), _) => {}
+        }
+        Outcome::Failed(error.failure())
+    }
+
+    /// Tells if the TUN was deleted.
+    fn look_for_tun(&mut self) {
+        let gone = |seen: vpnm_host::Observed| seen.link().is_none();
+        if self.has_tun && self.observe().is_ok_and(gone) {
+            self.has_tun = false;
+            self.report(Report::TunLost);
+        }
+    }
+
+    fn desired(&mut self, want: &HostWant) -> Result<Desired, Failure> {
+        let guard = |holes: &Holes| Guard {
+            engine: self.place.engine_uid,
+            endpoints: endpoints(holes, self.place.engine_uid),
+            lan: if self.place.lan {
+                Lan::Allowed
+            } else {
+                Lan::Blocked
+            },
+        };
+        match want {
+            HostWant::Open => Ok(Desired::Open),
+            HostWant::Blocked(holes) => Ok(Desired::Blocked(guard(holes))),
+            HostWant::Tunnel(holes) => {
+                let guard = guard(holes);
+                Ok(Desired::Tunnel(guard, self.tunnel()?))
+            }
+        }
+    }
+
+    fn tunnel(&mut self) -> Result<Tunnel, Failure> {
+        let redirect = self.redirect.as_ref();
+        let dns_port = redirect.map(|redirect| redirect.port).ok_or_else(|| {
+            Failure::new(
+                Code::Host,
+                "the listeners of the DNS redirect are not bound",
+            )
+        })?;
+        let observed = self.observe()?;
+        let addresses = observed.tunnel_addresses().map_err(|e| e.failure())?;
+        Ok(Tunnel {
+            addresses,
+            dns_port,
+        })
+    }
+}
+
+/// The second of the two stops, where the first cannot be had: most traffic is
+/// held, not all, so that the machine still counts as unprotected.
+fn block_by_routes(guard: &Guard, error: &ReachError) {
+    let failure = error.failure();
+    match vpnm_host::backstop(guard) {
+        Ok(_) => tracing::error!(%failure, "this machine is blocked by its routes alone"),
+        Err(routes) => {
+            let routes = routes.failure();
+            tracing::error!(%failure, %routes, "THIS MACHINE COULD NOT BE BLOCKED");
+        }
+    }
+}
+
+fn endpoints(holes: &Holes, uid: u32) -> Vec<Endpoint> {
+    let endpoint = |address: std::net::SocketAddr| Endpoint {
+        uid,
+        ip: address.ip(),
+        transport: Transport::Tcp,
+        port: address.port(),
+    };
+    holes.iter().map(endpoint).collect()
+}
+
+/// Whether there is a TUN device that may be opened; opening it creates nothing.
+fn check_tun_device() -> Result<(), TunError> {
+    let mut options = std::fs::OpenOptions::new();
+    match options.read(true).write(true).open("/dev/net/tun") {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(TunError::NotPermitted)
+        }
+        Err(_) => Err(TunError::NoDevice),
+    }
+}
+
+/// An engine that is about to die holds the TUN for some milliseconds more.
+fn open_when_free(options: tun::Options) -> Result<tun::Device, TunError> {
+    for _ in 1..TUN_ATTEMPTS {
+        match tun::open(options) {
+            Err(TunError::Busy) => thread::sleep(TUN_PAUSE),
+            opened => return opened,
+        }
+    }
+    tun::open(options)
+}
