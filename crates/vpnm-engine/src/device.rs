@@ -22,6 +22,11 @@ use vpnm_wire::{BufferPool, Chunk, VNET_LENGTH, VnetHeader};
 /// which is always zero here.
 const MAX_HEADER: usize = 12;
 
+/// Where a packet is read to in its buffer: with virtio, IPv4 and TCP headers in front, its
+/// payload then begins at a multiple of 16 bytes. Measured: some processors copy fifteen
+/// times slower to an address that is 1 to 15 bytes ahead of its source within a page.
+const FRONT: usize = 14;
+
 /// A TUN queue that was taken over.
 #[derive(Debug)]
 pub struct Device {
@@ -112,8 +117,12 @@ impl Device {
         loop {
             let mut ready = ready!(self.fd.poll_read_ready(cx))?;
             let mut buffer = pool.large();
-            match rustix::io::read(self.fd.get_ref(), &mut buffer[..]) {
-                Ok(count) => return Poll::Ready(Ok(self.packet(Chunk::new(buffer, 0, count)))),
+            let room = buffer.get_mut(FRONT..).unwrap_or_default();
+            match rustix::io::read(self.fd.get_ref(), room) {
+                Ok(count) => {
+                    let packet = Chunk::new(buffer, FRONT, FRONT + count);
+                    return Poll::Ready(Ok(self.packet(packet)));
+                }
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 // The link is being deleted, or it is set down and nothing arrives until

@@ -18,6 +18,7 @@ mod net;
 mod relay;
 mod sys;
 mod tcp;
+mod transfer;
 mod udp;
 
 use std::io;
@@ -28,7 +29,8 @@ use std::sync::Arc;
 pub use counters::{Counters, Totals};
 pub use icmp::EchoRequest;
 pub use relay::{Ended, relay};
-pub use tcp::{FillError, TcpFlow, TcpIncoming};
+pub use tcp::{TcpFlow, TcpIncoming};
+pub use transfer::TransferError;
 pub use udp::{DnsQuery, UdpFlow, UdpIncoming, UdpSender};
 pub use vpnm_netstack::Refusal;
 pub use vpnm_wire::Datagrams;

@@ -6,15 +6,16 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 /// Size of a large buffer in bytes: the longest IP packet (65535), the longest
-/// virtio header in front of it (12), rounded up to whole cache lines.
+/// virtio header in front of it (12), room to align them, rounded up to whole cache lines.
 pub const LARGE: usize = 65_600;
 /// Size of a medium buffer in bytes: what a record of TLS or of a proxy protocol carries.
 pub const MEDIUM: usize = 16_640;
 /// Size of a small buffer in bytes: what one packet of an ordinary link carries.
 pub const SMALL: usize = 2_048;
-/// Sizes, and how many free buffers of each are kept: four megabytes of large ones
-/// for a batch, one megabyte of the others; more are given back to the allocator.
-const SHELVES: [(usize, usize); 3] = [(SMALL, 512), (MEDIUM, 64), (LARGE, 64)];
+/// Sizes, and how many free buffers of each are kept: sixteen megabytes of large ones
+/// for a few flows at full speed, one megabyte of the others; more are given back to the
+/// allocator.
+const SHELVES: [(usize, usize); 3] = [(SMALL, 512), (MEDIUM, 64), (LARGE, 256)];
 
 /// A thread's stock of buffers in three sizes.
 ///

@@ -55,6 +55,12 @@ impl Net {
         work(&mut self.0.borrow_mut())
     }
 
+    /// Works on the queue's state on behalf of a flow, which will [`Self::act`] before
+    /// it waits for anything.
+    pub(super) fn queue<T>(&self, work: impl FnOnce(&mut Stack, Instant) -> T) -> T {
+        self.with(|core| work(&mut core.stack, Instant::now()))
+    }
+
     /// Works on the queue's state on behalf of a flow, then sends what became due.
     pub(super) fn act<T>(&self, work: impl FnOnce(&mut Stack, Instant) -> T) -> T {
         self.with(|core| {

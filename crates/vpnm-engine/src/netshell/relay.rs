@@ -5,9 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncBufRead as _, AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::tcp::{FillError, TcpFlow};
+use super::tcp::TcpFlow;
+use super::transfer::TransferError;
 
 /// How a relay ended, unless both sides finished in order.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +22,19 @@ pub enum Ended {
     Outbound(#[source] io::Error),
 }
 
-/// Packets' worth of data moved before other flows get their turn: half a megabyte,
-/// which delays a small flow beside a bulk one by a fraction of a millisecond.
-const TURN: usize = 8;
+impl From<TransferError> for Ended {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Flow(error) => Self::Application(error),
+            TransferError::Stream(error) => Self::Outbound(error),
+        }
+    }
+}
+
+/// Bytes moved before other flows get their turn, and transfers, where these are small:
+/// they delay a small flow beside a bulk one by a fraction of a millisecond.
+const TURN: usize = 512 * 1024;
+const TRANSFERS: usize = 8;
 
 /// One direction of a relay.
 enum Direction {
@@ -48,8 +59,9 @@ where
     let mut down = Direction::Moving;
     poll_fn(|cx| {
         let up = poll_up(cx, &mut up, &mut flow, outbound)?;
-        let down = poll_down(cx, &mut down, &mut flow, outbound)?;
-        if up.is_ready() && down.is_ready() {
+        let down = poll_down(cx, &mut down, &mut flow, outbound);
+        flow.flush();
+        if down?.is_ready() && up.is_ready() {
             Poll::Ready(Ok(()))
         } else {
             Poll::Pending
@@ -68,7 +80,8 @@ fn poll_up<S>(
 where
     S: AsyncWrite + Unpin + ?Sized,
 {
-    for _ in 0..TURN {
+    let mut moved = 0;
+    for _ in 0..TRANSFERS {
         match state {
             Direction::Done => return Poll::Ready(Ok(())),
             Direction::Ending => {
@@ -76,25 +89,22 @@ where
                 *state = Direction::Done;
             }
             Direction::Moving => {
-                let bytes = match Pin::new(&mut *flow).poll_fill_buf(cx) {
-                    Poll::Ready(bytes) => bytes.map_err(Ended::Application)?,
+                let count = match flow.poll_drain_into(cx, Pin::new(&mut *outbound)) {
+                    Poll::Ready(count) => count?,
                     Poll::Pending => {
                         // Nothing more for now: what a layer may have kept back must go.
                         ready!(Pin::new(&mut *outbound).poll_flush(cx)).map_err(Ended::Outbound)?;
                         return Poll::Pending;
                     }
                 };
-                if bytes.is_empty() {
-                    *state = Direction::Ending;
-                    continue;
+                match count {
+                    0 => *state = Direction::Ending,
+                    _ => moved += count,
                 }
-                let count = ready!(Pin::new(&mut *outbound).poll_write(cx, bytes))
-                    .map_err(Ended::Outbound)?;
-                if count == 0 {
-                    return Poll::Ready(Err(Ended::Outbound(io::ErrorKind::WriteZero.into())));
-                }
-                Pin::new(&mut *flow).consume(count);
             }
+        }
+        if moved >= TURN {
+            break;
         }
     }
     yield_turn(cx)
@@ -110,7 +120,8 @@ fn poll_down<S>(
 where
     S: AsyncRead + Unpin + ?Sized,
 {
-    for _ in 0..TURN {
+    let mut moved = 0;
+    for _ in 0..TRANSFERS {
         match state {
             Direction::Done => return Poll::Ready(Ok(())),
             Direction::Ending => {
@@ -119,17 +130,14 @@ where
             }
             Direction::Moving => {
                 let filled = flow.poll_fill_from(cx, Pin::new(&mut *outbound));
-                match ready!(filled) {
-                    Ok(0) => *state = Direction::Ending,
-                    Ok(_) => {}
-                    Err(FillError::Flow(error)) => {
-                        return Poll::Ready(Err(Ended::Application(error)));
-                    }
-                    Err(FillError::Source(error)) => {
-                        return Poll::Ready(Err(Ended::Outbound(error)));
-                    }
+                match ready!(filled)? {
+                    0 => *state = Direction::Ending,
+                    count => moved += count,
                 }
             }
+        }
+        if moved >= TURN {
+            break;
         }
     }
     yield_turn(cx)

@@ -1,5 +1,6 @@
 //! TCP flows as the rest of the engine sees them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +13,6 @@ use vpnm_netstack::{Cause, FlowId, Refusal, Sent, Taken};
 use vpnm_wire::Chunk;
 
 use super::net::Net;
-
-/// Most bytes that one packet can carry, over IPv4 and over IPv6: one read of this
-/// size becomes one write.
-const PACKETFUL: usize = 65_480;
-/// A read that fills less than this of its buffer is copied, so that little data does
-/// not pin much memory.
-const WORTH_HANDING_OVER: usize = 16 * 1024;
 
 /// A connection attempt whose handshake is held.
 pub struct TcpIncoming {
@@ -40,21 +34,12 @@ pub struct TcpIncoming {
 pub struct TcpFlow {
     source: SocketAddr,
     destination: SocketAddr,
-    net: Rc<Net>,
-    id: FlowId,
+    pub(super) net: Rc<Net>,
+    pub(super) id: FlowId,
     /// Received bytes being read.
-    current: Option<Chunk>,
-}
-
-/// Which side of [`TcpFlow::poll_fill_from`] broke.
-#[derive(Debug, thiserror::Error)]
-pub enum FillError {
-    /// The application's side is gone.
-    #[error("the application's side of the flow is gone")]
-    Flow(#[source] io::Error),
-    /// The source could not be read.
-    #[error("the source of the flow's data broke")]
-    Source(#[source] io::Error),
+    pub(super) current: Option<Chunk>,
+    /// Received bytes behind those, taken to be written together with them.
+    pub(super) behind: VecDeque<Chunk>,
 }
 
 impl TcpIncoming {
@@ -69,6 +54,7 @@ impl TcpIncoming {
             net: Rc::clone(&self.net),
             id: self.id,
             current: None,
+            behind: VecDeque::new(),
         }
     }
 
@@ -105,45 +91,8 @@ impl TcpFlow {
         self.destination
     }
 
-    /// Reads once from `from` straight into a buffer that becomes a packet to the
-    /// application; 0 means that `from` ended.
-    ///
-    /// Waits for room first, so that back-pressure reaches `from`.
-    ///
-    /// # Errors
-    /// [`FillError`] says which side broke.
-    pub fn poll_fill_from<R: AsyncRead + ?Sized>(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: Pin<&mut R>,
-    ) -> Poll<Result<usize, FillError>> {
-        let room = ready!(self.poll_room(cx)).map_err(FillError::Flow)?;
-        let mut buffer = self.net.with(|core| core.stack.pool().large());
-        let limit = room.min(PACKETFUL);
-        let mut into = ReadBuf::new(buffer.get_mut(..limit).unwrap_or_default());
-        ready!(from.poll_read(cx, &mut into)).map_err(FillError::Source)?;
-        let count = into.filled().len();
-        if count == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        let sent = self.net.act(|stack, now| {
-            if count < WORTH_HANDING_OVER {
-                stack.tcp_send(self.id, buffer.get(..count).unwrap_or_default(), now)
-            } else {
-                stack.tcp_send_chunk(self.id, Chunk::new(buffer, 0, count), now)
-            }
-        });
-        match sent {
-            Sent::Bytes(taken) if taken == count => Poll::Ready(Ok(count)),
-            Sent::Bytes(_) | Sent::Full => Poll::Ready(Err(FillError::Flow(io::Error::other(
-                "the flow took less than its room",
-            )))),
-            Sent::Gone(cause) => Poll::Ready(Err(FillError::Flow(gone(cause)))),
-        }
-    }
-
     /// Bytes the flow will take without delay, at least one.
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         self.net.with(|core| match core.stack.tcp_room(self.id) {
             Sent::Bytes(room) => Poll::Ready(Ok(room)),
             Sent::Full => {
@@ -155,11 +104,14 @@ impl TcpFlow {
     }
 
     /// Makes the next received bytes current; `false` at the end of the stream.
-    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<io::Result<bool>> {
+    pub(super) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<io::Result<bool>> {
         if self.current.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             return Poll::Ready(Ok(true));
         }
-        self.current = None;
+        self.current = self.behind.pop_front();
+        if self.current.is_some() {
+            return Poll::Ready(Ok(true));
+        }
         self.net.with(|core| match core.stack.tcp_take(self.id) {
             Taken::Data(chunk) => {
                 self.current = Some(chunk);
@@ -174,20 +126,27 @@ impl TcpFlow {
         })
     }
 
-    fn release(&mut self, count: usize) {
-        let Some(current) = &mut self.current else {
-            return;
-        };
-        let count = count.min(current.len());
-        current.advance(count);
-        if current.is_empty() {
-            self.current = None;
-        }
-        if count > 0 {
-            let tell = self.net.with(|core| core.stack.tcp_release(self.id, count));
-            if tell {
-                self.net.act(|_, _| ());
+    /// The first `count` bytes taken are done with.
+    pub(super) fn release(&mut self, count: usize) {
+        let mut left = count;
+        while let Some(current) = &mut self.current {
+            let done = left.min(current.len());
+            current.advance(done);
+            left -= done;
+            if !current.is_empty() {
+                break;
             }
+            self.current = self.behind.pop_front();
+        }
+        if self.current.is_none() {
+            // An idle flow keeps no memory.
+            self.behind = VecDeque::new();
+        }
+        let tell = self
+            .net
+            .with(|core| core.stack.tcp_release(self.id, count - left));
+        if tell {
+            self.net.act(|_, _| ());
         }
     }
 }
