@@ -28,6 +28,16 @@ const ABSENT: &[&[u8]] = &[
     b"\x05onion\0",
     b"\x08internal\0",
     b"\x07invalid\0",
+    // What routers call the network behind them (RFC 6762 appendix G, the names in
+    // widespread use of ICANN's collision studies, and a router's own): nobody else can
+    // say anything about these, and would learn what there is at home.
+    b"\x03lan\0",
+    b"\x0blocaldomain\0",
+    b"\x04home\0",
+    b"\x04corp\0",
+    b"\x08intranet\0",
+    b"\x07private\0",
+    b"\x05fritz\x03box\0",
     // Addresses that mean nothing outside the local network (RFC 6303 section 4).
     b"\x010\x07in-addr\x04arpa\0",
     b"\x0210\x07in-addr\x04arpa\0",
@@ -120,6 +130,10 @@ mod tests {
             "9.20.172.in-addr.arpa",
             "mask.icloud.com",
             "x.d.f.ip6.arpa",
+            "nas.lan",
+            "printer.fritz.box",
+            "wiki.intranet",
+            "gateway.localdomain",
         ];
         for name in gone {
             let answer = special(&wire(name), kind::A);
@@ -139,6 +153,9 @@ mod tests {
             "8.8.8.8.in-addr.arpa",
             "www.use-application-dns.net.example",
             "icloud.com",
+            "www.box",
+            "lan.example",
+            "xlan.com",
         ];
         for name in asked {
             assert_eq!(special(&wire(name), kind::PTR), None, "{name}");
