@@ -14,6 +14,7 @@ use crate::engine::{self, EngineLane};
 use crate::host_lane::{self, HostLane};
 use crate::pulse::Beat;
 use crate::reconcile::{self, Changes, Roaming};
+use crate::resolver_lane::ResolverLane;
 use crate::settings::Settings;
 use crate::tsm::{
     Command, CommandId, Config, Effect, Event, Holes, Lane, Machine, Outcome, Output, Ticket,
@@ -56,6 +57,7 @@ pub(crate) struct Actor {
     pub(crate) traffic: Traffic,
     pub(crate) replies: BTreeMap<CommandId, oneshot::Sender<Result<(), Failure>>>,
     pub(crate) exited: bool,
+    pub(crate) resolver: ResolverLane,
 }
 
 /// What the engine is told of the settings.
@@ -87,6 +89,7 @@ impl Actor {
                 Some(report) = inlets.engine.recv() => self.on_engine(report),
                 Some(request) = inlets.requests.recv() => self.on_request(request),
                 Some(changes) = inlets.changes.recv() => self.on_changes(&changes),
+                () = self.resolver.has_news() => self.publish(),
                 () = until(timeout) => self.step(Event::Timer),
             }
             if self.clock.slept() {
@@ -217,12 +220,15 @@ impl Actor {
 
     fn publish(&mut self) {
         let mut status = self.machine.status(self.clock.now(), unix_now());
-        if !matches!(
+        let carries = matches!(
             status.state,
             State::Connected(_) | State::Reconnecting { .. }
-        ) {
+        );
+        if !carries {
             self.traffic = Traffic::default();
         }
+        self.resolver.drive(carries);
+        status.hints.extend(self.resolver.hint());
         status.traffic = self.traffic;
         status.lan = self.settings.lan;
         self.status.send_if_modified(|known| {

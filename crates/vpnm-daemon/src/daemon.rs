@@ -25,6 +25,7 @@ use crate::keep;
 use crate::lock::{self, Lock, LockError};
 use crate::pulse::Pulse;
 use crate::reconcile::{self, Roaming};
+use crate::resolver_lane::ResolverLane;
 use crate::service::Service;
 use crate::settings::{self, Settings};
 use crate::tsm::{Loaded, Machine, Record};
@@ -260,6 +261,7 @@ fn assemble(
         traffic: Traffic::default(),
         replies: BTreeMap::new(),
         exited: false,
+        resolver: ResolverLane::start().map_err(|source| system("start a thread", source))?,
     };
     let inlets = Inlets {
         requests,

@@ -30,6 +30,7 @@ mod lock;
 mod pulse;
 mod reconcile;
 mod redirect;
+mod resolver_lane;
 mod service;
 pub mod settings;
 pub mod tsm;

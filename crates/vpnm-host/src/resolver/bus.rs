@@ -14,7 +14,7 @@ pub(super) use message::{Arguments, Writer};
 use message::{Call, Kind, Malformed, Message, PREFIX, Reader, encode_call, message_length};
 
 /// Where the system bus listens.
-pub(super) const SOCKET: &str = "/run/dbus/system_bus_socket";
+const SOCKET: &str = "/run/dbus/system_bus_socket";
 /// Longest time for a call, there and back.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -42,6 +42,17 @@ pub enum BusError {
         /// What it says for people.
         text: String,
     },
+}
+
+impl BusError {
+    /// Whether there is no bus at all.
+    pub(super) fn is_without_bus(&self) -> bool {
+        let is_missing = |error: &io::Error| {
+            let kind = error.kind();
+            kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused
+        };
+        matches!(self, Self::Io(error) if is_missing(error))
+    }
 }
 
 impl From<Malformed> for BusError {

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::desired::Tunnel;
+/// The address that is named as the resolver. Queries are answered whatever address
+/// they are sent to; this one (RFC 2544) is nobody's, so that a query to it reaches
+/// nobody when the tunnel is gone.
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 76, 71);
 
 /// What systemd-resolved knows about a link (org.freedesktop.resolve1(5)).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,9 +43,9 @@ impl LinkResolver {
     /// our own resolver. Encryption and validation happen there; link-local protocols
     /// have no neighbours on a tunnel.
     #[must_use]
-    pub fn of(tunnel: &Tunnel) -> Self {
+    pub fn of_tunnel() -> Self {
         Self {
-            servers: vec![server(tunnel.addresses.v4).into()],
+            servers: vec![SERVER.into()],
             domains: vec![(".".to_owned(), true)],
             default_route: true,
             modes: [(); MODES.len()].map(|()| OFF.to_owned()),
@@ -72,13 +75,6 @@ impl LinkResolver {
     }
 }
 
-/// The address that is named as the resolver: the tunnel's own with the last bit
-/// turned. Queries are answered whatever address they are sent to, so any will do that
-/// is not this machine's; this one reaches nobody when the tunnel is gone.
-fn server(own: Ipv4Addr) -> Ipv4Addr {
-    Ipv4Addr::from_bits(own.to_bits() ^ 1)
-}
-
 impl fmt::Display for LinkChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -102,16 +98,9 @@ impl fmt::Display for LinkChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::Addresses;
 
     fn desired() -> LinkResolver {
-        LinkResolver::of(&Tunnel {
-            addresses: Addresses {
-                v4: Ipv4Addr::new(198, 18, 76, 70),
-                v6: "fd76:706e:6d30::1".parse().unwrap(),
-            },
-            dns_port: 5335,
-        })
+        LinkResolver::of_tunnel()
     }
 
     fn text(changes: &[LinkChange]) -> String {

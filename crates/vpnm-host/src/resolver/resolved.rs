@@ -7,11 +7,9 @@
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 
-use super::bus::{Arguments, Bus, BusError, Object, SOCKET, Writer};
+use super::bus::{Arguments, Bus, BusError, Object, Writer};
 use super::link_settings::{LinkChange, LinkResolver, MODES};
-use crate::desired::Tunnel;
 use crate::names::LINK;
 
 /// Its name on the bus.
@@ -71,8 +69,8 @@ impl Resolved {
     ///
     /// # Errors
     /// [`ResolvedError`]; nothing depends on it but how well names resolve.
-    pub fn reach(&mut self, tunnel: &Tunnel) -> Result<Settled, ResolvedError> {
-        let told = self.tell(tunnel);
+    pub fn reach(&mut self) -> Result<Settled, ResolvedError> {
+        let told = self.tell();
         self.forget_after(told)
     }
 
@@ -104,12 +102,12 @@ impl Resolved {
         self.bus.as_ref().map(AsFd::as_fd)
     }
 
-    fn tell(&mut self, tunnel: &Tunnel) -> Result<Settled, ResolvedError> {
+    fn tell(&mut self) -> Result<Settled, ResolvedError> {
         let Some(bus) = self.present()? else {
             return Ok(Settled::Absent);
         };
         let link = link_number().ok_or(ResolvedError::NoLink)?;
-        let desired = LinkResolver::of(tunnel);
+        let desired = LinkResolver::of_tunnel();
         let changes = desired.changes_from(&observe(bus, link)?);
         for change in &changes {
             apply(bus, link, change)?;
@@ -131,10 +129,10 @@ impl Resolved {
     fn present(&mut self) -> Result<Option<&mut Bus>, ResolvedError> {
         let failed = |source| failed("be there".to_owned(), source);
         if self.bus.is_none() {
-            if !Path::new(SOCKET).exists() {
-                return Ok(None);
-            }
-            let mut bus = Bus::open().map_err(failed)?;
+            let mut bus = match Bus::open() {
+                Err(error) if error.is_without_bus() => return Ok(None),
+                opened => opened.map_err(failed)?,
+            };
             bus.watch(NAME).map_err(failed)?;
             self.bus = Some(bus);
         }
