@@ -52,7 +52,7 @@ pub enum CallError<E> {
         method: String,
         /// The error's full name.
         name: String,
-        /// Its parameters.
+        /// Its parameters; `null` when it has none.
         parameters: Value,
     },
     /// The daemon gave up on the call after the method's timeout.
@@ -221,6 +221,11 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
                     "{method} answers with a stream and was not asked for one"
                 )
             }
+            Self::Unknown {
+                method,
+                name,
+                parameters: Value::Null,
+            } => write!(f, "{method} failed with {name}"),
             Self::Unknown {
                 method,
                 name,

@@ -305,7 +305,7 @@ async fn a_method_can_be_called_by_its_name() {
     let said = client.commit(full, args! { arg: "" }).await.unwrap_err();
     assert_eq!(
         said.to_string(),
-        "org.example.Bench.Echo failed with org.example.Bench.Silence {}"
+        "org.example.Bench.Echo failed with org.example.Bench.Silence"
     );
     let wrong = client
         .commit("reach", args! { host: "-" })

@@ -48,21 +48,29 @@ pub(super) fn error_form(
     name: &str,
     parameters: impl FnOnce(&mut FieldWriter),
 ) -> serde_json::Result<Form> {
+    let mut named = 0;
     if let Form::Text(text) = &mut form {
         text.extend_from_slice(b"{\"error\":");
         serde_json::to_writer(&mut *text, name)?;
-        text.extend_from_slice(b",\"parameters\":");
+        named = text.len();
+        text.extend_from_slice(PARAMETERS);
     }
     let mut fields = FieldWriter::new(form);
     parameters(&mut fields);
     let (mut form, written) = fields.finish();
     written?;
     if let Form::Text(text) = &mut form {
+        if text.get(named + PARAMETERS.len()..) == Some(b"{}") {
+            // Some clients take an error without parameters by their absence only.
+            text.truncate(named);
+        }
         text.push(b'}');
         text.push(END);
     }
     Ok(form)
 }
+
+const PARAMETERS: &[u8] = b",\"parameters\":";
 
 /// Appends an error whose parameters are texts.
 pub(super) fn error(text: &mut Vec<u8>, name: &str, parameters: &[(&str, &str)]) {

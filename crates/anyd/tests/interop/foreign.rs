@@ -81,18 +81,19 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(name: &str) -> Self {
+        let examiner = Examiner::default();
+        Self::with(name, |daemon| daemon.serve(CertificationService(examiner)))
+    }
+
+    /// A daemon that serves something else.
+    pub(crate) fn with(name: &str, serve: impl FnOnce(Daemon) -> Daemon) -> Self {
         let place = Place::new(name);
         let path = place.0.join("d.sock");
-        let daemon = Daemon::new(anyd::product!())
-            .serve(CertificationService(Examiner::default()))
-            .listen(Socket::path(&path).mode(0o666));
+        let daemon = serve(Daemon::new(anyd::product!()));
+        let daemon = daemon.listen(Socket::path(&path).mode(0o666));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime
+            runtime()
                 .block_on(daemon.run(async {
                     let _or_dropped = stopped.await;
                 }))
@@ -105,6 +106,14 @@ impl Served {
             _place: place,
         }
     }
+}
+
+/// A runtime for one thread.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {

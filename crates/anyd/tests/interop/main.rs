@@ -1,6 +1,6 @@
 //! Programs of others, unmodified, against this crate: the client and the
-//! server of PyPI `varlink` with the certification suite that it ships, and
-//! `varlinkctl`.
+//! server of PyPI `varlink` with the certification suite that it ships, those of
+//! zlink, and `varlinkctl`.
 #![expect(
     clippy::tests_outside_test_module,
     clippy::unwrap_used,
@@ -9,6 +9,8 @@
 )]
 
 mod certification;
+mod counter;
 mod foreign;
 mod varlink_python;
 mod varlinkctl;
+mod zlink;
