@@ -3,6 +3,7 @@
 
 mod client;
 mod faults;
+mod flood;
 mod link;
 mod script;
 mod throughput;

@@ -12,7 +12,7 @@ use vpnm_wire::{
 };
 
 use crate::config::Config;
-use crate::event::{Echo, Event, FlowId, Received, Refusal, Sent, Taken};
+use crate::event::{Cause, Echo, Event, FlowId, Received, Refusal, Sent, Taken};
 use crate::fragment::Reassembly;
 use crate::keyed_hash::KeyedHash;
 use crate::outbox::{Outbox, Packet};
@@ -175,6 +175,13 @@ impl Stack {
         quoted.push(&key.destination().port().to_be_bytes());
         quoted.push(&syn.0.to_be_bytes());
         self.report(&key, protocol::TCP, quoted.bytes(), why);
+    }
+
+    /// Why a flow is no more; `None` while it is. A held flow goes when its application
+    /// gives up.
+    #[must_use]
+    pub fn tcp_gone(&self, id: FlowId) -> Option<Cause> {
+        self.tcp.gone(id)
     }
 
     /// Takes the next received bytes, without a copy where they are many.

@@ -144,7 +144,7 @@ impl Tcp {
         let is_syn = header.flags.has(TcpFlags::SYN) && !header.flags.has(TcpFlags::ACK);
         if is_syn && flow.stage != Stage::Open {
             if header.seq == flow.syn {
-                flow.repeat_syn();
+                flow.on_syn(cx.now);
             } else {
                 // The application gave up and tries again from the same port.
                 self.fail(id, Cause::Reset, cx);
@@ -217,7 +217,9 @@ impl Tcp {
             IPV6_HEADER + TCP_HEADER
         };
         let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
-        let id = self.flows.insert(Flow::new(key, header, offer, iss, mss));
+        let mut flow = Flow::new(key, header, offer, iss, mss);
+        flow.on_syn(cx.now);
+        let id = self.flows.insert(flow);
         self.table.insert(key, id);
         self.half_open += 1;
         cx.events.push_back(Event::TcpIncoming {
@@ -225,6 +227,7 @@ impl Tcp {
             source: key.source(),
             destination: key.destination(),
         });
+        self.settle(id, cx);
     }
 
     /// A number nobody can guess that grows by one every four microseconds (RFC 6528).
@@ -367,10 +370,11 @@ impl Tcp {
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         self.tombstones.expire(cx.now);
+        let crowded = self.half_open > self.config.max_half_open / 2;
         while let Some(id) = self.timers.pop_due(cx.now) {
             if let Some(flow) = self.flows.get_mut(id) {
                 flow.alarm = None;
-                flow.on_timeout(cx.now);
+                flow.on_timeout(cx.now, crowded);
                 self.settle(id, cx);
             }
         }
@@ -454,6 +458,13 @@ impl Tcp {
         }
         self.fail(id, Cause::Closed, cx);
         Some((key, syn))
+    }
+
+    pub(crate) fn gone(&self, id: FlowId) -> Option<Cause> {
+        match self.flows.get(id) {
+            Some(flow) => flow.gone,
+            None => Some(Cause::Closed),
+        }
     }
 
     pub(crate) fn take(&mut self, id: FlowId) -> Taken {

@@ -3,10 +3,14 @@
 /// Why a stack wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
+    /// An application may have given up before its connection was decided on.
+    Undecided,
     /// A SYN-ACK may have to be sent again.
     Handshake,
     /// Data may have to be sent again.
     Retransmit,
+    /// Whether the last data sent arrived is to be found out.
+    TailProbe,
     /// A closed window is to be probed.
     ClosedWindow,
     /// A silent application may have vanished.

@@ -93,7 +93,7 @@ impl Client {
         if let Some(flow) = &mut self.flow
             && self.failed.is_none()
         {
-            flow.on_timeout(now);
+            flow.on_timeout(now, false);
             self.failed = self.failed.or(flow.gone);
         }
     }

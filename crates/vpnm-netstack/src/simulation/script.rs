@@ -20,12 +20,12 @@ const FIN: TcpFlags = TcpFlags::FIN;
 const RST: TcpFlags = TcpFlags::RST;
 
 /// Where the peer's stream begins; the first byte is one further.
-const THEIRS: u32 = 1_000;
+pub(super) const THEIRS: u32 = 1_000;
 
-struct Script {
-    stack: Stack,
-    now: Instant,
-    key: FlowKey,
+pub(super) struct Script {
+    pub(super) stack: Stack,
+    pub(super) now: Instant,
+    pub(super) key: FlowKey,
     /// Our initial sequence number, once known.
     ours: u32,
     flow: Option<FlowId>,
@@ -44,7 +44,7 @@ impl Script {
     }
 
     /// A script whose connection is open.
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let mut script = Self::new();
         script.shake_hands(THEIRS);
         script
@@ -83,7 +83,13 @@ impl Script {
     }
 
     /// A segment of the peer: `seq` is absolute, `ack` counted from our initial number.
-    fn send(&mut self, flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> Vec<TcpHeader> {
+    pub(super) fn send(
+        &mut self,
+        flags: TcpFlags,
+        seq: u32,
+        ack: u32,
+        payload: &[u8],
+    ) -> Vec<TcpHeader> {
         let packet = self.segment(flags, seq, ack, payload);
         self.stack.handle_packet(packet, self.now);
         self.answers()
@@ -118,7 +124,7 @@ impl Script {
         Ingress::offloaded(content, offload)
     }
 
-    fn answers(&mut self) -> Vec<TcpHeader> {
+    pub(super) fn answers(&mut self) -> Vec<TcpHeader> {
         self.stack.release_acks();
         let mut answers = Vec::new();
         while let Some(packet) = self.stack.poll_transmit(self.now) {
@@ -130,7 +136,7 @@ impl Script {
     }
 
     /// Checks that there is one answer, an acknowledgement of all up to `ack`.
-    fn expect_ack(&self, answers: &[TcpHeader], ack: u32) {
+    pub(super) fn expect_ack(&self, answers: &[TcpHeader], ack: u32) {
         assert_eq!(answers.len(), 1, "{answers:?}");
         assert_eq!(answers[0].flags, ACK);
         assert_eq!(answers[0].ack, Seq(ack));
@@ -283,6 +289,34 @@ fn the_syn_ack_is_repeated_and_then_given_up() {
     assert_eq!(sent, 6);
     let event = script.stack.poll_event();
     assert!(matches!(event, Some(Event::TcpGone(_, Cause::TimedOut))));
+}
+
+#[test]
+fn an_application_that_asks_no_more_has_given_up() {
+    let mut script = Script::new();
+    for wait in [0, 1, 2, 4] {
+        script.now += Duration::from_secs(wait);
+        script.stack.handle_timeout(script.now);
+        assert!(script.send(SYN, THEIRS, 0, b"").is_empty());
+    }
+    let id = script.incoming();
+    script.flow = Some(id);
+    let asked = script.now;
+    while let Some((at, _)) = script.stack.poll_timeout() {
+        script.now = at;
+        script.stack.handle_timeout(at);
+    }
+    assert_eq!(script.now - asked, Duration::from_secs(10));
+    assert_eq!(script.stack.tcp_gone(id), Some(Cause::TimedOut));
+    let event = script.stack.poll_event();
+    assert!(matches!(event, Some(Event::TcpGone(..))));
+    script
+        .stack
+        .tcp_refuse(id, crate::Refusal::Reset, script.now);
+    assert!(script.answers().is_empty(), "nobody waits for an answer");
+    assert_eq!(script.stack.tcp_flows(), 0);
+    // And asks anew, later.
+    script.shake_hands(THEIRS);
 }
 
 #[test]

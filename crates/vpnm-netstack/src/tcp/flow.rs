@@ -17,8 +17,13 @@ const ORPHAN: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(2 * 60 * 60);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(75);
 const MAX_KEEP_ALIVE: u32 = 9;
-/// Retransmissions of a SYN-ACK: as Linux.
+/// Retransmissions of a SYN-ACK: as Linux, and where half-open connections are many.
 const MAX_HANDSHAKE: u32 = 5;
+const MAX_HANDSHAKE_CROWDED: u32 = 1;
+/// A host sends its SYN again after a second, and then at ever longer intervals, for as
+/// long as its application waits. Who is silent for longer than this, and than two and a
+/// half of the last interval, waits no more: nothing else tells.
+const PATIENCE: Duration = Duration::from_millis(3_500);
 /// Retransmissions of data, or probes of a closed window without an answer: with the
 /// time-out doubling each time about ten minutes.
 const MAX_ATTEMPTS: u32 = 12;
@@ -60,6 +65,8 @@ pub(crate) struct Flow {
     unanswered: u32,
     /// When the peer last said anything.
     heard: Option<Instant>,
+    /// How long a peer that waits for our SYN-ACK may be silent.
+    patience: Duration,
     /// When the last challenge was sent (RFC 5961 section 7).
     pub(crate) challenged: Option<Instant>,
     timer: Option<(Wake, Instant)>,
@@ -122,6 +129,7 @@ impl Flow {
             probe_due: false,
             unanswered: 0,
             heard: None,
+            patience: PATIENCE,
             challenged: None,
             timer: None,
             alarm: None,
@@ -150,10 +158,17 @@ impl Flow {
         }
     }
 
-    /// The peer sent its SYN again.
-    pub(crate) fn repeat_syn(&mut self) {
-        if self.stage == Stage::Accepted {
-            self.syn_due = true;
+    /// The peer sent its SYN, perhaps again.
+    pub(crate) fn on_syn(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Held => {
+                let last = self.heard.replace(now).unwrap_or(now);
+                let interval = now.saturating_duration_since(last);
+                self.patience = PATIENCE.max(interval * 5 / 2);
+                self.rearm(now, true);
+            }
+            Stage::Accepted => self.syn_due = true,
+            Stage::Open => {}
         }
     }
 
@@ -282,8 +297,9 @@ impl Flow {
             return None;
         }
         match self.stage {
-            Stage::Held => None,
+            Stage::Held => Some(Wake::Undecided),
             Stage::Accepted => Some(Wake::Handshake),
+            Stage::Open if self.sender.tail_wait().is_some() => Some(Wake::TailProbe),
             Stage::Open if self.sender.is_in_flight() => Some(Wake::Retransmit),
             Stage::Open if self.sender.is_blocked() => Some(Wake::ClosedWindow),
             Stage::Open if self.is_complete() => None,
@@ -298,6 +314,8 @@ impl Flow {
             Some((last, at)) if last == wake && !restart => (wake, at),
             _ => {
                 let wait = match wake {
+                    Wake::Undecided => self.patience,
+                    Wake::TailProbe => self.sender.tail_wait().unwrap_or_default(),
                     Wake::Orphan => ORPHAN,
                     Wake::KeepAlive if self.unanswered > 0 => KEEP_ALIVE_ANSWER,
                     Wake::KeepAlive => KEEP_ALIVE,
@@ -315,8 +333,8 @@ impl Flow {
         self.timer
     }
 
-    /// The timer may have run out.
-    pub(crate) fn on_timeout(&mut self, now: Instant) {
+    /// The timer may have run out; `crowded` if many other connections are half open.
+    pub(crate) fn on_timeout(&mut self, now: Instant, crowded: bool) {
         let Some((wake, at)) = self.timer else {
             return;
         };
@@ -330,10 +348,11 @@ impl Flow {
             return;
         }
         let limit = match wake {
+            Wake::Handshake if crowded => MAX_HANDSHAKE_CROWDED,
             Wake::Handshake => MAX_HANDSHAKE,
             Wake::KeepAlive => MAX_KEEP_ALIVE,
-            Wake::Orphan => 0,
-            Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => MAX_ATTEMPTS,
+            Wake::Undecided | Wake::Orphan => 0,
+            Wake::TailProbe | Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => MAX_ATTEMPTS,
         };
         if self.unanswered >= limit {
             self.fail(Cause::TimedOut);
@@ -350,8 +369,9 @@ impl Flow {
                 self.probe_due = true;
             }
             Wake::Retransmit => self.sender.on_timeout(),
+            Wake::TailProbe => self.sender.on_tail_wait(),
             Wake::KeepAlive => self.probe_due = true,
-            Wake::Orphan | Wake::Expiry => {}
+            Wake::Undecided | Wake::Orphan | Wake::Expiry => {}
         }
         self.rearm(now, true);
     }

@@ -69,7 +69,7 @@ impl Flow {
             return Reply::Nothing;
         }
         if segment.has(TcpFlags::SYN) {
-            self.repeat_syn();
+            self.on_syn(around.now);
             return Reply::Nothing;
         }
         if !segment.has(TcpFlags::ACK) {

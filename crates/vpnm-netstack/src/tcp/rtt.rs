@@ -75,6 +75,11 @@ impl RoundTrip {
         self.timed = None;
     }
 
+    /// The round trip as measured, if it was.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
     /// How long to wait for an acknowledgement.
     pub(crate) fn timeout(&self) -> Duration {
         let base = match self.smoothed {

@@ -1,23 +1,17 @@
 //! The sending half of a connection: what is queued, out, lost and to be sent next.
 
-use std::collections::VecDeque;
+mod loss;
+mod queue;
+
 use std::time::Instant;
 
 use vpnm_wire::{BufferPool, Chunk, Seq, TcpOptions};
 
+use self::loss::{Recovery, Tail};
+use self::queue::Queue;
 use super::congestion::Congestion;
 use super::rtt::RoundTrip;
 use super::scoreboard::Scoreboard;
-
-/// Acknowledgements of the same byte that mean a loss (RFC 5681 section 3.2).
-const DUPLICATES: usize = 3;
-
-/// Bytes sent and not acknowledged, then bytes not yet sent.
-#[derive(Debug, Default)]
-struct Queue {
-    chunks: VecDeque<Chunk>,
-    bytes: usize,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fin {
@@ -27,20 +21,6 @@ enum Fin {
     Queued,
     Sent,
     Acknowledged,
-}
-
-/// Something was lost and is being sent again.
-#[derive(Debug)]
-struct Recovery {
-    /// All before this was out when the loss was noticed.
-    until: Seq,
-    /// All before this was sent again, or was not lost.
-    next: Seq,
-    /// What was out when `next` last passed the first hole: when more than this is
-    /// acknowledged selectively, what was sent again is lost again.
-    mark: Seq,
-    /// Whether all of it is lost, not just what selective acknowledgements say.
-    all: bool,
 }
 
 /// A stretch of the stream that is to be sent in one packet.
@@ -76,6 +56,7 @@ pub(crate) struct Sender {
     selective: bool,
     duplicates: usize,
     recovery: Option<Recovery>,
+    tail: Tail,
     last_sent: Option<Instant>,
     /// Payload that retransmissions carried.
     resent: u64,
@@ -90,69 +71,6 @@ pub(crate) enum Acked {
     Nothing,
     /// It acknowledges what was never sent, or is far too old (RFC 5961 section 5.2).
     Invalid,
-}
-
-impl Queue {
-    fn push_copy(&mut self, bytes: &[u8], pool: &BufferPool) {
-        self.bytes += bytes.len();
-        let mut rest = bytes;
-        if let Some(last) = self.chunks.back_mut() {
-            let count = last.append(rest);
-            rest = rest.get(count..).unwrap_or_default();
-        }
-        while !rest.is_empty() {
-            let last = self.chunks.back().map_or(0, Chunk::footprint);
-            let mut chunk = Chunk::empty(pool.fitting(rest.len().max(last + 1)));
-            let count = chunk.append(rest);
-            rest = rest.get(count..).unwrap_or_default();
-            self.chunks.push_back(chunk);
-        }
-    }
-
-    fn drop_front(&mut self, mut count: usize) {
-        self.bytes = self.bytes.saturating_sub(count);
-        while let Some(first) = self.chunks.front_mut() {
-            if first.len() > count {
-                first.advance(count);
-                return;
-            }
-            count -= first.len();
-            self.chunks.pop_front();
-        }
-        self.chunks = VecDeque::new();
-    }
-
-    /// How many bytes from `offset` on two pieces hold.
-    fn reach(&self, offset: usize) -> usize {
-        self.slices(offset, usize::MAX)
-            .iter()
-            .map(|piece| piece.len())
-            .sum()
-    }
-
-    /// At most `len` bytes from `offset` on, in two pieces.
-    fn slices(&self, mut offset: usize, len: usize) -> [&[u8]; 2] {
-        let mut pieces = [&[][..]; 2];
-        let mut left = len;
-        let mut chunks = self.chunks.iter();
-        for piece in &mut pieces {
-            let chunk = loop {
-                match chunks.next() {
-                    Some(chunk) if chunk.len() <= offset => offset -= chunk.len(),
-                    Some(chunk) => break chunk,
-                    None => return pieces,
-                }
-            };
-            let available = chunk.get(offset..).unwrap_or_default();
-            offset = 0;
-            *piece = available.get(..left).unwrap_or(available);
-            left -= piece.len();
-            if left == 0 {
-                break;
-            }
-        }
-        pieces
-    }
 }
 
 impl Sender {
@@ -174,6 +92,7 @@ impl Sender {
             selective: false,
             duplicates: 0,
             recovery: None,
+            tail: Tail::Quiet,
             last_sent: None,
             resent: 0,
         }
@@ -228,8 +147,7 @@ impl Sender {
     }
 
     pub(crate) fn push(&mut self, bytes: Chunk) {
-        self.queue.bytes += bytes.len();
-        self.queue.chunks.push_back(bytes);
+        self.queue.push(bytes);
     }
 
     /// Nothing is queued any more: the FIN follows.
@@ -303,6 +221,7 @@ impl Sender {
         let reported = self.selective && self.sacked.add(options, self.una.max(ack), self.next);
         if self.una.before(ack) {
             self.on_progress(ack, in_flight, now);
+            self.on_tail_ack(ack, options, in_flight);
             self.judge_loss();
             return Acked::Progress;
         }
@@ -353,101 +272,9 @@ impl Sender {
         }
     }
 
-    /// Decides whether what the peer reports means a loss.
-    fn judge_loss(&mut self) {
-        let reach = self.sacked.highest().map_or(0, |end| end - self.una);
-        match &mut self.recovery {
-            None => {
-                if self.duplicates >= DUPLICATES || reach > DUPLICATES * self.mss {
-                    self.congestion.on_loss(self.next - self.una, self.mss);
-                    self.start_recovery(false);
-                }
-            }
-            Some(recovery) => {
-                let again = recovery.mark.plus(DUPLICATES * self.mss);
-                if self
-                    .sacked
-                    .highest()
-                    .is_some_and(|highest| again.before(highest))
-                    && self.una.before(recovery.next)
-                {
-                    recovery.next = self.una;
-                    recovery.mark = self.next;
-                }
-            }
-        }
-    }
-
-    fn start_recovery(&mut self, all: bool) {
-        if !self.is_in_flight() {
-            return;
-        }
-        self.recovery = Some(Recovery {
-            until: self.next,
-            next: self.una,
-            mark: self.next,
-            all,
-        });
-        self.rtt.on_retransmitted();
-    }
-
-    /// Nothing was acknowledged in time.
-    pub(crate) fn on_timeout(&mut self) {
-        let in_flight = self.next - self.una;
-        if self.rtt.attempts() > 0 {
-            // The peer may have dropped what it reported (RFC 2018 section 8).
-            self.sacked.clear();
-        } else {
-            self.congestion.on_timeout(in_flight, self.mss);
-        }
-        self.duplicates = 0;
-        self.start_recovery(true);
-        self.rtt.on_timeout();
-    }
-
     /// A probe of a closed window was sent.
     pub(crate) fn on_probe(&mut self) {
         self.rtt.on_timeout();
-    }
-
-    /// Where what counts as lost ends.
-    fn lost_end(&self, recovery: &Recovery) -> Seq {
-        if recovery.all {
-            recovery.until
-        } else if self.selective {
-            self.sacked.highest().unwrap_or(self.una)
-        } else {
-            let first = self.una.plus(self.mss);
-            if recovery.until.before(first) {
-                recovery.until
-            } else {
-                first
-            }
-        }
-    }
-
-    /// The next stretch to be sent again.
-    fn next_hole(&self) -> Option<(Seq, Seq)> {
-        let recovery = self.recovery.as_ref()?;
-        let end = self.lost_end(recovery);
-        self.sacked.hole(recovery.next.max(self.una), end)
-    }
-
-    /// Bytes believed to be on their way.
-    fn pipe(&self) -> usize {
-        let lost = match &self.recovery {
-            None => 0,
-            Some(recovery) => {
-                let from = recovery.next.max(self.una);
-                self.sacked.missing(from, self.lost_end(recovery))
-            }
-        };
-        let arrived = if self.selective {
-            self.sacked.total()
-        } else {
-            self.duplicates * self.mss
-        };
-        (self.next - self.una).saturating_sub(arrived + lost)
     }
 
     /// What to send next in one packet of at most `max` bytes of payload.
@@ -459,52 +286,14 @@ impl Sender {
             self.congestion.on_idle(self.mss);
             self.last_sent = Some(now);
         }
-        if let Some(span) = self.next_resend(max) {
-            return Some(span);
-        }
-        self.next_new(max, now)
-    }
-
-    fn next_resend(&mut self, max: usize) -> Option<Span> {
-        let (from, to) = self.next_hole()?;
-        let budget = self.congestion.window().saturating_sub(self.pipe());
-        let first = from == self.una;
-        if budget < self.mss && !first {
-            return None;
-        }
-        let data_end = self.data_end();
-        let hole = if data_end.before(to) { data_end } else { to } - from;
-        let max = max.min(self.queue.reach(from - self.una));
-        let len = hole.min(max).min(budget.max(self.mss));
-        let len = if len > self.mss {
-            len - len % self.mss
-        } else {
-            len
-        };
-        let end = from.plus(len);
-        let fin = self.fin == Fin::Sent && end == data_end && data_end.before(to);
-        let end = if fin { end.plus(1) } else { end };
-        let next = self.next;
-        if let Some(recovery) = &mut self.recovery {
-            recovery.next = end;
-            if first {
-                recovery.mark = next;
-            }
-        }
-        self.rtt.on_retransmitted();
-        self.resent += u64::try_from(len).unwrap_or(0);
-        Some(Span {
-            seq: from,
-            len,
-            fin,
-            push: true,
-        })
+        self.next_tail(max, now)
+            .or_else(|| self.next_resend(max))
+            .or_else(|| self.next_new(max, now))
     }
 
     fn next_new(&mut self, max: usize, now: Instant) -> Option<Span> {
         let unsent = self.unsent();
-        let fin_due = self.fin == Fin::Queued;
-        if unsent == 0 && !fin_due {
+        if unsent == 0 && self.fin != Fin::Queued {
             return None;
         }
         let pipe = self.pipe();
@@ -519,15 +308,21 @@ impl Sender {
         if len < unsent && len >= self.mss {
             len -= len % self.mss;
         }
-        let fin = fin_due && len == unsent;
-        if len == 0 && !fin {
+        if len == 0 && unsent > 0 {
             return None;
         }
+        Some(self.send_new(len, now))
+    }
+
+    /// Sends the next `len` bytes for the first time, and the FIN if that follows.
+    fn send_new(&mut self, len: usize, now: Instant) -> Span {
+        let push = len == self.unsent();
+        let fin = push && self.fin == Fin::Queued;
         let span = Span {
             seq: self.next,
             len,
             fin,
-            push: len == unsent,
+            push,
         };
         self.next = self.next.plus(len + usize::from(fin));
         if fin {
@@ -535,7 +330,7 @@ impl Sender {
         }
         self.rtt.on_sent(self.next, now);
         self.last_sent = Some(now);
-        Some(span)
+        span
     }
 
     /// Whether the FIN is still to be sent.
@@ -545,7 +340,7 @@ impl Sender {
 
     /// Whether there may be more to send at once.
     pub(crate) fn has_more(&self) -> bool {
-        self.unsent() > 0 || self.recovery.is_some()
+        self.unsent() > 0 || self.recovery.is_some() || self.tail == Tail::Due
     }
 
     /// The bytes of a span, in two pieces.
