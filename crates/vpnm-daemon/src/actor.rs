@@ -125,7 +125,7 @@ impl Actor {
             return Ok(());
         }
         tracing::info!("the settings changed");
-        self.host.allow_lan(settings.lan);
+        self.host.permit(settings.permitted());
         if settings.dns != self.settings.dns {
             self.engine.configure(engine_config(&settings));
             self.machine.configure(machine_config(&settings));
@@ -166,6 +166,7 @@ impl Actor {
             engine::Report::Done(ticket, outcome) => self.step(Event::Done(ticket, outcome)),
             engine::Report::Exited(of, note) if self.engine.is_current(of) => {
                 tracing::warn!(%note, "the engine ended");
+                self.host.end_connections();
                 self.step(Event::EngineExited(note));
             }
             engine::Report::Told(of, event) if self.engine.is_current(of) => match event {
@@ -178,6 +179,7 @@ impl Actor {
             engine::Report::Lifeless(of) if self.engine.is_current(of) => {
                 tracing::warn!("the engine gives no sign of life");
                 self.engine.discard();
+                self.host.end_connections();
                 self.step(Event::EngineExited("it gave no sign of life".into()));
             }
             engine::Report::Exited(..) | engine::Report::Lifeless(_) | engine::Report::Told(..) => {

@@ -19,7 +19,7 @@ use crate::cause::Cause as _;
 use crate::clock::Clock;
 use crate::engine::{EngineLane, Identity};
 use crate::failpoint::{self, FailPoints};
-use crate::host_lane::{self, HostLane, Place, Worker};
+use crate::host_lane::{self, HostLane, Permitted, Place, Worker};
 use crate::journal::{self, Journal};
 use crate::keep;
 use crate::lock::{self, Lock, LockError};
@@ -161,7 +161,7 @@ fn begin(options: &Options) -> Result<(Result<Lock, LockError>, Start), DaemonEr
     let place = Place {
         journal: Journal::at(&options.journal),
         engine_uid: identity.uid,
-        lan: false,
+        permitted: Permitted::default(),
         points: Arc::clone(&points),
     };
     let mut worker = Worker::new(place, reports);
@@ -243,7 +243,7 @@ fn assemble(
     });
     let (engine_reports, from_engine) = mpsc::channel(WAITING);
     let host = HostLane::start(start.worker).map_err(|source| system("start a thread", source))?;
-    host.allow_lan(settings.lan);
+    host.permit(settings.permitted());
     let config = engine_config(&settings);
     let mut engine = EngineLane::new(start.identity, config, start.points, engine_reports);
     if let Some((tun, listeners)) = start.tun {

@@ -7,24 +7,25 @@
 mod worker;
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-pub(crate) use worker::{Place, Worker};
+pub(crate) use worker::{Permitted, Place, Worker};
 
 use crate::tsm::{Effect, Outcome, Ticket};
 use crate::uplink::Uplink;
 
-/// Jobs that may wait: an effect and a look.
-const WAITING: usize = 2;
+/// Jobs that may wait: an effect, a look and an ending of connections.
+const WAITING: usize = 3;
 
 /// What the thread is asked for.
 #[derive(Debug)]
 enum Job {
     Run(Ticket, Box<Effect>),
     LookAtUplink,
+    EndConnections,
 }
 
 /// What the thread says.
@@ -43,10 +44,20 @@ pub(crate) enum Report {
 /// What the thread is told without being asked for anything.
 #[derive(Debug, Default)]
 struct Told {
-    /// Private networks are reached directly, from the next effect on.
-    lan: AtomicBool,
+    /// What passes beside the tunnel, from the next effect on.
+    permitted: Mutex<Permitted>,
     /// A look at the uplink waits for its turn.
     looks: AtomicBool,
+    /// An ending of connections waits for its turn.
+    ends: AtomicBool,
+}
+
+impl Told {
+    fn permitted(&self) -> MutexGuard<'_, Permitted> {
+        self.permitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The way to the thread. Giving it something never waits: the machine orders one
@@ -81,9 +92,16 @@ impl HostLane {
         }
     }
 
-    /// Whether private networks are reached directly, from the next effect on.
-    pub(crate) fn allow_lan(&self, lan: bool) {
-        self.told.lan.store(lan, Ordering::Release);
+    /// Ends the connections that the tunnel carried: who held them is gone.
+    pub(crate) fn end_connections(&self) {
+        if !self.told.ends.swap(true, Ordering::AcqRel) {
+            self.send(Job::EndConnections);
+        }
+    }
+
+    /// What passes beside the tunnel, and what for others, from the next effect on.
+    pub(crate) fn permit(&self, permitted: Permitted) {
+        *self.told.permitted() = permitted;
     }
 
     fn send(&self, job: Job) {
@@ -94,13 +112,17 @@ impl HostLane {
 
 fn work(mut worker: Worker, jobs: &Receiver<Job>, told: &Told) {
     while let Ok(job) = jobs.recv() {
-        worker.allow_lan(told.lan.load(Ordering::Acquire));
+        worker.permit(*told.permitted());
         match job {
             Job::Run(ticket, effect) => worker.run(ticket, &effect),
             Job::LookAtUplink => {
                 // A change from now on may not be in what is seen.
                 told.looks.store(false, Ordering::Release);
                 worker.look_at_uplink();
+            }
+            Job::EndConnections => {
+                told.ends.store(false, Ordering::Release);
+                worker.end_connections();
             }
         }
     }

@@ -4,6 +4,10 @@
 //! # Whether private networks on the link are reached directly.
 //! lan = false
 //!
+//! # Where packets of containers, virtual machines and hosts behind this one go:
+//! # into the "tunnel", or nowhere ("block").
+//! forwarding = "tunnel"
+//!
 //! # Resolvers that are asked over HTTPS, in order of preference.
 //! [[dns]]
 //! addresses = ["9.9.9.9", "2620:fe::fe"]
@@ -21,6 +25,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use vpnm_api::Upstream;
+use vpnm_host::{Forwarding, Lan};
+
+use crate::host_lane::Permitted;
 
 /// Where the settings are read from.
 pub const FILE: &str = "/etc/vpnm/settings.toml";
@@ -33,8 +40,21 @@ const MAX_RESOLVERS: usize = 8;
 pub struct Settings {
     /// Whether private networks on the link are reached directly.
     pub lan: bool,
+    /// Where packets go that this host forwards for others.
+    pub forwarding: ForOthers,
     /// Resolvers, in order of preference; at least one.
     pub dns: Vec<Upstream>,
+}
+
+/// Where packets go that this host forwards for others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForOthers {
+    /// Into the tunnel while there is one.
+    #[default]
+    Tunnel,
+    /// Nowhere.
+    Block,
 }
 
 /// Why the settings are of no use.
@@ -74,6 +94,8 @@ pub enum SettingsError {
 struct Text {
     #[serde(default)]
     lan: bool,
+    #[serde(default)]
+    forwarding: ForOthers,
     dns: Option<Vec<Upstream>>,
 }
 
@@ -101,6 +123,7 @@ impl Default for Settings {
         });
         Self {
             lan: false,
+            forwarding: ForOthers::Tunnel,
             dns: dns.collect(),
         }
     }
@@ -141,7 +164,22 @@ impl Settings {
         if dns.is_empty() || dns.len() > MAX_RESOLVERS {
             return Err(SettingsError::Resolvers);
         }
-        Ok(Self { lan: text.lan, dns })
+        Ok(Self {
+            lan: text.lan,
+            forwarding: text.forwarding,
+            dns,
+        })
+    }
+
+    /// As the host is told.
+    pub(crate) fn permitted(&self) -> Permitted {
+        Permitted {
+            lan: if self.lan { Lan::Allowed } else { Lan::Blocked },
+            forwarding: match self.forwarding {
+                ForOthers::Tunnel => Forwarding::Tunnel,
+                ForOthers::Block => Forwarding::Blocked,
+            },
+        }
     }
 }
 
@@ -162,13 +200,14 @@ mod tests {
     fn the_example_is_read() {
         let text = r#"
             lan = true
+            forwarding = "block"
             [[dns]]
             addresses = ["9.9.9.9", "2620:fe::fe"]
             name = "dns.quad9.net"
             path = "/dns-query"
         "#;
         let settings = Settings::parse(text).unwrap();
-        assert!(settings.lan);
+        assert!(settings.lan && settings.forwarding == ForOthers::Block);
         assert_eq!(settings.dns.len(), 1);
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
     }
@@ -178,6 +217,7 @@ mod tests {
         let wrong = [
             ("lna = true", "lna"),
             ("lan = 1", "boolean"),
+            ("forwarding = \"direct\"", "direct"),
             ("dns = []", "resolvers"),
             (
                 "[[dns]]\naddresses = [\"x\"]\nname = \"a.b\"\npath = \"/\"",

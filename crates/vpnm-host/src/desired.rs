@@ -26,6 +26,8 @@ pub struct Guard {
     pub endpoints: Vec<Endpoint>,
     /// Whether the local network stays reachable.
     pub lan: Lan,
+    /// Where packets of containers and of hosts behind this one go.
+    pub forwarding: Forwarding,
 }
 
 /// One destination outside the tunnel, for the sockets of one uid.
@@ -62,6 +64,18 @@ pub enum Lan {
     Allowed,
 }
 
+/// Where packets go that this host forwards for others: containers, virtual
+/// machines, and hosts behind it. Never out beside the tunnel, except to the local
+/// network where that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Forwarding {
+    /// Into the tunnel while there is one; they are refused otherwise.
+    #[default]
+    Tunnel,
+    /// They are refused.
+    Blocked,
+}
+
 /// The way into the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tunnel {
@@ -91,6 +105,11 @@ impl Desired {
             Self::Open => None,
             Self::Blocked(guard) | Self::Tunnel(guard, _) => Some(guard),
         }
+    }
+
+    /// Whether the tunnel carries what this host forwards.
+    pub(crate) fn tunnels_for_others(&self) -> bool {
+        matches!(self, Self::Tunnel(guard, _) if guard.forwarding == Forwarding::Tunnel)
     }
 
     /// The tunnel, when there is one.

@@ -9,6 +9,7 @@ mod capabilities;
 mod chain;
 mod egress;
 mod endpoints;
+mod forwarding;
 mod incoming;
 mod matching;
 mod outgoing;

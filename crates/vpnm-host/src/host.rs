@@ -2,6 +2,7 @@
 
 mod backstop;
 mod carry_out;
+mod foreign;
 mod probe;
 mod read;
 
@@ -17,6 +18,8 @@ use crate::observed::Observed;
 use crate::plan::{Plan, plan};
 
 pub use backstop::backstop;
+pub use foreign::Foreign;
+pub use read::look;
 
 /// How often a plan that others overtook is made anew.
 const ATTEMPTS: usize = 10;

@@ -12,11 +12,13 @@
 //! ioctls live in `sys`, `host` and `watch`.
 
 pub mod accounts;
+mod connections;
 mod desired;
 mod effect;
 mod error;
 mod firewall;
 mod host;
+mod interfaces;
 mod kernel;
 pub mod names;
 mod netlink;
@@ -30,11 +32,12 @@ mod sys;
 pub mod tun;
 mod watch;
 
-pub use desired::{Addresses, Desired, Endpoint, Guard, Lan, Transport, Tunnel};
+pub use connections::{Severance, can_sever, sever};
+pub use desired::{Addresses, Desired, Endpoint, Forwarding, Guard, Lan, Transport, Tunnel};
 pub use effect::{Effect, FilterChange};
 pub use error::{ApplyError, HostError, ReachError};
 pub use firewall::Capabilities;
-pub use host::{Host, Point, Progress, backstop};
+pub use host::{Foreign, Host, Point, Progress, backstop, look};
 pub use kernel::KernelFacts;
 pub use observed::Observed;
 pub use plan::{Plan, plan};
@@ -43,6 +46,7 @@ pub use resolver::{
     ResolvedError, ResolvedMode, Resolver, Settled, Surroundings,
 };
 pub use rtnl::{
-    Address, Family, Link, LinkSettings, Lookup, Prefix, Route, RouteKind, Rule, Selector, TunFacts,
+    Address, Family, Link, LinkName, LinkSettings, Lookup, Prefix, Route, RouteKind, Rule,
+    Selector, TunFacts,
 };
 pub use watch::{Change, Watch};

@@ -3,6 +3,7 @@
 
 mod decode;
 mod expression;
+mod foreign;
 mod read;
 mod ruleset;
 mod write;
@@ -10,6 +11,7 @@ mod write;
 pub(crate) use expression::{
     Comparison, ConntrackKey, Expression, MetaKey, PayloadBase, Register, RejectWith, Verdict,
 };
+pub(crate) use foreign::ForeignChain;
 pub(crate) use read::{Read, decode_table_name};
 pub(crate) use ruleset::{Chain, Field, Hook, Rule, Set, Table, TableFamily};
 pub(crate) use write::Batch;

@@ -1,10 +1,12 @@
 //! What the host looks like.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::desired::Addresses;
 use crate::error::HostError;
-use crate::firewall::{Capabilities, Setting};
+use crate::firewall::{Capabilities, LAN_PREFIXES, Setting};
+use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
 use crate::nft::Read;
@@ -21,6 +23,9 @@ pub struct Observed {
     pub rules: Vec<Rule>,
     /// The routes in our table, and the default routes of the main table.
     pub routes: Vec<Route>,
+    /// The links that a default route or a gateway of the main table leads to; 0
+    /// stands for one whose links the kernel did not name.
+    pub uplinks: BTreeSet<u32>,
     /// Settings under /proc.
     pub kernel: KernelFacts,
     /// How far the packet filter goes.
@@ -122,15 +127,20 @@ impl Observed {
         others.map(|address| address.prefix.ip).collect()
     }
 
+    /// The private networks on links that lead nowhere but to containers and virtual
+    /// machines of this host.
+    pub(crate) fn inside_networks(&self) -> Vec<Prefix> {
+        let inside = |index: u32| {
+            let link = self.links.iter().find(|link| link.index == index);
+            link.is_some_and(|link| is_inside(link, &self.links, &self.uplinks))
+        };
+        let addresses = self.addresses.iter().filter(|a| inside(a.link));
+        let networks = addresses.map(|address| address.prefix.network());
+        networks.filter(is_private).collect()
+    }
+
     pub(crate) fn setting(&self) -> Setting {
-        let foreign = |link: &&Link| link.name != "lo" && link.name != LINK;
-        let names = self
-            .links
-            .iter()
-            .filter(foreign)
-            .map(|link| link.name.clone());
-        let mut interfaces: Vec<String> = names.collect();
-        interfaces.sort_unstable();
+        let interfaces = Interfaces::of(&self.links, &self.uplinks);
         Setting {
             capabilities: self.capabilities,
             interfaces,
@@ -154,6 +164,10 @@ impl Observed {
             .find(held)
             .or_else(|| candidates.into_iter().find(|ip| !collides(ip)))
     }
+}
+
+fn is_private(network: &Prefix) -> bool {
+    LAN_PREFIXES.iter().any(|lan| lan.covers(network))
 }
 
 fn is_ours(rule: &Rule) -> bool {

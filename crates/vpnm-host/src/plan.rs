@@ -8,7 +8,7 @@ use crate::error::HostError;
 use crate::firewall;
 use crate::nft::Table;
 use crate::observed::Observed;
-use crate::routing;
+use crate::routing::{self, Surroundings};
 use crate::rtnl::{Address, Link, LinkSettings, Prefix, Route, RouteKind, Rule};
 use crate::tun::{MTU, QUEUE_LENGTH};
 
@@ -121,7 +121,12 @@ fn filter(observed: &Observed, desired: &Desired) -> Result<Option<Effect>, Host
 /// Missing rules from the last to be asked to the first, then the removal of those
 /// too many, the first to be asked first.
 fn rules(observed: &Observed, desired: &Desired) -> Vec<Effect> {
-    let wanted = routing::rules(desired, &observed.kernel, &observed.own_addresses());
+    let surroundings = Surroundings {
+        facts: &observed.kernel,
+        own: observed.own_addresses(),
+        inside: observed.inside_networks(),
+    };
+    let wanted = routing::rules(desired, &surroundings);
     let mut present: Vec<&Rule> = observed.our_rules().collect();
     present.sort_unstable();
     let missing = wanted.iter().rev().filter(|rule| !present.contains(rule));
@@ -212,7 +217,7 @@ fn link_removal(observed: &Observed) -> Option<Effect> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::{Endpoint, Guard, Lan, Transport, Tunnel};
+    use crate::desired::{Endpoint, Forwarding, Guard, Lan, Transport, Tunnel};
     use crate::firewall::Capabilities;
     use crate::kernel::KernelFacts;
     use crate::nft::Read;
@@ -251,6 +256,7 @@ mod tests {
             addresses: Vec::new(),
             rules: Vec::new(),
             routes: Vec::new(),
+            uplinks: [2].into(),
             kernel: KernelFacts {
                 ipv6: true,
                 ipv6_on_link: true,
@@ -277,6 +283,7 @@ mod tests {
                 port: 443,
             }],
             lan: Lan::Blocked,
+            forwarding: Forwarding::Tunnel,
         }
     }
 

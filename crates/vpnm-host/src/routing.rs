@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::desired::{Desired, Guard, Lan, Transport};
 use crate::firewall::{LAN_GROUPS, LAN_PREFIXES};
 use crate::kernel::{CONGESTION, KernelFacts};
-use crate::names::{PROTOCOL, REPLY_MARK, ROUTE_TABLE};
-use crate::rtnl::{Family, Lookup, MAIN_TABLE, Prefix, Route, RouteKind, Rule, Selector};
+use crate::names::{LINK, PROTOCOL, REPLY_MARK, ROUTE_TABLE};
+use crate::rtnl::{Family, LinkName, Lookup, MAIN_TABLE, Prefix, Route, RouteKind, Rule, Selector};
 
 /// Priorities inside the reserved range, in the order they are asked.
 mod priority {
@@ -18,10 +18,12 @@ mod priority {
     pub(super) const ENGINE: u32 = 7601;
     pub(super) const ENGINE_ELSEWHERE: u32 = 7602;
     pub(super) const REVERSE_PATH: u32 = 7603;
+    pub(super) const FORWARDED: u32 = 7604;
     pub(super) const DNS_UDP: u32 = 7605;
     pub(super) const DNS_TCP: u32 = 7606;
     pub(super) const LINK_LOCAL: u32 = 7610;
     pub(super) const LAN: u32 = 7611;
+    pub(super) const INSIDE: u32 = 7612;
     pub(super) const EVERYTHING: u32 = 7618;
     pub(super) const NEXT_HOP: u32 = 7619;
     pub(super) const BACKSTOP: u32 = 7620;
@@ -50,18 +52,35 @@ pub(crate) fn families(facts: &KernelFacts) -> &'static [Family] {
     }
 }
 
-/// The rules of a desired state, by rising priority; `own` are the addresses of the
-/// interfaces other than the tunnel link.
-pub(crate) fn rules(desired: &Desired, facts: &KernelFacts, own: &[IpAddr]) -> Vec<Rule> {
+/// What the rules depend on besides the desired state.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) facts: &'a KernelFacts,
+    /// The addresses of the interfaces other than the tunnel link.
+    pub(crate) own: Vec<IpAddr>,
+    /// The networks of containers and virtual machines.
+    pub(crate) inside: Vec<Prefix>,
+}
+
+/// The rules of a desired state, by rising priority.
+pub(crate) fn rules(desired: &Desired, surroundings: &Surroundings<'_>) -> Vec<Rule> {
+    let facts = surroundings.facts;
     let Some(guard) = desired.guard() else {
         return Vec::new();
     };
-    let families = families(facts).iter();
+    let families = families(facts);
     let mut rules: Vec<Rule> = families
+        .iter()
         .flat_map(|family| of_family(*family, guard))
         .collect();
+    if desired.tunnels_for_others() {
+        rules.extend(families.iter().map(|family| forwarded(*family)));
+    }
+    let has_family = |network: &&Prefix| families.contains(&network.family());
+    let inside = surroundings.inside.iter().filter(has_family);
+    rules.extend(inside.map(|network| direct(priority::INSIDE, *network)));
     if facts.strict_reverse_path {
-        rules.extend(reverse_path(guard, own));
+        rules.extend(reverse_path(guard, &surroundings.own));
     }
     rules.sort_unstable();
     rules.dedup();
@@ -125,13 +144,6 @@ fn of_family(family: Family, guard: &Guard) -> Vec<Rule> {
             Lookup::MainWithoutDefault,
         ));
     }
-    let direct = |priority, to| {
-        let selector = Selector {
-            to: Some(to),
-            ..any
-        };
-        rule(family, priority, selector, Lookup::MainWithoutDefault)
-    };
     let own = |prefix: &Prefix| prefix.family() == family;
     let link_local = LINK_LOCAL.into_iter().filter(own);
     rules.extend(link_local.map(|to| direct(priority::LINK_LOCAL, to)));
@@ -143,6 +155,31 @@ fn of_family(family: Family, guard: &Guard) -> Vec<Rule> {
         rules.extend(lan.map(|to| direct(priority::LAN, to)));
     }
     rules
+}
+
+/// A destination that is reached directly, if a route other than a default route
+/// leads there.
+fn direct(priority: u32, to: Prefix) -> Rule {
+    let selector = Selector {
+        to: Some(to),
+        ..Selector::default()
+    };
+    rule(to.family(), priority, selector, Lookup::MainWithoutDefault)
+}
+
+/// What comes out of the tunnel for others goes to where they are. Who is answered,
+/// and by which interfaces, is the packet filter's to say.
+fn forwarded(family: Family) -> Rule {
+    let selector = Selector {
+        link: Some(LinkName::new(LINK)),
+        ..Selector::default()
+    };
+    rule(
+        family,
+        priority::FORWARDED,
+        selector,
+        Lookup::MainWithoutDefault,
+    )
 }
 
 /// The strict reverse path filter asks, as uid 0 and from the address a packet came

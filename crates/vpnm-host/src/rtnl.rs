@@ -3,6 +3,7 @@
 
 mod address;
 mod link;
+mod link_name;
 mod route;
 mod rule;
 
@@ -11,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use address::Address;
 pub use link::{Link, LinkSettings, TunFacts};
+pub use link_name::LinkName;
 pub use route::{Route, RouteKind};
 pub use rule::{Lookup, Rule, Selector};
 
@@ -136,6 +138,26 @@ impl Prefix {
         Family::of(self.ip)
     }
 
+    /// The prefix with all bits behind its length cleared.
+    pub(crate) fn network(&self) -> Self {
+        let ip = match self.ip {
+            IpAddr::V4(ip) => {
+                let kept = !u32::MAX.checked_shr(self.length.into()).unwrap_or(0);
+                Ipv4Addr::from_bits(ip.to_bits() & kept).into()
+            }
+            IpAddr::V6(ip) => {
+                let kept = !u128::MAX.checked_shr(self.length.into()).unwrap_or(0);
+                Ipv6Addr::from_bits(ip.to_bits() & kept).into()
+            }
+        };
+        Self::new(ip, self.length)
+    }
+
+    /// Whether every address of the other prefix is one of this.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.length <= other.length && self.contains(other.ip)
+    }
+
     /// Whether the prefix covers everything.
     #[must_use]
     pub fn is_any(&self) -> bool {
@@ -180,6 +202,10 @@ mod tests {
         assert!(!net.contains("::1".parse().unwrap()));
         assert!(Family::V6.any().contains("2001:db8::1".parse().unwrap()));
         assert!(Family::V4.any().contains("255.0.0.1".parse().unwrap()));
+        let inner = Prefix::new("192.168.77.10".parse().unwrap(), 24);
+        assert!(net.covers(&inner) && net.covers(&net) && !inner.covers(&net));
+        assert_eq!(inner.network().to_string(), "192.168.77.0/24");
+        assert_eq!(Family::V6.any().network(), Family::V6.any());
         let host = Prefix::host("fd00::1".parse().unwrap());
         assert!(!host.contains("fd00::2".parse().unwrap()));
     }

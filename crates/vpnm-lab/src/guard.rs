@@ -6,7 +6,9 @@ use std::io;
 
 use anyhow::Result;
 use vpnm_host::tun::{self, Device};
-use vpnm_host::{Desired, Endpoint, Guard as Permitted, Host, Lan, Point, Transport, Tunnel};
+use vpnm_host::{
+    Desired, Endpoint, Forwarding, Guard as Permitted, Host, Lan, Point, Transport, Tunnel,
+};
 use vpnm_world::User;
 
 use crate::session::Session;
@@ -38,6 +40,7 @@ impl Guard {
             engine: uid,
             endpoints: vec![endpoint],
             lan: Lan::Blocked,
+            forwarding: Forwarding::Blocked,
         };
         Ok(session.client().run(|| {
             let mut host = Host::open().map_err(io::Error::other)?;

@@ -8,7 +8,8 @@ use tokio::sync::mpsc::Sender;
 use vpnm_api::{Code, Failure, Note};
 use vpnm_host::tun::{self, TunError};
 use vpnm_host::{
-    Desired, Endpoint, Guard, Host, HostError, Lan, Point, ReachError, Transport, Tunnel,
+    Addresses, Desired, Endpoint, Forwarding, Guard, Host, HostError, Lan, Point, ReachError,
+    Severance, Transport, Tunnel,
 };
 
 use super::Report;
@@ -29,8 +30,15 @@ const TUN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 pub(crate) struct Place {
     pub(crate) journal: Journal,
     pub(crate) engine_uid: u32,
-    pub(crate) lan: bool,
+    pub(crate) permitted: Permitted,
     pub(crate) points: Arc<FailPoints>,
+}
+
+/// What the settings let pass beside the tunnel, and into it for others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Permitted {
+    pub(crate) lan: Lan,
+    pub(crate) forwarding: Forwarding,
 }
 
 /// The one that touches the journal and the kernel.
@@ -42,6 +50,10 @@ pub(crate) struct Worker {
     redirect: Option<Redirect>,
     /// A TUN was opened, and not found to be gone since.
     has_tun: bool,
+    /// Connections from before the block have been ended.
+    is_cut_off: bool,
+    /// The addresses connections have begun with in the tunnel.
+    addresses: Option<Addresses>,
     reports: Sender<Report>,
 }
 
@@ -52,6 +64,8 @@ impl Worker {
             place,
             redirect: None,
             has_tun: false,
+            is_cut_off: false,
+            addresses: None,
             reports,
         }
     }
@@ -98,9 +112,29 @@ impl Worker {
         Ok(plan.is_ok_and(|plan| plan.is_empty()))
     }
 
-    /// Whether private networks are reached directly.
-    pub(crate) fn allow_lan(&mut self, lan: bool) {
-        self.place.lan = lan;
+    /// What passes beside the tunnel from now on.
+    pub(crate) fn permit(&mut self, permitted: Permitted) {
+        self.place.permitted = permitted;
+    }
+
+    /// Ends the connections that only the tunnel could carry.
+    pub(super) fn end_connections(&self) {
+        self.sever(true);
+    }
+
+    /// Ends connections that can never continue, so that programs need not find out
+    /// by waiting: those from the tunnel's addresses, and all that lead `outward`.
+    fn sever(&self, outward: bool) {
+        let severance = Severance {
+            engine: self.place.engine_uid,
+            tunnel: self.addresses,
+            outward,
+        };
+        match vpnm_host::sever(&severance) {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "connections without a way were ended"),
+            Err(error) => tracing::debug!(%error, "connections are left to themselves"),
+        }
     }
 
     fn host(&mut self) -> Result<&mut Host, HostError> {
@@ -210,10 +244,15 @@ impl Worker {
             }
             true
         };
+        if *want == HostWant::Open && self.addresses.is_some() {
+            // While everything is still held: what ends says so to the other side.
+            self.sever(false);
+        }
         let reached = self.host().map_err(ReachError::Observe);
         let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
         match reached {
             Ok(plan) => {
+                self.cut_off(&desired);
                 // A block alone holds without the TUN, but no engine can start.
                 if matches!(want, HostWant::Blocked(_)) {
                     self.look_for_tun();
@@ -226,6 +265,20 @@ impl Worker {
             }
             Err(error) => self.reach_failed(want, &desired, &error),
         }
+    }
+
+    /// Ends what was open before this machine was blocked, once.
+    fn cut_off(&mut self, reached: &Desired) {
+        let is_cut_off = *reached != Desired::Open;
+        self.addresses = match reached {
+            Desired::Open => None,
+            Desired::Blocked(_) => self.addresses,
+            Desired::Tunnel(_, tunnel) => Some(tunnel.addresses),
+        };
+        if is_cut_off && !self.is_cut_off {
+            self.sever(true);
+        }
+        self.is_cut_off = is_cut_off;
     }
 
     fn reach_failed(&mut self, want: &HostWant, desired: &Desired, error: &ReachError) -> Outcome {
@@ -250,11 +303,8 @@ impl Worker {
         let guard = |holes: &Holes| Guard {
             engine: self.place.engine_uid,
             endpoints: endpoints(holes, self.place.engine_uid),
-            lan: if self.place.lan {
-                Lan::Allowed
-            } else {
-                Lan::Blocked
-            },
+            lan: self.place.permitted.lan,
+            forwarding: self.place.permitted.forwarding,
         };
         match want {
             HostWant::Open => Ok(Desired::Open),

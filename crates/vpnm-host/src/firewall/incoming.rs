@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::chain::{AFTER_CONNTRACK, FILTER, accept, filter, inet_rule};
 use super::endpoints::peers;
+use super::forwarding::FROM_INSIDE;
 use super::matching::{Action, ESTABLISHED, ICMP, ICMP6, Match, RELATED, UDP, rule};
 use super::scope::{LAN_PREFIXES, LINK_LOCAL_6};
 use crate::desired::{Guard, Lan, Tunnel};
@@ -18,6 +19,7 @@ pub(super) fn prerouting() -> Chain {
     let mut rules = vec![
         accept("this machine", &[Match::In("lo")]),
         accept("the tunnel", &[Match::In(LINK)]),
+        accept("containers", &[FROM_INSIDE]),
     ];
     let expected = expected().into_iter();
     rules.extend(expected.map(|(comment, matches)| inet_rule(comment, &matches, mark)));
@@ -43,6 +45,7 @@ pub(super) fn input(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
             ));
         }
     }
+    rules.push(accept("containers", &[FROM_INSIDE]));
     let expected = expected().into_iter();
     rules.extend(expected.map(|(comment, matches)| accept(comment, &matches)));
     if guard.lan == Lan::Allowed {

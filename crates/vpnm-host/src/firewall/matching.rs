@@ -20,6 +20,8 @@ pub(super) const RELATED: u32 = 1 << 2;
 const DESTINATION_CHANGED: u32 = 1 << 5;
 /// Bytes of an interface name in the kernel.
 const INTERFACE_NAME: usize = 16;
+/// Registers of 4 bytes that it takes.
+const INTERFACE_REGISTERS: u32 = 4;
 
 /// A condition of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) enum Match<'a> {
     Out(&'a str),
     /// The interface it came in by.
     In(&'a str),
+    /// The mark it carries.
+    Marked(u32),
     /// The IP version; the conditions on addresses behind it depend on it.
     Version(Family),
     /// The EtherType on the wire.
@@ -55,6 +59,10 @@ pub(super) enum Match<'a> {
 /// A part of a concatenation that is looked up in a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
+    /// The interface it came in by.
+    In,
+    /// The interface it leaves by.
+    Out,
     SocketUid,
     Source(Family),
     Destination(Family),
@@ -122,6 +130,9 @@ impl Match<'_> {
         match *self {
             Self::Out(name) => out.extend([meta(MetaKey::OutName), equal(interface(name))]),
             Self::In(name) => out.extend([meta(MetaKey::InName), equal(interface(name))]),
+            Self::Marked(mark) => {
+                out.extend([meta(MetaKey::Mark), equal(mark.to_ne_bytes())]);
+            }
             Self::Version(version) => out.extend(version_check(family, version)),
             Self::EtherType(number) => {
                 out.extend([
@@ -181,7 +192,8 @@ fn version_check(family: TableFamily, version: Family) -> [Expression; 2] {
     }
 }
 
-fn interface(name: &str) -> Vec<u8> {
+/// An interface's name as it lies in a register.
+pub(super) fn interface(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(INTERFACE_NAME, 0);
     bytes
@@ -262,21 +274,12 @@ fn compile_lookup(keys: &[Key], set: &str, out: &mut Vec<Expression>) {
             length: address_length(family),
             to,
         };
+        let meta = |key| Expression::Meta { key, to };
         let (load, registers) = match *key {
-            Key::SocketUid => (
-                Expression::Meta {
-                    key: MetaKey::SocketUid,
-                    to,
-                },
-                1,
-            ),
-            Key::Protocol => (
-                Expression::Meta {
-                    key: MetaKey::Transport,
-                    to,
-                },
-                1,
-            ),
+            Key::In => (meta(MetaKey::InName), INTERFACE_REGISTERS),
+            Key::Out => (meta(MetaKey::OutName), INTERFACE_REGISTERS),
+            Key::SocketUid => (meta(MetaKey::SocketUid), 1),
+            Key::Protocol => (meta(MetaKey::Transport), 1),
             Key::SourcePort => (transport(0), 1),
             Key::DestinationPort => (transport(2), 1),
             Key::Source(family) => (

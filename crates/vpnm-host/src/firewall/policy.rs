@@ -1,15 +1,15 @@
 //! The tables of each desired state.
 
-use super::chain::{FILTER, filter};
 use super::egress::netdev;
 use super::endpoints::{peer_sets, port_set, server_sets};
+use super::forwarding::{forward, inside_set, served_set};
 use super::incoming::{arp, input, prerouting};
 use super::outgoing::{output, postrouting};
 use super::redirect::redirect;
 use super::scope::{DNS, NAME_BROADCASTS, NAME_QUERIES};
 use super::setting::Setting;
 use crate::desired::{Desired, Guard, Tunnel};
-use crate::nft::{Hook, Table, TableFamily};
+use crate::nft::{Table, TableFamily};
 
 /// The tables for a desired state; none when the host is open.
 pub(crate) fn tables(desired: &Desired, setting: &Setting) -> Vec<Table> {
@@ -17,23 +17,25 @@ pub(crate) fn tables(desired: &Desired, setting: &Setting) -> Vec<Table> {
         return Vec::new();
     };
     let tunnel = desired.tunnel();
-    let mut tables = vec![inet(guard, tunnel, setting)];
+    let mut tables = vec![inet(guard, tunnel, setting, desired.tunnels_for_others())];
     tables.extend(tunnel.map(arp));
-    tables.extend(netdev(guard, setting));
+    tables.extend(netdev(guard, setting, desired.tunnels_for_others()));
     tables
 }
 
-fn inet(guard: &Guard, tunnel: Option<&Tunnel>, setting: &Setting) -> Table {
+fn inet(guard: &Guard, tunnel: Option<&Tunnel>, setting: &Setting, for_others: bool) -> Table {
     let mut sets = server_sets(&guard.endpoints).to_vec();
     sets.extend(peer_sets(&guard.endpoints));
     sets.push(port_set("queries", &NAME_QUERIES));
     sets.push(port_set("broadcasts", &NAME_BROADCASTS));
+    sets.push(inside_set(&setting.interfaces));
+    sets.push(served_set(&setting.interfaces));
     let mut chains = vec![
         prerouting(),
         input(guard, tunnel),
-        filter("forward", Hook::Forward, FILTER, Vec::new()),
+        forward(guard, for_others),
         output(guard, tunnel),
-        postrouting(guard, tunnel),
+        postrouting(guard, tunnel, for_others),
     ];
     if let Some(tunnel) = tunnel {
         sets.push(port_set("dns", &DNS));
@@ -51,7 +53,12 @@ mod tests {
     use super::super::capabilities::Capabilities;
     use super::super::text::render;
     use super::*;
-    use crate::desired::{Addresses, Endpoint, Lan, Transport};
+    use crate::desired::{Addresses, Endpoint, Forwarding, Lan, Transport};
+    use crate::interfaces::Interfaces;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
 
     fn setting() -> Setting {
         Setting {
@@ -59,7 +66,11 @@ mod tests {
                 ownership: true,
                 egress: true,
             },
-            interfaces: vec!["eth0".to_owned(), "wlan0".to_owned()],
+            interfaces: Interfaces {
+                outside: names(&["eth0", "wlan0"]),
+                inside: names(&["docker0"]),
+                served: names(&["docker0", "wlan0"]),
+            },
             local_resolver: false,
         }
     }
@@ -79,6 +90,7 @@ mod tests {
                 endpoint("2001:db8::1", Transport::Udp),
             ],
             lan,
+            forwarding: Forwarding::Tunnel,
         }
     }
 
@@ -113,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forwarded_is_refused_where_the_settings_say_so() {
+        let mut guard = guard(Lan::Blocked);
+        guard.forwarding = Forwarding::Blocked;
+        let text = render(&tables(&Desired::Tunnel(guard, tunnel()), &setting()));
+        assert!(!text.contains("into the tunnel"), "{text}");
+        assert!(!text.contains("answers of the tunnel"), "{text}");
+        assert!(
+            text.contains("iifname @inside oifname @inside accept"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn an_open_host_has_no_tables() {
         assert_eq!(tables(&Desired::Open, &setting()), []);
     }
@@ -129,13 +154,13 @@ mod tests {
     #[test]
     fn many_interfaces_are_shared_out_among_chains() {
         let mut setting = setting();
-        setting.interfaces = (0..300).map(|number| format!("veth{number:03}")).collect();
+        setting.interfaces.outside = (0..300).map(|number| format!("veth{number:03}")).collect();
         let tables = tables(&Desired::Blocked(guard(Lan::Blocked)), &setting);
         let chains = &tables.last().unwrap().chains;
         let names: Vec<&str> = chains.iter().map(|chain| chain.name.as_str()).collect();
         assert_eq!(names, ["egress", "egress1", "egress2"]);
         let devices = chains.iter().flat_map(|chain| &chain.devices);
-        assert!(devices.eq(&setting.interfaces));
+        assert!(devices.eq(&setting.interfaces.outside));
     }
 
     #[test]
@@ -159,6 +184,7 @@ mod tests {
                 assert!(!text.contains("skuid !="), "{text}");
                 let outgoing = text.split("chain output").nth(1).unwrap();
                 assert!(!outgoing.contains("ct state"), "{outgoing}");
+                assert!(!text.contains("iifname @served accept"), "{text}");
                 for chain in ["input", "forward", "output", "postrouting", "egress"] {
                     let head = format!("chain {chain} {{");
                     let mut heads = text.lines().filter(|line| line.contains(&head));

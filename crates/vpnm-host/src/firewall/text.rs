@@ -143,11 +143,9 @@ impl Load<'_> {
 
     fn value(&self, value: &[u8]) -> String {
         match (self, value) {
-            (Self::Meta(MetaKey::InName | MetaKey::OutName), name) => {
-                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-                format!("\"{}\"", String::from_utf8_lossy(name))
-            }
+            (Self::Meta(MetaKey::InName | MetaKey::OutName), name) => quoted(name),
             (Self::Meta(MetaKey::Protocol) | Self::Payload(PayloadBase::Link, ..), _) => hex(value),
+            (Self::Meta(MetaKey::Mark), _) => native_hex(value),
             (Self::Meta(_), [byte]) => byte.to_string(),
             (Self::Meta(_), _) => native(value),
             (Self::Payload(..), _) => number(value),
@@ -226,11 +224,18 @@ fn elements(set: &Set) -> String {
 fn field_text(field: Field, value: &[u8]) -> String {
     match (field, value) {
         (Field::Uid, value) => native(value),
+        (Field::Interface, value) => quoted(value),
         (Field::Protocol, [6, ..]) => "tcp".to_owned(),
         (Field::Protocol, [17, ..]) => "udp".to_owned(),
         (Field::Port, [high, low, ..]) => u16::from_be_bytes([*high, *low]).to_string(),
         (_, value) => number(value),
     }
+}
+
+/// The name of an interface.
+fn quoted(value: &[u8]) -> String {
+    let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    format!("\"{}\"", String::from_utf8_lossy(name))
 }
 
 /// An address, or a number in network byte order.

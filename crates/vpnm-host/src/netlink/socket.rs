@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
+use rustix::net::netlink::{NETFILTER, SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::failure::Failure;
@@ -33,6 +33,8 @@ pub(crate) enum Protocol {
     Route,
     /// nfnetlink: the packet filter.
     Netfilter,
+    /// sock_diag: the sockets of programs.
+    Diagnosis,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl Socket {
         let number = match protocol {
             Protocol::Route => None,
             Protocol::Netfilter => Some(NETFILTER),
+            Protocol::Diagnosis => Some(SOCK_DIAG),
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, number)?;

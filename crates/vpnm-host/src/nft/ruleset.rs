@@ -66,6 +66,8 @@ pub(crate) enum Field {
     Protocol,
     /// A port.
     Port,
+    /// The name of an interface.
+    Interface,
 }
 
 impl Field {
@@ -73,7 +75,7 @@ impl Field {
     pub(crate) fn length(self) -> u32 {
         match self {
             Self::Uid | Self::Ip4 | Self::Protocol | Self::Port => 4,
-            Self::Ip6 => 16,
+            Self::Ip6 | Self::Interface => 16,
         }
     }
 
@@ -86,10 +88,18 @@ impl Field {
             Self::Protocol => 12,
             Self::Port => 13,
             Self::Uid => 24,
+            Self::Interface => 41,
         }
     }
 
-    const ALL: [Self; 5] = [Self::Uid, Self::Ip4, Self::Ip6, Self::Protocol, Self::Port];
+    const ALL: [Self; 6] = [
+        Self::Uid,
+        Self::Ip4,
+        Self::Ip6,
+        Self::Protocol,
+        Self::Port,
+        Self::Interface,
+    ];
 
     /// The fields of a concatenated type: six bits each, the first highest.
     pub(crate) fn from_type(number: u32) -> Option<Vec<Self>> {
@@ -205,6 +215,7 @@ mod tests {
         };
         assert_eq!(set.key_length(), 28);
         assert_eq!(Field::from_type(set.key_type()), Some(fields));
+        assert_eq!(Field::from_type(41), Some(vec![Field::Interface]));
         assert_eq!(Field::from_type(63), None);
     }
 

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::{Family, MAIN_TABLE, Prefix, address_from, kind, octets};
+use super::{Family, LinkName, MAIN_TABLE, Prefix, address_from, kind, octets};
 use crate::names::PROTOCOL;
 use crate::netlink::{Attributes, Failure, Message, Request, Writer};
 
 const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
@@ -41,6 +42,8 @@ pub struct Rule {
 /// What a rule is for; everything that is set must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Selector {
+    /// The packet came in by this link.
+    pub link: Option<LinkName>,
     /// The packet carries this mark.
     pub mark: Option<u32>,
     /// The socket belongs to a uid in this range.
@@ -72,6 +75,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rule {} {}:", self.family, self.priority)?;
         let Selector {
+            link,
             mark,
             uids,
             from,
@@ -79,6 +83,9 @@ impl fmt::Display for Rule {
             protocol,
             port,
         } = self.selector;
+        if let Some(link) = link {
+            write!(f, " iif {link}")?;
+        }
         if let Some(mark) = mark {
             write!(f, " fwmark {mark:#x}")?;
         }
@@ -131,6 +138,7 @@ fn body(rule: &Rule) -> Writer {
         Lookup::Other(action) => (action, None),
     };
     let Selector {
+        link,
         mark,
         uids,
         from,
@@ -161,6 +169,9 @@ fn body(rule: &Rule) -> Writer {
     }
     if rule.lookup == Lookup::MainWithoutDefault {
         body.native(FRA_SUPPRESS_PREFIXLEN, 0);
+    }
+    if let Some(link) = link {
+        body.text(FRA_IIFNAME, link.as_str());
     }
     if let Some(mark) = mark {
         body.native(FRA_FWMARK, mark);
@@ -218,6 +229,7 @@ fn selector(from_length: u8, to_length: u8, attributes: &Attributes<'_>) -> Sele
     });
     let port = attributes.array(FRA_DPORT_RANGE);
     Selector {
+        link: attributes.get(FRA_IIFNAME).map(LinkName::from_bytes),
         mark: attributes.native(FRA_FWMARK).filter(|mark| *mark != 0),
         uids,
         from: prefix(FRA_SRC, from_length),
@@ -248,6 +260,10 @@ mod tests {
     fn a_rule_is_read_back_as_written() {
         let selectors = [
             Selector::default(),
+            Selector {
+                link: Some(LinkName::new("vpnm0")),
+                ..Selector::default()
+            },
             Selector {
                 mark: Some(0x76_0000),
                 ..Selector::default()

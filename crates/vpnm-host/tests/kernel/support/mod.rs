@@ -13,7 +13,7 @@ use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use vpnm_host::{Desired, Endpoint, Guard, Host, Lan, Point, Transport, Tunnel, tun};
+use vpnm_host::{Desired, Endpoint, Forwarding, Guard, Host, Lan, Point, Transport, Tunnel, tun};
 
 pub(crate) use far::{Far, Frame};
 pub(crate) use probes::{connect, probe_everything};
@@ -112,6 +112,7 @@ pub(crate) fn guard() -> Guard {
             endpoint(SERVER_6, Transport::Tcp),
         ],
         lan: Lan::Blocked,
+        forwarding: Forwarding::Tunnel,
     }
 }
 

@@ -1,0 +1,139 @@
+//! What this host's interfaces lead to.
+
+use std::collections::BTreeSet;
+
+use crate::names::LINK;
+use crate::rtnl::Link;
+
+/// The interfaces besides `lo` and the tunnel link, by where they lead; each list
+/// is sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Interfaces {
+    /// Those by which something may leave this host.
+    pub(crate) outside: Vec<String>,
+    /// Bridges that lead only to containers and virtual machines of this host.
+    pub(crate) inside: Vec<String>,
+    /// Those whose hosts may be led into the tunnel: all but the ways to the
+    /// internet, where anybody may be.
+    pub(crate) served: Vec<String>,
+}
+
+impl Interfaces {
+    /// Sorts links by where they lead; `uplinks` are those with routes by a gateway.
+    pub(crate) fn of(links: &[Link], uplinks: &BTreeSet<u32>) -> Self {
+        let mut all = Self::default();
+        let others = links.iter().filter(|link| !is_own(link));
+        for link in others {
+            let name = link.name.clone();
+            let bridge = link.master.and_then(|master| by_index(links, master));
+            let is_inside = |link| is_inside(link, links, uplinks);
+            let inside = is_inside(link);
+            if inside {
+                all.inside.push(name.clone());
+            } else if !bridge.is_some_and(is_inside) {
+                all.outside.push(name.clone());
+            }
+            let leads_out = uplinks.contains(&UNKNOWN) || uplinks.contains(&link.index);
+            if bridge.is_none() && !leads_out {
+                all.served.push(name);
+            }
+        }
+        for list in [&mut all.outside, &mut all.inside, &mut all.served] {
+            list.sort_unstable();
+        }
+        all
+    }
+}
+
+/// Stands among uplinks for one the kernel did not name.
+const UNKNOWN: u32 = 0;
+
+/// Kinds of ports whose other end is a container or a virtual machine, or nothing.
+const VIRTUAL: [&str; 3] = ["veth", "tun", "dummy"];
+
+/// Whether a link leads only to containers and virtual machines of this host: a
+/// bridge that no route by a gateway goes over, and without a port that could be a
+/// cable. Inside a container a cable is a virtual one too, but there is a route by a
+/// gateway over it.
+pub(crate) fn is_inside(link: &Link, links: &[Link], uplinks: &BTreeSet<u32>) -> bool {
+    let leads_out = |index| uplinks.contains(&UNKNOWN) || uplinks.contains(&index);
+    let mut ports = links.iter().filter(|port| port.master == Some(link.index));
+    link.kind == "bridge"
+        && link.master.is_none()
+        && !leads_out(link.index)
+        && ports.all(|port| VIRTUAL.contains(&port.kind.as_str()) && !leads_out(port.index))
+}
+
+fn is_own(link: &Link) -> bool {
+    link.name == "lo" || link.name == LINK
+}
+
+fn by_index(links: &[Link], index: u32) -> Option<&Link> {
+    links.iter().find(|link| link.index == index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtnl::LinkSettings;
+
+    fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> Link {
+        Link {
+            index,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            master,
+            settings: LinkSettings {
+                mtu: 1500,
+                queue_length: 1000,
+                up: true,
+                own_address: Some(true),
+            },
+            tun: None,
+        }
+    }
+
+    fn host() -> Vec<Link> {
+        vec![
+            link(1, "lo", "", None),
+            link(2, "eth0", "", None),
+            link(3, "eth1", "", None),
+            link(4, "vpnm0", "tun", None),
+            link(5, "docker0", "bridge", None),
+            link(6, "veth1", "veth", Some(5)),
+            link(7, "virbr0", "bridge", None),
+            link(8, "vnet0", "tun", Some(7)),
+            link(9, "br-lan", "bridge", None),
+            link(10, "eth2", "", Some(9)),
+            link(11, "vnet1", "tun", Some(9)),
+            link(12, "ve-box", "veth", None),
+        ]
+    }
+
+    #[test]
+    fn only_bridges_without_a_cable_are_inside() {
+        let all = Interfaces::of(&host(), &[2].into());
+        assert_eq!(all.inside, ["docker0", "virbr0"]);
+        let outside = ["br-lan", "eth0", "eth1", "eth2", "ve-box", "vnet1"];
+        assert_eq!(all.outside, outside);
+        let served = ["br-lan", "docker0", "eth1", "ve-box", "virbr0"];
+        assert_eq!(all.served, served);
+    }
+
+    #[test]
+    fn a_bridge_with_a_gateway_is_a_way_out_whatever_its_ports_are() {
+        for uplink in [5, 6] {
+            let all = Interfaces::of(&host(), &[2, uplink].into());
+            assert_eq!(all.inside, ["virbr0"]);
+            assert!(all.outside.contains(&"docker0".to_owned()));
+            assert!(all.outside.contains(&"veth1".to_owned()));
+        }
+    }
+
+    #[test]
+    fn nothing_is_trusted_when_the_ways_out_are_not_known() {
+        let all = Interfaces::of(&host(), &[UNKNOWN].into());
+        assert_eq!((all.inside.len(), all.served.len()), (0, 0));
+        assert_eq!(all.outside.len(), host().len() - 2);
+    }
+}
