@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod deps;
 mod elf;
+mod newer;
 mod output;
 mod prepare;
 mod release;

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::newer;
 use crate::output;
 use crate::run::{check, is_installed, is_root};
 use crate::unpack;
@@ -47,6 +48,7 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     unpack::run()?;
+    newer::run()?;
     if !is_root() {
         output::line(
             "the lab needs root; to run it: sudo --preserve-env=PATH,HOME cargo xtask test",

@@ -13,7 +13,7 @@ use crate::output;
 use crate::run::{check, is_installed, is_root};
 
 /// Where the trees are; `vpnm_lab::programs` looks for them here.
-const TREES: &str = "/var/cache/vpnm-lab";
+pub(crate) const TREES: &str = "/var/cache/vpnm-lab";
 
 /// A tree, and the packages in it with what they need. Two packages that have
 /// a file in common go into two trees.
@@ -73,7 +73,7 @@ fn stamp(tree: &Path) -> PathBuf {
 }
 
 /// Puts `new` in the place of `tree`; whoever made it first wins.
-fn replace(new: &Path, tree: &Path) -> Result<()> {
+pub(crate) fn replace(new: &Path, tree: &Path) -> Result<()> {
     if tree.exists() {
         fs::remove_dir_all(tree)?;
     }
@@ -126,7 +126,7 @@ fn apt(arguments: &[&str]) -> Command {
 }
 
 /// Unpacks an archive, through the tree's own links for `/bin` and the like.
-fn unpack(archive: &Path, tree: &Path) -> Result<()> {
+pub(crate) fn unpack(archive: &Path, tree: &Path) -> Result<()> {
     let mut source = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(archive)
