@@ -43,7 +43,7 @@ pub(crate) trait Counter {
     async fn describe(&self, caller: &Caller, item: Item) -> Result<Described, CounterError>;
     /// Fails.
     #[access(anyone)]
-    async fn nothing(&self, caller: &Caller) -> Result<(), CounterError>;
+    async fn fail(&self, caller: &Caller) -> Result<(), CounterError>;
     /// Counts up to a number.
     #[access(anyone)]
     async fn count(&self, caller: &Caller, to: i64, out: Events<Tick>) -> Result<(), CounterError>;
@@ -65,7 +65,7 @@ impl Counter for Here {
         Ok(Described { item })
     }
 
-    async fn nothing(&self, _: &Caller) -> Result<(), CounterError> {
+    async fn fail(&self, _: &Caller) -> Result<(), CounterError> {
         Err(CounterError::Nothing)
     }
 

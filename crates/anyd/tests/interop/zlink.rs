@@ -50,7 +50,7 @@ enum Fault {
 trait CounterProxy {
     async fn add(&mut self, a: i64, b: i64) -> zlink::Result<Result<Sum, Fault>>;
     async fn describe(&mut self, item: Item) -> zlink::Result<Result<Described, Fault>>;
-    async fn nothing(&mut self) -> zlink::Result<Result<(), Fault>>;
+    async fn fail(&mut self) -> zlink::Result<Result<(), Fault>>;
     #[zlink(more)]
     async fn count(
         &mut self,
@@ -86,7 +86,7 @@ fn their_client_calls_our_daemon() {
         assert_eq!(client.add(i64::MAX, 1).await.unwrap(), Err(overflow));
         let described = client.describe(theirs()).await.unwrap();
         assert_eq!(described, Ok(Described { item: theirs() }));
-        assert_eq!(client.nothing().await.unwrap(), Err(Fault::Nothing));
+        assert_eq!(client.fail().await.unwrap(), Err(Fault::Nothing));
         {
             let ticks = client.count(1000).await.unwrap();
             pin_mut!(ticks);
@@ -133,7 +133,7 @@ fn their_client_understands_our_description() {
             assert!(interface.methods().count() > 1);
             if interface.name() == "org.example.Counter" {
                 let methods: Vec<_> = interface.methods().map(|one| one.name().as_str()).collect();
-                assert_eq!(methods, ["Add", "Describe", "Nothing", "Count", "Guarded"]);
+                assert_eq!(methods, ["Add", "Describe", "Fail", "Count", "Guarded"]);
                 assert_eq!(interface.errors().count(), 2);
             }
         }
@@ -155,7 +155,7 @@ impl<Sock> There {
         Described { item }
     }
 
-    async fn nothing(&self) -> Result<(), Fault> {
+    async fn fail(&self) -> Result<(), Fault> {
         Err(Fault::Nothing)
     }
 
@@ -193,7 +193,7 @@ fn our_blocking_client_calls_their_server() {
     let error = client.add(i64::MAX, 1).unwrap_err();
     assert!(matches!(error, CallError::Remote(found) if found == overflow));
     assert_eq!(client.describe(item()).unwrap().item, item());
-    let error = client.nothing().unwrap_err();
+    let error = client.fail().unwrap_err();
     assert!(matches!(error, CallError::Remote(CounterError::Nothing)));
     let ticks: Result<Vec<Tick>, _> = client.count(1000).unwrap().collect();
     let ticks = ticks.unwrap().into_iter().map(|tick| tick.n);
@@ -233,7 +233,7 @@ fn our_asynchronous_client_calls_their_server() {
         }
         assert!(ticks.next().await.is_none());
         drop(ticks);
-        let error = client.nothing().await.unwrap_err();
+        let error = client.fail().await.unwrap_err();
         assert!(matches!(error, CallError::Remote(CounterError::Nothing)));
         let mut client = IntrospectionClient::from(open().await.unwrap());
         assert_eq!(client.get_info().await.unwrap().interfaces.len(), 2);
