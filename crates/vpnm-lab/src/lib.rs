@@ -5,7 +5,7 @@
 //! * [`scenario`] are the ways in which a tunnel may leak, as data, and the
 //!   driver that runs them;
 //! * [`peer`] is an unmodified server to speak with, [`programs`] are
-//!   unmodified daemons beside ours.
+//!   unmodified daemons beside ours, [`resolver`] those that keep names.
 
 mod guard;
 pub mod harness;
@@ -14,5 +14,6 @@ pub mod peer;
 pub mod product;
 pub mod programs;
 pub mod report;
+pub mod resolver;
 pub mod scenario;
 pub mod session;

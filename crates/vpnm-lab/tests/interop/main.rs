@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a test program reports")]
 
 mod faults;
+mod resolver;
 mod rights;
 mod traffic;
 
@@ -23,6 +24,7 @@ fn main() -> Result<ExitCode> {
     let mut cases: Vec<Case<'_>> = variants.map(|variant| spoken(variant, &cells)).collect();
     cases.extend(faults::cases());
     cases.push(rights::case());
+    cases.extend(resolver::cases());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
         Outcome::Ran { passed } => passed,

@@ -1,0 +1,170 @@
+//! Names resolve beside everything that keeps a host's resolver settings, none is
+//! asked for in the clear, and afterwards the settings are those of before.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use vpnm_lab::harness::Case;
+use vpnm_lab::machine::{shell, shell_as, wait_for};
+use vpnm_lab::resolver::{NetworkManager, Resolved, Told, check_names};
+use vpnm_lab::session::Session;
+use vpnm_world::User;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const NAME: &str = "site.example";
+
+pub(crate) fn cases<'a>() -> Vec<Case<'a>> {
+    vec![
+        Case::new("systemd-resolved that asks the LAN for every name", |_| {
+            resolved()
+        }),
+        Case::new("NetworkManager that writes resolv.conf", |_| manager()),
+        Case::new("resolv.conf that names nobody", |_| nobody()),
+        Case::new("names of the local network", |_| local()),
+    ]
+}
+
+fn resolved() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    let mut resolved = Resolved::start(session.client())?;
+    let before = Told::on(session.client())?;
+    session.start_daemon()?;
+    session.connect()?;
+    let connected = session.capture().tally()?;
+    wait_until_told(&session)?;
+    check_names(session.client(), NAME)?;
+    resolved.restart(session.client())?;
+    wait_until_told(&session)?;
+    check_names(session.client(), NAME)?;
+    // Somebody else takes it away; the next look puts it back.
+    shell(session.client(), "resolvectl revert vpnm0")?;
+    resolved.restart(session.client())?;
+    wait_until_told(&session)?;
+    check_names(session.client(), NAME)?;
+    let status = session.status()?;
+    let hints = status.pointer("/hints").and_then(|hints| hints.as_array());
+    ensure!(hints.is_some_and(Vec::is_empty), "hints: {hints:?}");
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.leaked() == 0, "left: {:?}", sent.leaks);
+    session.command(&["disconnect"])?;
+    Told::on(session.client())?.check_same_as(&before)?;
+
+    // Killed, it leaves nothing behind that the link does not take along.
+    session.connect()?;
+    wait_until_told(&session)?;
+    session.kill_daemon()?;
+    let cleanup = session.vpnm(User::Root, &["cleanup"])?;
+    ensure!(cleanup.status.success(), "vpnm cleanup failed");
+    wait_for("systemd-resolved to forget the link", PATIENCE, || {
+        let same = Told::on(session.client())?.check_same_as(&before);
+        Ok(same.ok())
+    })
+}
+
+/// Waits until systemd-resolved sends every name into the tunnel.
+fn wait_until_told(session: &Session) -> Result<()> {
+    wait_for("systemd-resolved to know the tunnel", PATIENCE, || {
+        let text = shell(
+            session.client(),
+            "resolvectl dns vpnm0 && resolvectl domain vpnm0",
+        );
+        let text = text.unwrap_or_default();
+        Ok((text.contains("198.18.76.71") && text.contains("~.")).then_some(()))
+    })
+}
+
+fn manager() -> Result<()> {
+    const WRITTEN: &str = "192.168.77.9";
+    let mut session = Session::begin(None)?;
+    let _manager = NetworkManager::start(session.client())?;
+    session.start_daemon()?;
+    session.connect()?;
+    let connected = session.capture().tally()?;
+    check_names(session.client(), NAME)?;
+    // It sees the tunnel's link as somebody else's ...
+    let devices = shell(session.client(), "nmcli -t -f DEVICE,STATE device")?;
+    ensure!(
+        devices.contains("vpnm0:connected (externally)\n"),
+        "it took the link: {devices}"
+    );
+    // ... and writes the file whenever it likes.
+    let change =
+        format!("nmcli connection modify wire ipv4.dns {WRITTEN} && nmcli device reapply eth0");
+    shell(session.client(), &change)?;
+    wait_for("NetworkManager to write the file", PATIENCE, || {
+        let text = shell(session.client(), "cat /etc/resolv.conf")?;
+        Ok(text.contains(WRITTEN).then_some(()))
+    })?;
+    check_names(session.client(), NAME)?;
+    session.wait_for_state(&["connected"])?;
+    session.check_tunnel()?;
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.plaintext_dns == 0, "left: {:?}", sent.leaks);
+    session.command(&["disconnect"])?;
+    let text = shell(session.client(), "cat /etc/resolv.conf")?;
+    ensure!(text.contains(WRITTEN), "resolv.conf is {text:?}");
+    Ok(())
+}
+
+fn nobody() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.connect()?;
+    let connected = session.capture().tally()?;
+    let files = [
+        ("empty", ": > /etc/resolv.conf"),
+        ("comments", "echo '# nothing' > /etc/resolv.conf"),
+        ("search alone", "echo 'search lan' > /etc/resolv.conf"),
+        (
+            "a link that leads nowhere",
+            "ln -sf /run/gone /etc/resolv.conf",
+        ),
+        ("missing", "rm /etc/resolv.conf"),
+    ];
+    for (what, script) in files {
+        shell(session.client(), script)?;
+        check_names(session.client(), NAME).with_context(|| what)?;
+    }
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.leaked() == 0, "left: {:?}", sent.leaks);
+    session.command(&["disconnect"]).map(drop)
+}
+
+fn local() -> Result<()> {
+    const ASK: &str = "timeout 4 getent ahosts";
+    const LOCAL: [&str; 4] = ["printer", "printer.lan", "tv.fritz.box", "wiki.home.arpa"];
+    let mut session = Session::begin(None)?;
+    shell(
+        session.client(),
+        "echo '192.168.77.9 nas.lan nas' >> /etc/hosts; echo 'search lan' >> /etc/resolv.conf",
+    )?;
+    session.start_daemon()?;
+    session.connect()?;
+    let connected = session.capture().tally()?;
+    for name in LOCAL {
+        let answer = shell_as(
+            session.client(),
+            User::Mallory,
+            &format!("{ASK} {name}; echo $?"),
+        )?;
+        // 2: there is no such name; 124 would be a time-out.
+        ensure!(answer == "2\n", "{name}: {answer:?}");
+    }
+    let answer = shell_as(session.client(), User::Mallory, &format!("{ASK} nas"))?;
+    ensure!(
+        answer.contains("192.168.77.9"),
+        "/etc/hosts is not heeded: {answer:?}"
+    );
+    check_names(session.client(), NAME)?;
+    let asked = session.internet().queries();
+    ensure!(
+        asked.iter().any(|query| query.name == NAME),
+        "{NAME} was asked nowhere"
+    );
+    let is_local = |name: &str| LOCAL.iter().any(|tail| name.ends_with(tail));
+    let told = asked.iter().find(|query| is_local(&query.name));
+    ensure!(told.is_none(), "asked outside: {told:?}");
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.leaked() == 0, "left: {:?}", sent.leaks);
+    session.command(&["disconnect"]).map(drop)
+}
