@@ -97,7 +97,12 @@ impl Dispatcher {
         let dial = self
             .monitor
             .impatiently(Box::pin(outbound.dial_tcp(&target, &[])));
-        let mut stream = match lease.run(dial).await {
+        let dialled = tokio::select! {
+            biased;
+            dialled = lease.run(dial) => dialled,
+            () = flow.aborted() => return,
+        };
+        let mut stream = match dialled {
             Some(Ok(stream)) => stream,
             Some(Err(error)) => {
                 self.on_dial_error(&error);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -58,6 +59,21 @@ impl TcpIncoming {
         }
     }
 
+    /// Waits until the application gives up: it reset the attempt, or its host stopped
+    /// asking.
+    pub async fn aborted(&self) {
+        poll_fn(|cx| {
+            self.net.with(|core| {
+                if core.stack.tcp_gone(self.id).is_some() {
+                    return Poll::Ready(());
+                }
+                core.readers.register(self.id, cx.waker());
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+
     /// Tells the application why it cannot connect.
     pub fn refuse(mut self, why: Refusal) {
         self.decide(why);
@@ -67,6 +83,7 @@ impl TcpIncoming {
         self.decided = true;
         self.net
             .act(|stack, now| stack.tcp_refuse(self.id, why, now));
+        self.net.with(|core| core.readers.forget(self.id));
     }
 }
 

@@ -16,7 +16,13 @@ use crate::netshell::{Ended, Refusal, TcpIncoming, relay};
 /// a refused connection to the application too.
 pub(super) async fn serve(flow: TcpIncoming, options: Rc<Options>) {
     let target = flow.destination.into();
-    let mut outbound = match options.proxy.connect(target, options.handshake).await {
+    let connecting = options.proxy.connect(target, options.handshake);
+    let connected = tokio::select! {
+        biased;
+        connected = connecting => connected,
+        () = flow.aborted() => return,
+    };
+    let mut outbound = match connected {
         Ok(outbound) => outbound,
         Err(error) => {
             tracing::debug!(%error, "the proxy did not connect");
@@ -38,7 +44,8 @@ fn reset(outbound: TcpStream) {
     drop(outbound);
 }
 
-fn refusal(error: &ProxyError) -> Refusal {
+/// What the application is told.
+pub(super) fn refusal(error: &ProxyError) -> Refusal {
     match error {
         ProxyError::Socks(SocksError::Forbidden) => Refusal::Prohibited,
         ProxyError::Socks(SocksError::NetworkUnreachable) => Refusal::NetUnreachable,

@@ -126,7 +126,7 @@ fn a_server_may_end_its_half_and_still_be_sent_to() {
 }
 
 /// Closes with a reset.
-fn reset(stream: TcpStream) {
+pub(crate) fn reset(stream: TcpStream) {
     let linger = Some(Duration::ZERO);
     rustix::net::sockopt::set_socket_linger(&stream, linger).unwrap();
     drop(stream);

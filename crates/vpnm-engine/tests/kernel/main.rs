@@ -1,6 +1,8 @@
 //! The shell and the stack on a TUN device of the real kernel.
 
 #[cfg(test)]
+mod conduct;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod datagrams;

@@ -1,9 +1,13 @@
 //! The engine alone, in front of a SOCKS 5 proxy (RFC 1928).
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use vpnm_engine::tun2socks::{self, Bypass, Options, Proxy};
 
@@ -13,16 +17,25 @@ use crate::exchange::{echo, exchange_in, world_of};
 use crate::world::{Queue, SERVER, World};
 
 const PROXY: ([u8; 4], u16) = ([10, 99, 0, 1], 1080);
+/// A port that the proxy never says anything about.
+const SILENT: u16 = 6_666;
+/// Whether a client of the proxy that wanted that port has gone.
+static GAVE_UP: AtomicBool = AtomicBool::new(false);
 
 /// A world whose engine sends everything through a proxy among the servers.
-fn world() -> Option<World> {
+pub(crate) fn world() -> Option<World> {
     let serve = |tun: OwnedFd| {
         let proxy = Proxy {
             address: SocketAddr::from(PROXY),
             credentials: None,
             bypass: Bypass::None,
         };
-        let ended = tun2socks::run(tun, Options::new(proxy));
+        let options = Options {
+            // Longer than any test waits: what ends earlier ended for another reason.
+            handshake: Duration::from_secs(3_600),
+            ..Options::new(proxy)
+        };
+        let ended = tun2socks::run(tun, options);
         panic!("the engine ended: {ended:?}");
     };
     let world = world_of(Queue::Offload, serve)?;
@@ -47,6 +60,11 @@ fn proxy(mut client: TcpStream) -> io::Result<()> {
     client.read_exact(&mut request)?;
     let target = read_address(&mut client)?;
     match request[1] {
+        1 if target.port() == SILENT => {
+            let ended = client.read(&mut [0]).map(drop);
+            GAVE_UP.store(true, Ordering::Release);
+            ended
+        }
         1 => connect(client, target),
         3 => associate(client),
         other => panic!("command {other}"),
@@ -91,20 +109,35 @@ fn reply(client: &mut TcpStream, code: u8, address: SocketAddr) -> io::Result<()
 }
 
 fn connect(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
-    let Ok(mut server) = TcpStream::connect(target) else {
-        // Connection refused (RFC 1928 section 6).
-        return reply(&mut client, 5, target);
+    let server = match TcpStream::connect(target) {
+        Ok(server) => server,
+        Err(error) => {
+            // RFC 1928 section 6.
+            let code = match error.kind() {
+                io::ErrorKind::NetworkUnreachable => 3,
+                io::ErrorKind::HostUnreachable => 4,
+                _ => 5,
+            };
+            return reply(&mut client, code, target);
+        }
     };
     reply(&mut client, 0, server.local_addr()?)?;
-    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
-    let up = thread::spawn(move || {
-        io::copy(&mut from, &mut to).ok();
-        to.shutdown(std::net::Shutdown::Write).ok();
-    });
-    io::copy(&mut server, &mut client).ok();
-    client.shutdown(std::net::Shutdown::Write).ok();
+    let (from, to) = (client.try_clone()?, server.try_clone()?);
+    let up = thread::spawn(move || pass(&from, &to));
+    pass(&server, &client);
     up.join().ok();
     Ok(())
+}
+
+/// Passes on what one side sends, its end as an end and its reset as a reset.
+fn pass(mut from: &TcpStream, mut to: &TcpStream) {
+    let ended = io::copy(&mut from, &mut to).and_then(|_| to.shutdown(Shutdown::Write));
+    if ended.is_err() {
+        // Takes the connection apart at once, whoever else holds it.
+        for stream in [from, to] {
+            rustix::net::connect_unspec(stream).ok();
+        }
+    }
 }
 
 /// Relays datagrams of one client until its control stream ends.
@@ -164,4 +197,19 @@ fn connections_go_through_the_proxy() {
 fn datagrams_go_through_the_proxy() {
     let Some(world) = world() else { return };
     datagrams_come_back(&world);
+}
+
+#[test]
+fn an_application_that_gives_up_is_not_dialled_for_any_longer() {
+    let Some(world) = world() else { return };
+    let outcome = world.app.run(|| {
+        let target = SocketAddr::from((PROXY.0, SILENT));
+        TcpStream::connect_timeout(&target, Duration::from_millis(200)).map(drop)
+    });
+    let kind = outcome.map_err(|error| error.kind());
+    assert_eq!(kind, Err(io::ErrorKind::TimedOut));
+    // The test runner's own limit is the only one.
+    while !GAVE_UP.load(Ordering::Acquire) {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
