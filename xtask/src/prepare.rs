@@ -22,6 +22,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("pip3", "python3-pip"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
+    ("systemd-analyze", "systemd"),
     ("tcpdump", "tcpdump"),
     ("v2ray", "v2ray"),
     ("zsh", "zsh"),

@@ -52,9 +52,9 @@ pub fn cleanup(options: &Options) -> Result<Vec<String>, CleanupError> {
         removed.push(format!("- {}", socket.display()));
     }
     lock.remove();
-    for directory in [&options.runtime, &options.journal] {
-        remove_if_empty(directory);
-    }
+    // The journal's directory stays: a machine without it is taken to be secured
+    // when it starts.
+    remove_if_empty(&options.runtime);
     Ok(removed)
 }
 

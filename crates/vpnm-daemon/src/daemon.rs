@@ -310,5 +310,10 @@ async fn first_look(mut status: watch::Receiver<Status>) {
             State::Connecting { step: Step::Block } | State::Disconnecting
         )
     };
-    let _late = tokio::time::timeout(FIRST_LOOK, status.wait_for(is_known)).await;
+    let look = async {
+        // What is there before the heart's first beat says nothing.
+        status.changed().await?;
+        status.wait_for(is_known).await.map(drop)
+    };
+    let _late = tokio::time::timeout(FIRST_LOOK, look).await;
 }

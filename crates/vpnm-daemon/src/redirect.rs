@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// How often another port is tried when one of the four is taken.
 const ATTEMPTS: usize = 16;
@@ -37,21 +37,6 @@ impl Redirect {
                 bound => return bound,
             }
         }
-    }
-
-    /// Goes on with the listeners of a daemon before this one; `None` unless they
-    /// are at least those of IPv4, on one port.
-    pub(crate) fn adopt(listeners: Vec<OwnedFd>) -> Option<Self> {
-        let port = |fd: &OwnedFd| {
-            let socket = SockRef::from(fd);
-            socket.local_addr().ok()?.as_socket().map(|at| at.port())
-        };
-        let first = port(listeners.first()?)?;
-        let alike = listeners.iter().all(|fd| port(fd) == Some(first));
-        (listeners.len() >= 2 && alike).then_some(Self {
-            listeners,
-            port: first,
-        })
     }
 
     /// Duplicates of the listeners, for an engine.

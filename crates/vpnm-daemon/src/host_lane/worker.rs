@@ -70,14 +70,17 @@ impl Worker {
         }
     }
 
-    /// Takes over the TUN and the listeners of the daemon before this one, if the
-    /// service manager kept them.
+    /// Takes over the TUN of the daemon before this one, if the service manager kept
+    /// it, with listeners of our own beside it.
     pub(crate) fn adopt_tun(&mut self) -> Option<(OwnedFd, Vec<OwnedFd>)> {
-        let kept = keep::take(self.tun_options())?;
-        let listeners = kept.redirect.listeners().ok()?;
-        self.redirect = Some(kept.redirect);
-        self.has_tun = true;
-        Some((kept.tun, listeners))
+        let tun = keep::take(self.tun_options())?;
+        let listeners = self.bind_listeners();
+        let listeners = listeners.inspect_err(|failure| {
+            tracing::warn!(%failure, "the interface that was kept is of no use");
+            keep::forget();
+        });
+        self.has_tun = listeners.is_ok();
+        Some((tun, listeners.ok()?))
     }
 
     /// Blocks this machine before anything else is done, by whatever can be used.
@@ -207,16 +210,20 @@ impl Worker {
 
     fn open_tun(&mut self) -> Result<(OwnedFd, Vec<OwnedFd>), Failure> {
         let device = open_when_free(self.tun_options()).map_err(|e| e.failure())?;
-        let redirect = match self.redirect.take() {
-            Some(redirect) => redirect,
-            None => Redirect::bind().map_err(|e| Failure::new(Code::Host, cause::chain(&e)))?,
-        };
-        let redirect = self.redirect.insert(redirect);
-        let listeners = redirect.listeners();
-        let listeners = listeners.map_err(|e| Failure::new(Code::Host, cause::chain(&e)))?;
-        keep::store(&device.fd, redirect);
+        let listeners = self.bind_listeners()?;
+        keep::store(&device.fd);
         self.has_tun = true;
         Ok((device.fd, listeners))
+    }
+
+    /// Duplicates of the listeners beside the TUN, which are bound if they are not.
+    fn bind_listeners(&mut self) -> Result<Vec<OwnedFd>, Failure> {
+        let failure = |error: std::io::Error| Failure::new(Code::Host, cause::chain(&error));
+        let redirect = match self.redirect.take() {
+            Some(redirect) => redirect,
+            None => Redirect::bind().map_err(failure)?,
+        };
+        self.redirect.insert(redirect).listeners().map_err(failure)
     }
 
     fn tun_options(&self) -> tun::Options {

@@ -6,7 +6,9 @@
 mod deaths;
 mod failures;
 mod intruders;
+mod machine;
 mod scene;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ fn main() -> Result<ExitCode> {
         .iter()
         .chain(intruders::CASES)
         .chain(deaths::CASES)
+        .chain(systemd::CASES)
     {
         cases.push(Case::new(*name, |_| run()));
     }

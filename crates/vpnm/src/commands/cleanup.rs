@@ -20,8 +20,8 @@ stay. Needs root, and a daemon that does not run.",
     operands: &[],
     flags: &[],
     examples: &[(
-        "sudo systemctl disable --now vpnmd && sudo vpnm cleanup",
-        "Before vpnm is removed",
+        "sudo systemctl stop vpnmd.socket vpnmd && sudo vpnm cleanup",
+        "Open the machine without the daemon",
     )],
 };
 
@@ -44,7 +44,8 @@ pub(super) fn run(context: &Context, _: &Matches) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn problem(error: &CleanupError) -> Problem {
+/// Why something of vpnm is still there.
+pub(super) fn problem(error: &CleanupError) -> Problem {
     let what = "not everything was removed";
     match error {
         CleanupError::NotRoot => Problem::new(

@@ -44,9 +44,13 @@ pub(super) fn run(_: &Context, matches: &Matches) -> Result<Exit, Failure> {
     logging::start(matches);
     let options = Options::default();
     let ended = if matches.has(&BLOCK) {
-        vpnm_daemon::block(&options).map(|blocked| {
-            tracing::info!(blocked, "the machine before its network is up");
-        })
+        match vpnm_daemon::block(&options) {
+            // Who runs already sees to it.
+            Err(DaemonError::Lock(LockError::Held { .. })) => Ok(()),
+            blocked => blocked.map(|blocked| {
+                tracing::info!(blocked, "the machine before its network is up");
+            }),
+        }
     } else {
         vpnm_daemon::run(&options)
     };
@@ -100,7 +104,7 @@ pub(super) fn locked(what: &str, error: &LockError) -> Problem {
             what,
             chain(error),
             pid.map_or_else(
-                || "sudo systemctl stop vpnmd".to_owned(),
+                || "sudo systemctl stop vpnmd.socket vpnmd".to_owned(),
                 |pid| format!("vpnm status; to end that one: sudo kill {pid}"),
             ),
         ),

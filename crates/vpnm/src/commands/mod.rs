@@ -10,6 +10,7 @@ mod disconnect;
 mod doctor;
 mod engine;
 pub(crate) mod help;
+mod install;
 mod lockdown;
 mod man;
 mod reconnect;
@@ -44,6 +45,8 @@ const ENTRIES: &[(&Command, Run)] = &[
     (&daemon::COMMAND, daemon::run),
     (&doctor::COMMAND, doctor::run),
     (&cleanup::COMMAND, cleanup::run),
+    (&install::INSTALL, install::install),
+    (&install::UNINSTALL, install::uninstall),
     (&demo::COMMAND, demo::run),
     (&tun2socks::COMMAND, tun2socks::run),
     (&completions::COMMAND, completions::run),

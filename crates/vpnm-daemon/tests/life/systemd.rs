@@ -1,0 +1,157 @@
+//! The units under a real systemd: installed, started, killed, upgraded, removed.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use vpnm_lab::machine::{need, wait_for};
+use vpnm_lab::session::Session;
+
+use crate::machine::{Machine, ensure_same};
+use crate::scene::{PATIENCE, Scene};
+
+pub(crate) const CASES: &[Scene] = &[
+    (
+        "systemd: installed, connected, killed, upgraded, removed: nothing is left",
+        whole_life,
+    ),
+    ("systemd: the units expose little", exposure),
+    (
+        "systemd: a machine that is to be secured boots blocked",
+        boots_blocked,
+    ),
+];
+
+fn whole_life() -> Result<()> {
+    let session = Session::begin(None)?;
+    let machine = Machine::boot(&session)?;
+    let before = machine.files()?;
+    machine.must(&["/root/vpnm", "install"])?;
+    ensure!(machine.state()? == "disconnected");
+    machine.must(&["vpnm", "connect", session.link()])?;
+    session.check_tunnel()?;
+    let interface = machine.interface()?;
+
+    // Killed: the interface stays, the next daemon goes on with it.
+    machine.must(&["systemctl", "kill", "--signal=KILL", "vpnmd.service"])?;
+    wait_for("another daemon", PATIENCE, || {
+        Ok((machine.property("vpnmd.service", "NRestarts")? == "1").then_some(()))
+    })?;
+    machine.wait_for_state("connected")?;
+    session.check_tunnel()?;
+    ensure!(
+        machine.interface()? == interface,
+        "killed: another interface"
+    );
+
+    // Stopped while clients may call: the socket starts it again.
+    machine.must(&["systemctl", "restart", "vpnmd.service"])?;
+    machine.wait_for_state("connected")?;
+    ensure!(
+        machine.interface()? == interface,
+        "restarted: another interface"
+    );
+
+    // Upgraded: the same once more.
+    let again = machine.must(&["/root/vpnm", "install"])?;
+    ensure!(!again.contains("+ "), "installed twice: {again}");
+    machine.wait_for_state("connected")?;
+    session.check_tunnel()?;
+    ensure!(
+        machine.interface()? == interface,
+        "upgraded: another interface"
+    );
+
+    stands_still(&machine, &interface)?;
+    session.check_tunnel()?;
+
+    machine.must(&["vpnm", "uninstall", "--purge"])?;
+    ensure_same(&before, &machine.files()?)?;
+    let units = machine.must(&["systemctl", "list-units", "--all", "--no-legend", "vpnm*"])?;
+    ensure!(units.is_empty(), "{units}");
+    drop(machine);
+    let leaks = session.capture().tally()?;
+    ensure!(leaks.leaked() == 0, "{leaks:?}");
+    session.check_restored()
+}
+
+/// A daemon whose heart stands still is found by the watchdog and replaced.
+fn stands_still(machine: &Machine, interface: &str) -> Result<()> {
+    let directory = "/run/systemd/system/vpnmd.service.d";
+    let sooner = format!(
+        "mkdir -p {directory} && printf '[Service]\\nWatchdogSec=2\\n' > {directory}/w.conf"
+    );
+    machine.must(&["/bin/sh", "-c", &sooner])?;
+    machine.must(&["systemctl", "daemon-reload"])?;
+    machine.must(&["systemctl", "restart", "vpnmd.service"])?;
+    machine.wait_for_state("connected")?;
+    let restarts = machine.property("vpnmd.service", "NRestarts")?;
+    let stop = ["kill", "--kill-who=main", "--signal=STOP", "vpnmd.service"];
+    machine.must(&[&["systemctl"], &stop[..]].concat())?;
+    wait_for("the watchdog", PATIENCE, || {
+        Ok((machine.property("vpnmd.service", "NRestarts")? != restarts).then_some(()))
+    })?;
+    machine.wait_for_state("connected")?;
+    ensure!(machine.interface()? == interface, "another interface");
+    machine.must(&["rm", "-r", directory])?;
+    Ok(())
+}
+
+/// What systemd's own judge says of the units (systemd-analyze(1)).
+fn exposure() -> Result<()> {
+    need(&["systemd-analyze"])?;
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+    for unit in ["vpnmd.service", "vpnm-boot.service"] {
+        let judged = Command::new("systemd-analyze")
+            .args(["security", "--no-pager", "--offline=true", "--threshold=30"])
+            .arg(units.join(unit))
+            .output()?;
+        let text = String::from_utf8_lossy(&judged.stdout).into_owned();
+        ensure!(judged.status.success(), "{unit}: {text}");
+        ensure!(text.contains("exposure level"), "{unit}: {text}");
+    }
+    Ok(())
+}
+
+fn boots_blocked() -> Result<()> {
+    let session = Session::begin(None)?;
+    let machine = Machine::boot(&session)?;
+    machine.must(&["/root/vpnm", "install"])?;
+    let units = ["vpnmd.service", "vpnmd.socket", "vpnm-boot.service"];
+    let verify = [
+        "systemd-analyze",
+        "verify",
+        "--man=no",
+        "--recursive-errors=no",
+    ];
+    let verified = machine.run(&[&verify[..], &units[..]].concat())?;
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    // A setting of newer versions, which older ones pass over.
+    let newer = |line: &str| line.contains("Unknown key 'FileDescriptorStorePreserve'");
+    ensure!(said.lines().all(newer), "{said}");
+    machine.must(&["systemctl", "stop", "vpnmd.socket", "vpnmd.service"])?;
+    machine.must(&["systemctl", "stop", "vpnm-boot.service"])?;
+    // Never connected: nothing is blocked. Without a disk with the journal: all is.
+    machine.must(&["systemctl", "start", "vpnm-boot.service"])?;
+    ensure!(machine.must(&["nft", "list", "tables"])?.is_empty());
+    machine.must(&["systemctl", "stop", "vpnm-boot.service"])?;
+    machine.must(&["rmdir", "/var/lib/vpnm"])?;
+    machine.must(&["systemctl", "start", "vpnm-boot.service"])?;
+    let tables = machine.must(&["nft", "list", "tables"])?;
+    ensure!(tables.contains("table inet vpnm"), "{tables}");
+    ensure!(
+        session.check_tunnel().is_err(),
+        "a page came past the block"
+    );
+    // The daemon that comes after it takes the block over and says why.
+    machine.must(&["systemctl", "start", "vpnmd.service"])?;
+    ensure!(machine.state()? == "blocked");
+    let order = machine.property("vpnm-boot.service", "Before")?;
+    ensure!(order.contains("network-pre.target") && order.contains("vpnmd.service"));
+    machine.must(&["vpnm", "lockdown", "off"])?;
+    machine.must(&["vpnm", "disconnect"])?;
+    ensure!(machine.must(&["nft", "list", "tables"])?.is_empty());
+    machine.must(&["vpnm", "uninstall"])?;
+    drop(machine);
+    session.check_restored()
+}
