@@ -20,7 +20,7 @@ use crate::cause::chain;
 
 /// Time between two looks while the tunnel carries traffic.
 const REFRESH: Timespec = seconds(30);
-/// After what failed.
+/// After what failed, and while there is no bus to tell of anything.
 const RETRY: Timespec = seconds(5);
 
 const LINK_LOCAL: &str = "names may not resolve: /etc/resolv.conf names link-local \
@@ -110,6 +110,8 @@ fn work(told: &Told, says: &watch::Sender<Option<Note>>) {
         let carries = told.carries.load(Ordering::Acquire);
         let (hint, limit) = if carries {
             match resolved.reach() {
+                // Without a bus nobody tells when it comes.
+                Ok(settled) if resolved.descriptor().is_none() => (hint_of(&settled), Some(&RETRY)),
                 Ok(settled) => (hint_of(&settled), Some(&REFRESH)),
                 Err(error) => (Some(complaint(&error)), Some(&RETRY)),
             }
