@@ -15,6 +15,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("dbus-daemon", "dbus-daemon"),
     ("dig", "dnsutils"),
+    ("ethtool", "ethtool"),
     ("fish", "fish"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::metric::Load;
+
 /// How a run is made.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -15,22 +17,41 @@ pub(crate) struct Options {
     pub(crate) each: Duration,
     /// One JSON object instead of a table.
     pub(crate) json: bool,
+    /// What is run.
+    pub(crate) loads: Vec<Load>,
+    /// Who is measured, all if empty.
+    pub(crate) engines: Vec<String>,
+    /// Where samples of earlier runs are, and where this run leaves its own.
+    pub(crate) samples: Option<PathBuf>,
     /// The `vpnm` binary.
     pub(crate) ours: PathBuf,
     /// Where peers are kept between runs.
     pub(crate) peers: PathBuf,
     /// A hev-socks5-tunnel binary, if there is one.
     pub(crate) hev: Option<PathBuf>,
-    /// A tun2proxy binary, if there is one.
+    /// A tun2proxy binary, if it is not to be installed.
     pub(crate) tun2proxy: Option<PathBuf>,
 }
 
-/// Reads `--rounds N --seconds S --json --vpnm PATH --peers DIR [--hev PATH] [--tun2proxy PATH]`.
+const USAGE: &str = "--quick              one round of half a second each
+--rounds N           rounds, of which the median is reported (3)
+--seconds S          how long each load runs (2)
+--only LOAD,...      memory, bulk, forwarded, ping, pinned, connections, datagrams, flows
+--engines NAME,...   vpnm, direct, sing-box system, ... (all that can be had)
+--samples FILE       go on with the samples in FILE, and leave them there
+--hev PATH           a hev-socks5-tunnel to measure beside
+--tun2proxy PATH     a tun2proxy, which is installed otherwise
+--json               one object for machines";
+
+/// Reads the arguments.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<Options> {
     let mut options = Options {
         rounds: 3,
         each: Duration::from_secs(2),
         json: false,
+        loads: Load::ALL.to_vec(),
+        engines: Vec::new(),
+        samples: None,
         ours: PathBuf::from("target/release/vpnm"),
         peers: PathBuf::from("target/peers"),
         hev: None,
@@ -46,13 +67,17 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> anyhow::Result
         };
         match name.as_str() {
             "--json" => options.json = true,
-            "--rounds" => options.rounds = number(&value()?)?.max(1),
+            "--quick" => (options.rounds, options.each) = (1, Duration::from_millis(500)),
+            "--rounds" => options.rounds = number(&value()?)?,
             "--seconds" => options.each = Duration::from_secs(u64::try_from(number(&value()?)?)?),
+            "--only" => options.loads = loads(&value()?)?,
+            "--engines" => options.engines = words(&value()?),
+            "--samples" => options.samples = Some(value()?.into()),
             "--vpnm" => options.ours = value()?.into(),
             "--peers" => options.peers = value()?.into(),
             "--hev" => options.hev = Some(value()?.into()),
             "--tun2proxy" => options.tun2proxy = Some(value()?.into()),
-            _ => bail!("unknown argument {name}"),
+            _ => bail!("unknown argument {name}\n{USAGE}"),
         }
     }
     Ok(options)
@@ -62,4 +87,19 @@ fn number(text: &OsString) -> anyhow::Result<usize> {
     let text = text.to_string_lossy();
     text.parse()
         .with_context(|| format!("{text} is not a number"))
+}
+
+fn words(text: &OsString) -> Vec<String> {
+    let text = text.to_string_lossy();
+    text.split(',').map(|word| word.trim().to_owned()).collect()
+}
+
+/// The loads that are named, in the order in which they are run.
+fn loads(text: &OsString) -> anyhow::Result<Vec<Load>> {
+    let mut loads: Vec<Load> = words(text)
+        .iter()
+        .map(|name| Load::named(name).with_context(|| format!("there is no load \"{name}\"")))
+        .collect::<anyhow::Result<_>>()?;
+    loads.sort_by_key(|load| Load::ALL.iter().position(|one| one == load));
+    Ok(loads)
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::arguments::Options;
+use crate::goal::{DIRECT, OURS};
 use crate::place::{DEVICE, PROXY, PROXY_PORT, Place};
 
 /// How long an engine may take to open its device.
@@ -63,10 +64,10 @@ pub(crate) fn all(options: &Options) -> anyhow::Result<Vec<Engine>> {
     };
     let mut engines = vec![
         engine(
-            "vpnm",
+            OURS,
             How::Ours(fs::canonicalize(&options.ours).context("vpnm is not built")?),
         ),
-        engine("direct", How::Direct),
+        engine(DIRECT, How::Direct),
     ];
     match fetch::sing_box(&options.peers) {
         Ok(binary) => {
@@ -121,8 +122,13 @@ pub(crate) fn all(options: &Options) -> anyhow::Result<Vec<Engine>> {
             },
         ));
     }
-    if let Some(binary) = &options.tun2proxy {
-        engines.push(engine("tun2proxy", How::Tun2Proxy(binary.clone())));
+    let tun2proxy = match &options.tun2proxy {
+        Some(binary) => Ok(binary.clone()),
+        None => fetch::tun2proxy(&options.peers),
+    };
+    match tun2proxy {
+        Ok(binary) => engines.push(engine("tun2proxy", How::Tun2Proxy(binary))),
+        Err(error) => crate::report::complain(&error.context("tun2proxy is left out")),
     }
     Ok(engines)
 }
@@ -197,7 +203,16 @@ impl Engine {
             How::Tun2Proxy(binary) => {
                 let mut command = place.client_command(binary);
                 command.args([
-                    "--tun", DEVICE, "--proxy", &proxy, "--dns", "direct", "-v", "off",
+                    "--tun",
+                    DEVICE,
+                    "--proxy",
+                    &proxy,
+                    "--dns",
+                    "direct",
+                    "-v",
+                    "off",
+                    "--max-sessions",
+                    "65536",
                 ]);
                 command
             }

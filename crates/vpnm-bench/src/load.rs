@@ -3,9 +3,13 @@
 mod bulk;
 mod connections;
 mod datagrams;
+mod flows;
+mod idle;
 mod ping;
 
 pub(crate) use bulk::{Direction, bulk};
 pub(crate) use connections::connections;
-pub(crate) use datagrams::datagrams;
+pub(crate) use datagrams::{datagrams, send};
+pub(crate) use flows::{new_flows, open_flows};
+pub(crate) use idle::idle;
 pub(crate) use ping::ping;

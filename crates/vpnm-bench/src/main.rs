@@ -7,12 +7,17 @@
 
 mod arguments;
 mod engines;
+mod goal;
 mod load;
+mod measure;
+mod metric;
 mod place;
 mod processor;
 mod report;
 mod run;
+mod samples;
 mod statistics;
+mod sys;
 mod target;
 
 use std::process::ExitCode;

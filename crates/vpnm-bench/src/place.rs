@@ -1,4 +1,4 @@
-//! Two network namespaces and the cable between them.
+//! Client, server and a guest of the client's: network namespaces and the cables between them.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,10 +18,21 @@ pub(crate) const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
 /// The device every engine opens.
 pub(crate) const DEVICE: &str = "vb0";
 
-/// Client and server, for as long as this lives.
+/// Whose load it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// Programs on the engine's own host.
+    Client,
+    /// Another host, whose packets the engine's forwards into the device. It sends
+    /// packets of the MTU's size, as a real network card does.
+    Guest,
+}
+
+/// All hosts, for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Place {
     client: Namespace,
+    guest: Namespace,
     server: Namespace,
 }
 
@@ -32,7 +43,7 @@ struct Namespace {
 }
 
 impl Place {
-    /// Makes both namespaces, with `cubic` on every route: the machine's default may be
+    /// Makes all namespaces, with `cubic` on every route: the machine's default may be
     /// a congestion control that caps all engines alike.
     pub(crate) fn build() -> anyhow::Result<Self> {
         let id = std::process::id();
@@ -54,7 +65,58 @@ impl Place {
         ip(&format!(
             "-n {c} route change 10.77.0.0/24 dev vbc src 10.77.0.1 congctl cubic"
         ))?;
-        Ok(Self { client, server })
+        let guest = Namespace::add(format!("vb{id}g"))?;
+        let place = Self {
+            client,
+            guest,
+            server,
+        };
+        place.invite_guest()?;
+        Ok(place)
+    }
+
+    /// Connects the guest to the client, which forwards for it.
+    fn invite_guest(&self) -> anyhow::Result<()> {
+        let (c, g, s) = (&self.client.name, &self.guest.name, &self.server.name);
+        ip(&format!(
+            "link add vbh netns {c} type veth peer name vbg netns {g}"
+        ))?;
+        for (name, link, address) in [(c, "vbh", "10.78.0.1/24"), (g, "vbg", "10.78.0.2/24")] {
+            ip(&format!("-n {name} link set lo up"))?;
+            ip(&format!("-n {name} addr add {address} dev {link}"))?;
+            ip(&format!("-n {name} link set {link} up"))?;
+        }
+        ip(&format!(
+            "-n {g} route add default via 10.78.0.1 dev vbg congctl cubic"
+        ))?;
+        ip(&format!("-n {s} route add 10.78.0.0/24 via 10.77.0.1"))?;
+        ip(&format!("netns exec {g} ethtool -K vbg tso off gso off"))?;
+        ip(&format!("netns exec {c} ethtool -K vbh gro on"))?;
+        let settings = || {
+            let ipv4 = std::path::Path::new("/proc/sys/net/ipv4");
+            std::fs::write(ipv4.join("ip_forward"), "1")?;
+            // Loads and engine have sixteen thousand sockets each.
+            Ok(std::fs::write(
+                ipv4.join("ip_local_port_range"),
+                "1024 65535",
+            )?)
+        };
+        self.client
+            .spawn(settings)?
+            .join()
+            .map_err(|_| anyhow::anyhow!("a thread panicked"))?
+    }
+
+    /// Runs `work` on a thread of one of the hosts that send.
+    pub(crate) fn on<T: Send + 'static>(
+        &self,
+        from: From,
+        work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<thread::JoinHandle<anyhow::Result<T>>> {
+        match from {
+            From::Client => self.client.spawn(work),
+            From::Guest => self.guest.spawn(work),
+        }
     }
 
     /// Leads the target's address past all engines.
@@ -76,7 +138,12 @@ impl Place {
     /// Whether the engine's device exists and is up; brings it up if not.
     pub(crate) fn device_is_up(&self) -> bool {
         let client = &self.client.name;
-        ip(&format!("-n {client} link set {DEVICE} up")).is_ok()
+        // Without an address of its own the kernel sends nothing by itself, which would
+        // wake the engine.
+        ip(&format!(
+            "-n {client} link set {DEVICE} addrgenmode none up"
+        ))
+        .is_ok()
     }
 
     /// Gives the device an address, where the engine did not.

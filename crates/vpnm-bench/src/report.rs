@@ -6,182 +6,164 @@
     reason = "the one place that prints"
 )]
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::json;
 
-use crate::statistics::median;
+use crate::goal::{Against, OURS, Outcome, ROWS, Row};
+use crate::metric::Metric;
+use crate::samples::Samples;
 
-/// Samples by metric and engine.
-pub(crate) type Samples = BTreeMap<Metric, BTreeMap<String, Vec<f64>>>;
-
-/// What is measured, in the order of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Metric {
-    Up,
-    Down,
-    Up8,
-    Down8,
-    UpCost,
-    DownCost,
-    Ping50,
-    Ping99,
-    Connections,
-    Stuck,
-    Small,
-    SmallLost,
-    Large,
-    LargeLost,
-    Idle,
-}
-
+/// A row as machines read it.
 #[derive(Debug, Serialize)]
-struct Row<'a> {
+struct Record<'a> {
     metric: &'a str,
     unit: &'a str,
     ours: Option<f64>,
     peers: serde_json::Map<String, serde_json::Value>,
     best_peer: Option<&'a str>,
-    /// More than 1 is better than the best peer.
+    /// More than 1 is better than `best_peer`.
     ratio: Option<f64>,
+    goal: Option<String>,
+    met: Option<bool>,
+    /// Why a value is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
-impl Metric {
-    /// The name in words.
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::Up => "TCP up, 1 flow",
-            Self::Down => "TCP down, 1 flow",
-            Self::Up8 => "TCP up, 8 flows",
-            Self::Down8 => "TCP down, 8 flows",
-            Self::UpCost => "engine CPU, up",
-            Self::DownCost => "engine CPU, down",
-            Self::Ping50 => "ping-pong p50",
-            Self::Ping99 => "ping-pong p99",
-            Self::Connections => "connections",
-            Self::Stuck => "connections stuck",
-            Self::Small => "UDP 64 B, 100 k/s offered",
-            Self::SmallLost => "UDP 64 B lost",
-            Self::Large => "UDP 1200 B, 100 k/s offered",
-            Self::LargeLost => "UDP 1200 B lost",
-            Self::Idle => "memory, idle",
-        }
-    }
-
-    fn unit(self) -> &'static str {
-        match self {
-            Self::Up | Self::Down | Self::Up8 | Self::Down8 => "Gbit/s",
-            Self::UpCost | Self::DownCost => "s/GB",
-            Self::Ping50 | Self::Ping99 => "us",
-            Self::Connections => "1/s",
-            Self::Stuck => "",
-            Self::Small | Self::Large => "k/s",
-            Self::SmallLost | Self::LargeLost => "%",
-            Self::Idle => "MiB",
-        }
-    }
-
-    fn more_is_better(self) -> bool {
-        matches!(
-            self,
-            Self::Up
-                | Self::Down
-                | Self::Up8
-                | Self::Down8
-                | Self::Connections
-                | Self::Small
-                | Self::Large
-        )
-    }
-}
-
-/// Prints medians and ratios.
-pub(crate) fn print(samples: &Samples, engines: &[String], json: bool) -> anyhow::Result<()> {
-    let rows: Vec<Row<'_>> = samples
-        .iter()
-        .map(|(metric, by_engine)| {
-            let value = |name: &str| by_engine.get(name).map(|values| median(values));
-            row(*metric, engines, value)
-        })
-        .collect();
+/// Prints medians, ratios and goals.
+pub(crate) fn print(samples: &Samples, json: bool) -> anyhow::Result<()> {
+    let outcomes: Vec<(&Row, Outcome)> =
+        ROWS.iter().map(|row| (row, row.outcome(samples))).collect();
     if json {
+        let rows: Vec<Record<'_>> = outcomes
+            .iter()
+            .map(|(row, outcome)| record(row, outcome, samples))
+            .collect();
         println!("{}", serde_json::to_string(&json!({ "rows": rows }))?);
         return Ok(());
     }
-    table(&rows, engines);
+    table(samples);
+    println!();
+    goals(&outcomes, samples);
     Ok(())
 }
 
-fn row<'a>(metric: Metric, engines: &'a [String], value: impl Fn(&str) -> Option<f64>) -> Row<'a> {
-    let ours = value("vpnm");
-    let others = engines.iter().filter(|name| *name != "vpnm");
-    let peers: Vec<(&str, f64)> = others
-        .filter_map(|name| Some((name.as_str(), value(name)?)))
-        .collect();
-    let best = peers
-        .iter()
-        .filter(|(name, _)| *name != "direct")
-        .copied()
-        .reduce(|best, peer| {
-            let better = if metric.more_is_better() {
-                peer.1 > best.1
-            } else {
-                peer.1 < best.1
-            };
-            if better { peer } else { best }
-        });
-    let ratio = ours.zip(best).map(|(ours, (_, best))| {
-        let (good, bad) = if metric.more_is_better() {
-            (ours, best)
-        } else {
-            (best, ours)
-        };
-        good / bad
-    });
-    Row {
-        metric: metric.text(),
-        unit: metric.unit(),
-        ours,
-        peers: peers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), json!(value)))
-            .collect(),
-        best_peer: best.map(|(name, _)| name),
-        ratio: ratio.filter(|ratio| ratio.is_finite()),
+fn record<'a>(row: &'a Row, outcome: &'a Outcome, samples: &Samples) -> Record<'a> {
+    let peers = samples
+        .engines(row.metric)
+        .filter(|name| *name != OURS)
+        .filter_map(|name| Some((name.to_owned(), json!(samples.median(row.metric, name)?))));
+    Record {
+        metric: row.metric.text(),
+        unit: row.metric.unit(),
+        ours: outcome.ours,
+        peers: peers.collect(),
+        best_peer: outcome.other.as_ref().map(|(name, _)| name.as_str()),
+        ratio: outcome.ratio,
+        goal: row.goal_text(),
+        met: outcome.met,
+        why: why(row, outcome, samples),
     }
 }
 
-fn table(rows: &[Row<'_>], engines: &[String]) {
-    let widths: Vec<usize> = engines.iter().map(|name| name.len().max(8)).collect();
-    print!("| {:<28} |", "");
-    for (name, width) in engines.iter().zip(&widths) {
-        print!(" {name:>width$} |");
+/// Why a value is missing, if one is.
+fn why(row: &Row, outcome: &Outcome, samples: &Samples) -> Option<String> {
+    let of = |engine: &str, metric: Metric| {
+        let failure = samples.failure(metric.load(), engine);
+        let why = failure.unwrap_or("it was not run");
+        format!("{engine}: {why}")
+    };
+    if outcome.ours.is_none() {
+        return Some(of(OURS, row.metric));
     }
-    println!(" against the best peer |");
-    print!("|{:-<30}|", "");
-    for width in &widths {
-        print!("{:->1$}:|", "", width + 1);
+    match (&outcome.other, row.against) {
+        (Some(_), _) => None,
+        (None, Against::Peer(name)) => Some(of(name, row.metric)),
+        (None, Against::Own(metric)) => Some(of(OURS, metric)),
+        (None, Against::Best | Against::BestAt1500) => Some("no peer was measured".to_owned()),
     }
-    println!("----------------------:|");
-    for row in rows {
-        print!(
-            "| {:<28} |",
-            format!("{}, {}", row.metric, row.unit).trim_end_matches(", ")
-        );
-        for (name, width) in engines.iter().zip(&widths) {
-            let value = if name == "vpnm" {
-                row.ours
-            } else {
-                row.peers.get(name).and_then(serde_json::Value::as_f64)
-            };
-            print!(" {:>width$} |", value.map_or_else(|| "-".to_owned(), short));
+}
+
+/// Every metric by every engine, as the README shows it.
+fn table(samples: &Samples) {
+    let engines = samples.all_engines();
+    let mut lines = vec![
+        std::iter::once(String::new())
+            .chain(engines.iter().map(|name| (*name).to_owned()))
+            .collect::<Vec<_>>(),
+    ];
+    let mut last = None;
+    for metric in ROWS.iter().map(|row| row.metric) {
+        if last.replace(metric) == Some(metric) || samples.engines(metric).next().is_none() {
+            continue;
         }
-        println!(
-            " {:>21} |",
-            row.ratio
-                .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2} x"))
-        );
+        let name = format!("{}, {}", metric.text(), metric.unit());
+        let mut line = vec![name.trim_end_matches(", ").to_owned()];
+        line.extend(engines.iter().map(|engine| {
+            let value = samples.median(metric, engine);
+            value.map_or_else(|| "-".to_owned(), short)
+        }));
+        lines.push(line);
+    }
+    aligned(&lines);
+}
+
+/// Every goal and how far it was reached.
+fn goals(outcomes: &[(&Row, Outcome)], samples: &Samples) {
+    let heads = ["", "goal", "ours", "compared with", "ratio", "met"];
+    let mut lines = vec![heads.map(str::to_owned).to_vec()];
+    for (row, outcome) in outcomes {
+        let Some(goal) = row.goal_text() else {
+            continue;
+        };
+        let missing = || "-".to_owned();
+        let met = match why(row, outcome, samples) {
+            _ if outcome.met == Some(true) => "yes".to_owned(),
+            Some(why) => format!("no, {why}"),
+            None => "no".to_owned(),
+        };
+        lines.push(vec![
+            row.metric.text().to_owned(),
+            goal,
+            outcome.ours.map_or_else(missing, short),
+            outcome
+                .other
+                .as_ref()
+                .map_or_else(missing, |(_, value)| short(*value)),
+            outcome
+                .ratio
+                .map_or_else(missing, |ratio| format!("{ratio:.2} x")),
+            met,
+        ]);
+    }
+    aligned(&lines);
+}
+
+/// A table of Markdown that is one for the eye, too; numbers stand on the right.
+fn aligned(lines: &[Vec<String>]) {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    for (number, line) in lines.iter().enumerate() {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            if column == 0 {
+                print!("| {cell:<width$} ");
+            } else {
+                print!("| {cell:>width$} ");
+            }
+        }
+        println!("|");
+        if number == 0 {
+            for (column, width) in widths.iter().enumerate() {
+                let end = if column == 0 { '-' } else { ':' };
+                print!("|{:-<1$}{end}", "", width + 1);
+            }
+            println!("|");
+        }
     }
 }
 

@@ -1,18 +1,22 @@
 //! The far side: a SOCKS 5 proxy whose destinations are services of its own, so that no
 //! further hop is measured, and the same services without the proxy.
 
+mod datagrams;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::Context as _;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::place::{PROXY, PROXY_PORT, Place, TARGET};
+pub(crate) use datagrams::Order;
 
 /// Sends back what it reads.
 pub(crate) const ECHO: u16 = 7;
@@ -20,24 +24,43 @@ pub(crate) const ECHO: u16 = 7;
 pub(crate) const SINK: u16 = 9;
 /// Answers one byte with one byte and closes.
 pub(crate) const ANSWER: u16 = 13;
-/// Sends without end.
+/// Sends without end; datagrams as it is told.
 pub(crate) const SOURCE: u16 = 19;
 
 /// Bytes moved per system call.
 const CHUNK: usize = 512 * 1024;
 
-/// Starts everything on a thread of the server's; returns once it listens.
-pub(crate) fn start(place: &Place) -> anyhow::Result<()> {
-    let (ready, listening) = sync_channel(1);
-    place.on_server(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        LocalSet::new()
-            .block_on(&runtime, serve(ready))
-            .context("the target failed")
-    })?;
-    listening.recv().context("the target did not start")
+/// The running far side.
+#[derive(Debug)]
+pub(crate) struct Target {
+    sunk: Arc<AtomicU32>,
+}
+
+impl Target {
+    /// Starts everything on threads of the server's; returns once it listens.
+    pub(crate) fn start(place: &Place) -> anyhow::Result<Self> {
+        let (ready, listening) = sync_channel(1);
+        let sunk = Arc::new(AtomicU32::new(0));
+        for port in [ECHO, SINK, SOURCE] {
+            datagrams::serve(place, (TARGET, port).into(), Some(port), &sunk)?;
+        }
+        datagrams::serve(place, (PROXY, PROXY_PORT).into(), None, &sunk)?;
+        place.on_server(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            LocalSet::new()
+                .block_on(&runtime, serve(ready))
+                .context("the target failed")
+        })?;
+        listening.recv().context("the target did not start")?;
+        Ok(Self { sunk })
+    }
+
+    /// How many datagrams the sinks have taken.
+    pub(crate) fn sunk(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.sunk)
+    }
 }
 
 async fn serve(ready: SyncSender<()>) -> io::Result<()> {
@@ -45,8 +68,6 @@ async fn serve(ready: SyncSender<()>) -> io::Result<()> {
         let listener = TcpListener::bind((TARGET, port)).await?;
         spawn_local(accept(listener, move |stream| service(stream, port)));
     }
-    let echo = UdpSocket::bind((TARGET, ECHO)).await?;
-    spawn_local(echo_datagrams(Rc::new(echo)));
     let proxy = TcpListener::bind((PROXY, PROXY_PORT)).await?;
     ready.send(()).map_err(io::Error::other)?;
     accept(proxy, proxied).await
@@ -109,14 +130,6 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await
 }
 
-async fn echo_datagrams(socket: Rc<UdpSocket>) -> io::Result<()> {
-    let mut buffer = vec![0; 65_536];
-    loop {
-        let (count, from) = socket.recv_from(&mut buffer).await?;
-        drop(socket.try_send_to(buffer.get(..count).unwrap_or_default(), from));
-    }
-}
-
 /// One client of the proxy (RFC 1928, without authentication).
 async fn proxied(mut stream: TcpStream) -> io::Result<()> {
     let [_, methods] = read(&mut stream).await?;
@@ -155,23 +168,15 @@ async fn refuse(mut stream: TcpStream, reply: u8) -> io::Result<()> {
     stream.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]).await
 }
 
+/// All datagrams are relayed on the proxy's own port, by the sender's address, as Xray,
+/// v2ray, mihomo and shadowsocks-rust do it.
 async fn associate(mut stream: TcpStream) -> io::Result<()> {
-    let relay = Rc::new(UdpSocket::bind((PROXY, 0)).await?);
-    let SocketAddr::V4(local) = relay.local_addr()? else {
-        return Err(io::ErrorKind::Unsupported.into());
-    };
-    let ip: Ipv4Addr = *local.ip();
+    let ip: Ipv4Addr = PROXY;
     let mut reply = vec![5, 0, 0, 1];
     reply.extend(ip.octets());
-    reply.extend(local.port().to_be_bytes());
+    reply.extend(PROXY_PORT.to_be_bytes());
     stream.write_all(&reply).await?;
-    // A relayed datagram is answered with itself: its header names where it went, which
-    // is where the answer comes from.
-    let relaying = spawn_local(echo_datagrams(Rc::clone(&relay)));
-    let mut end = [0; 1];
-    let ended = stream.read(&mut end).await;
-    relaying.abort();
-    ended.map(drop)
+    stream.read(&mut [0; 1]).await.map(drop)
 }
 
 async fn read<const N: usize>(stream: &mut TcpStream) -> io::Result<[u8; N]> {

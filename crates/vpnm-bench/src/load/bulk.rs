@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rustix::net::RecvFlags;
 
-use crate::place::Place;
+use crate::place::{From, Place};
 use crate::target::{SINK, SOURCE, address};
 
 /// Which way the bytes go, seen from the client.
@@ -25,10 +25,11 @@ pub(crate) enum Direction {
 /// Bytes at the start that are not counted, while windows open.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Bytes moved by `flows` connections within `time`, after they have settled; `marks` is
+/// Bytes moved by `flows` connections of a host within `time`, after they have settled; `marks` is
 /// called when counting begins and ends.
 pub(crate) fn bulk(
     place: &Place,
+    from: From,
     direction: Direction,
     flows: usize,
     time: Duration,
@@ -39,7 +40,7 @@ pub(crate) fn bulk(
     let mut running = Vec::new();
     for _ in 0..flows {
         let moved = Arc::clone(&moved);
-        running.push(place.on_client(move || flow(direction, end, &moved))?);
+        running.push(place.on(from, move || flow(direction, end, &moved))?);
     }
     thread::sleep(SETTLE);
     let before = moved.load(Ordering::Relaxed);

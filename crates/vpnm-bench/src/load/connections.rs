@@ -8,6 +8,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, timeout};
 
 use crate::place::Place;
+use crate::statistics::quantile;
 use crate::target::{ANSWER, address};
 
 /// How many connections run at the same time.
@@ -20,6 +21,8 @@ const STUCK: Duration = Duration::from_secs(3);
 pub(crate) struct Rate {
     /// Completed per second.
     pub(crate) per_second: f64,
+    /// Milliseconds that one in a hundred exceeds.
+    pub(crate) p99: f64,
     /// Never completed.
     pub(crate) stuck: u32,
 }
@@ -37,32 +40,34 @@ pub(crate) fn connections(place: &Place, time: Duration) -> anyhow::Result<Rate>
 }
 
 async fn all(time: Duration) -> Rate {
-    let start = Instant::now();
-    let end = start + time;
+    let end = Instant::now() + time;
     let tasks: Vec<_> = (0..CONCURRENT)
         .map(|_| spawn_local(one_after_another(end)))
         .collect();
-    let (mut done, mut stuck) = (0_u32, 0_u32);
+    let (mut took, mut stuck) = (Vec::new(), 0_u32);
     for task in tasks {
-        let (completed, failed) = task.await.unwrap_or((0, 1));
-        done += completed;
+        let (completed, failed) = task.await.unwrap_or((Vec::new(), 1));
+        took.extend(completed);
         stuck += failed;
     }
     Rate {
-        per_second: f64::from(done) / time.as_secs_f64(),
+        per_second: f64::from(u32::try_from(took.len()).unwrap_or(u32::MAX)) / time.as_secs_f64(),
+        p99: quantile(&took, 99),
         stuck,
     }
 }
 
-async fn one_after_another(end: Instant) -> (u32, u32) {
-    let (mut done, mut stuck) = (0, 0);
+/// How many milliseconds each took, and how many got stuck.
+async fn one_after_another(end: Instant) -> (Vec<f64>, u32) {
+    let (mut took, mut stuck) = (Vec::new(), 0);
     while Instant::now() < end {
+        let start = Instant::now();
         match timeout(STUCK, once()).await {
-            Ok(Ok(())) => done += 1,
+            Ok(Ok(())) => took.push(start.elapsed().as_secs_f64() * 1e3),
             Ok(Err(_)) | Err(_) => stuck += 1,
         }
     }
-    (done, stuck)
+    (took, stuck)
 }
 
 async fn once() -> std::io::Result<()> {

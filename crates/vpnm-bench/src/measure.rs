@@ -1,0 +1,235 @@
+//! One load on one engine.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::engines::{Engine, Running};
+use crate::load::{Direction, bulk, connections, datagrams, idle, new_flows, open_flows, ping};
+use crate::metric::{Load, Metric};
+use crate::place::{From, Place};
+use crate::processor::{self, Pinned};
+use crate::report;
+use crate::samples::Samples;
+use crate::target::Target;
+
+/// Connections that are open at once, and closed.
+const IDLE: usize = 1_000;
+/// The same as a divisor.
+const IDLE_COUNT: f64 = 1_000.0;
+/// Connections before memory is looked at.
+const WARM_UP: usize = 32;
+/// UDP flows that are open at once.
+const OPEN: usize = 16_000;
+/// How long an engine without work is watched.
+const WATCH: Duration = Duration::from_secs(10);
+/// How long an engine has for giving memory back.
+const GIVE_BACK: Duration = Duration::from_secs(5);
+
+/// Datagrams of one size in one direction: what they cost at 20 000 a second, and how
+/// many are lost at 200 000.
+const DATAGRAMS: [(usize, Direction, Metric, Metric); 4] = [
+    (64, Direction::Up, Metric::SmallCostUp, Metric::SmallLostUp),
+    (
+        64,
+        Direction::Down,
+        Metric::SmallCostDown,
+        Metric::SmallLostDown,
+    ),
+    (
+        1200,
+        Direction::Up,
+        Metric::LargeCostUp,
+        Metric::LargeLostUp,
+    ),
+    (
+        1200,
+        Direction::Down,
+        Metric::LargeCostDown,
+        Metric::LargeLostDown,
+    ),
+];
+const MODERATE: u32 = 20_000;
+const HEAVY: u32 = 200_000;
+
+/// What a load needs.
+pub(crate) struct Measurement<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) target: &'a Target,
+    pub(crate) each: Duration,
+    /// The first round; what takes long is only done in this.
+    pub(crate) first: bool,
+}
+
+/// A fresh engine under a load, and where its samples go.
+struct Subject<'a> {
+    name: &'a str,
+    running: Running,
+    samples: &'a mut Samples,
+}
+
+impl Subject<'_> {
+    fn note(&mut self, metric: Metric, value: f64) {
+        self.samples.add(metric, self.name, value);
+    }
+
+    fn seconds(&self) -> anyhow::Result<f64> {
+        let seconds = self.running.pid().map(processor::seconds);
+        Ok(seconds.transpose()?.unwrap_or_default())
+    }
+}
+
+impl Measurement<'_> {
+    /// Runs a load on a fresh engine.
+    pub(crate) fn run(
+        &self,
+        engine: &Engine,
+        load: Load,
+        samples: &mut Samples,
+    ) -> anyhow::Result<()> {
+        let running = engine.start(self.place)?;
+        let mut subject = Subject {
+            name: &engine.name,
+            running,
+            samples,
+        };
+        match load {
+            Load::Memory => self.memory(&mut subject),
+            Load::Bulk => self.bulk(&mut subject),
+            Load::Forwarded => self.forwarded(&mut subject),
+            Load::Ping => self.ping(&mut subject, Metric::Ping50, Metric::Ping99),
+            Load::Pinned => {
+                let _pinned = Pinned::new(subject.running.pid())?;
+                self.ping(&mut subject, Metric::PinnedPing50, Metric::PinnedPing99)
+            }
+            Load::Connections => self.connections(&mut subject),
+            Load::Datagrams => self.datagrams(&mut subject),
+            Load::Flows => self.flows(&mut subject),
+        }
+    }
+
+    fn bulk(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        for (direction, flows, rate, cost) in [
+            (Direction::Up, 1, Metric::Up, Some(Metric::UpCost)),
+            (Direction::Down, 1, Metric::Down, Some(Metric::DownCost)),
+            (Direction::Up, 8, Metric::Up8, None),
+            (Direction::Down, 8, Metric::Down8, None),
+        ] {
+            self.stream(subject, (From::Client, direction, flows), rate, cost)?;
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    fn forwarded(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        let what = (From::Guest, Direction::Up, 1);
+        self.stream(subject, what, Metric::UpForwarded, None)
+    }
+
+    fn stream(
+        &self,
+        subject: &mut Subject<'_>,
+        (from, direction, flows): (From, Direction, usize),
+        rate: Metric,
+        cost: Option<Metric>,
+    ) -> anyhow::Result<()> {
+        let mut used = Vec::new();
+        let mark = || {
+            used.push(subject.seconds()?);
+            Ok(())
+        };
+        let bytes = bulk(self.place, from, direction, flows, self.each, mark)
+            .with_context(|| rate.text().to_owned())?;
+        let gigabytes = as_float(bytes) / 1e9;
+        subject.note(rate, gigabytes * 8.0 / self.each.as_secs_f64());
+        if let (Some(cost), [before, after], Some(_)) =
+            (cost, used.as_slice(), subject.running.pid())
+        {
+            subject.note(cost, (after - before) / gigabytes);
+        }
+        Ok(())
+    }
+
+    fn ping(&self, subject: &mut Subject<'_>, p50: Metric, p99: Metric) -> anyhow::Result<()> {
+        let latency = ping(self.place, self.each)?;
+        subject.note(p50, latency.p50);
+        subject.note(p99, latency.p99);
+        Ok(())
+    }
+
+    fn connections(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        let rate = connections(self.place, self.each)?;
+        subject.note(Metric::Connections, rate.per_second);
+        subject.note(Metric::Connection99, rate.p99);
+        subject.note(Metric::Stuck, f64::from(rate.stuck));
+        Ok(())
+    }
+
+    fn datagrams(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        for (size, direction, cost, lost) in DATAGRAMS {
+            let flood = |rate, time| {
+                datagrams(self.place, self.target, direction, size, rate, time)
+                    .with_context(|| lost.text().to_owned())
+            };
+            let before = subject.seconds()?;
+            let came = flood(MODERATE, self.each)?;
+            let used = subject.seconds()? - before;
+            if subject.running.pid().is_some() {
+                subject.note(cost, used * 1e6 / came.arrived.max(1.0));
+            }
+            let came = flood(HEAVY, self.each.min(Duration::from_secs(1)))?;
+            if came.offered < 0.95 * f64::from(HEAVY) {
+                report::complain(&anyhow::anyhow!(
+                    "only {:.0} datagrams a second could be offered to {}",
+                    came.offered,
+                    subject.name
+                ));
+            }
+            subject.note(lost, came.lost * 100.0);
+        }
+        Ok(())
+    }
+
+    fn flows(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        let new = new_flows(self.place, self.each)?;
+        subject.note(Metric::NewFlows, new);
+        if self.first {
+            let alive = open_flows(self.place, OPEN).context("many open flows")?;
+            subject.note(Metric::OpenFlows, alive);
+        }
+        Ok(())
+    }
+
+    fn memory(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        let Some(pid) = subject.running.pid().filter(|_| self.first) else {
+            return Ok(());
+        };
+        // What the first connections touch of the program itself is not theirs.
+        idle(self.place, WARM_UP, || Ok(()))?;
+        thread::sleep(GIVE_BACK);
+        let sleeps = processor::sleeps(pid)?;
+        thread::sleep(WATCH);
+        let sleeps = processor::sleeps(pid)? - sleeps;
+        subject.note(Metric::WakeUps, sleeps / WATCH.as_secs_f64());
+        let before = processor::resident(pid)?;
+        subject.note(Metric::Idle, before / 1024.0);
+        let mut open = before;
+        idle(self.place, IDLE, || {
+            open = processor::resident(pid)?;
+            Ok(())
+        })?;
+        subject.note(Metric::PerConnection, (open - before) / IDLE_COUNT);
+        thread::sleep(GIVE_BACK);
+        subject.note(Metric::AfterClosing, processor::resident(pid)? / before);
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a byte count of one run is far below 2^52"
+)]
+fn as_float(bytes: u64) -> f64 {
+    bytes as f64
+}

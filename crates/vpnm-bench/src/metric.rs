@@ -1,0 +1,180 @@
+//! What is measured.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A quantity, in the order of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Metric {
+    Up,
+    Down,
+    Up8,
+    Down8,
+    UpCost,
+    DownCost,
+    UpForwarded,
+    Ping50,
+    Ping99,
+    PinnedPing50,
+    PinnedPing99,
+    Connections,
+    Connection99,
+    Stuck,
+    SmallCostUp,
+    SmallCostDown,
+    LargeCostUp,
+    LargeCostDown,
+    SmallLostUp,
+    SmallLostDown,
+    LargeLostUp,
+    LargeLostDown,
+    NewFlows,
+    OpenFlows,
+    Idle,
+    PerConnection,
+    AfterClosing,
+    WakeUps,
+}
+
+/// A group of metrics that one load yields; what `--only` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Load {
+    Bulk,
+    Forwarded,
+    Ping,
+    Pinned,
+    Connections,
+    Datagrams,
+    Flows,
+    Memory,
+}
+
+impl Load {
+    /// All, in the order they are run: what leaves the engine's memory as it was first.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Memory,
+        Self::Bulk,
+        Self::Forwarded,
+        Self::Ping,
+        Self::Pinned,
+        Self::Connections,
+        Self::Datagrams,
+        Self::Flows,
+    ];
+
+    /// The load of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|load| load.to_string() == name)
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bulk => "bulk",
+            Self::Forwarded => "forwarded",
+            Self::Ping => "ping",
+            Self::Pinned => "pinned",
+            Self::Connections => "connections",
+            Self::Datagrams => "datagrams",
+            Self::Flows => "flows",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+impl Metric {
+    /// The name in words.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Up => "TCP up, 1 flow",
+            Self::Down => "TCP down, 1 flow",
+            Self::Up8 => "TCP up, 8 flows",
+            Self::Down8 => "TCP down, 8 flows",
+            Self::UpCost => "engine CPU, up",
+            Self::DownCost => "engine CPU, down",
+            Self::UpForwarded => "TCP up, forwarded, TSO off",
+            Self::Ping50 => "ping-pong p50",
+            Self::Ping99 => "ping-pong p99",
+            Self::PinnedPing50 => "ping-pong p50, one CPU",
+            Self::PinnedPing99 => "ping-pong p99, one CPU",
+            Self::Connections => "connections, 32 at a time",
+            Self::Connection99 => "connection p99",
+            Self::Stuck => "connections stuck",
+            Self::SmallCostUp => "UDP 64 B up, 20 k/s: CPU",
+            Self::SmallCostDown => "UDP 64 B down, 20 k/s: CPU",
+            Self::LargeCostUp => "UDP 1200 B up, 20 k/s: CPU",
+            Self::LargeCostDown => "UDP 1200 B down, 20 k/s: CPU",
+            Self::SmallLostUp => "UDP 64 B up, 200 k/s: lost",
+            Self::SmallLostDown => "UDP 64 B down, 200 k/s: lost",
+            Self::LargeLostUp => "UDP 1200 B up, 200 k/s: lost",
+            Self::LargeLostDown => "UDP 1200 B down, 200 k/s: lost",
+            Self::NewFlows => "new UDP flows",
+            Self::OpenFlows => "UDP flows alive of 16 000 open",
+            Self::Idle => "memory, idle",
+            Self::PerConnection => "memory, an idle connection",
+            Self::AfterClosing => "memory, 5 s after closing 1 000",
+            Self::WakeUps => "wake-ups while idle",
+        }
+    }
+
+    /// The unit, empty for a mere count.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Up | Self::Down | Self::Up8 | Self::Down8 | Self::UpForwarded => "Gbit/s",
+            Self::UpCost | Self::DownCost => "s/GB",
+            Self::Ping50 | Self::Ping99 | Self::PinnedPing50 | Self::PinnedPing99 => "us",
+            Self::Connection99 => "ms",
+            Self::Connections | Self::NewFlows | Self::WakeUps => "1/s",
+            Self::Stuck | Self::OpenFlows => "",
+            Self::SmallCostUp | Self::SmallCostDown | Self::LargeCostUp | Self::LargeCostDown => {
+                "us each"
+            }
+            Self::SmallLostUp | Self::SmallLostDown | Self::LargeLostUp | Self::LargeLostDown => {
+                "%"
+            }
+            Self::Idle => "MiB",
+            Self::PerConnection => "KiB",
+            Self::AfterClosing => "of before",
+        }
+    }
+
+    /// Whether more is better.
+    pub(crate) fn more_is_better(self) -> bool {
+        matches!(
+            self,
+            Self::Up
+                | Self::Down
+                | Self::Up8
+                | Self::Down8
+                | Self::UpForwarded
+                | Self::Connections
+                | Self::NewFlows
+                | Self::OpenFlows
+        )
+    }
+
+    /// The load it is measured under.
+    pub(crate) fn load(self) -> Load {
+        match self {
+            Self::Up | Self::Down | Self::Up8 | Self::Down8 | Self::UpCost | Self::DownCost => {
+                Load::Bulk
+            }
+            Self::UpForwarded => Load::Forwarded,
+            Self::Ping50 | Self::Ping99 => Load::Ping,
+            Self::PinnedPing50 | Self::PinnedPing99 => Load::Pinned,
+            Self::Connections | Self::Connection99 | Self::Stuck => Load::Connections,
+            Self::SmallCostUp
+            | Self::SmallCostDown
+            | Self::LargeCostUp
+            | Self::LargeCostDown
+            | Self::SmallLostUp
+            | Self::SmallLostDown
+            | Self::LargeLostUp
+            | Self::LargeLostDown => Load::Datagrams,
+            Self::NewFlows | Self::OpenFlows => Load::Flows,
+            Self::Idle | Self::PerConnection | Self::AfterClosing | Self::WakeUps => Load::Memory,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Datagrams at the far side: echoed, discarded or made, with or without the proxy's header.
+
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{SINK, SOURCE};
+use crate::load::send;
+use crate::place::Place;
+use crate::sys::Batch;
+
+/// Bytes of the proxy's header in front of a datagram to or from an IPv4 address
+/// (RFC 1928 section 7).
+const HEADER: usize = 10;
+/// What the last datagram of a source begins with.
+const END: &[u8] = b"end ";
+
+/// What a source is told to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    /// Datagrams per second.
+    pub(crate) rate: u32,
+    /// Bytes in each.
+    pub(crate) size: usize,
+    /// For how long.
+    pub(crate) time: Duration,
+}
+
+impl Order {
+    /// The datagram that tells it.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let millis = self.time.as_millis();
+        format!("{} {} {millis}", self.rate, self.size).into_bytes()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
+        Some(Self {
+            rate: words.next()?.parse().ok()?,
+            size: words.next()?.parse().ok()?,
+            time: Duration::from_millis(words.next()?.parse().ok()?),
+        })
+    }
+
+    /// How many datagrams were sent, if this is the last one.
+    pub(crate) fn decode_end(datagram: &[u8]) -> Option<u32> {
+        let count = datagram.strip_prefix(END)?;
+        std::str::from_utf8(count).ok()?.parse().ok()
+    }
+}
+
+/// Serves datagrams at `address` on a thread of the server's: those of `port`, or of
+/// whatever port the proxy's header names.
+pub(super) fn serve(
+    place: &Place,
+    address: SocketAddr,
+    port: Option<u16>,
+    sunk: &Arc<AtomicU32>,
+) -> anyhow::Result<()> {
+    let sunk = Arc::clone(sunk);
+    let (ready, listening) = std::sync::mpsc::sync_channel(1);
+    place.on_server(move || {
+        let socket = UdpSocket::bind(address).context("cannot bind")?;
+        socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20)?;
+        ready.send(())?;
+        loop_over(&socket, port, &sunk)
+    })?;
+    listening
+        .recv()
+        .with_context(|| format!("nobody listens at {address}"))
+}
+
+fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &AtomicU32) -> anyhow::Result<()> {
+    let mut batch = Batch::new(64, 2_048 + 64);
+    loop {
+        // An error is an ICMP message about an earlier datagram.
+        if batch.receive(socket).is_err() {
+            continue;
+        }
+        let (mut discarded, mut echo) = (0, false);
+        for (from, datagram) in batch.datagrams() {
+            let (header, payload) = match port {
+                Some(_) => (&[][..], datagram),
+                None => datagram.split_at_checked(HEADER).unwrap_or_default(),
+            };
+            match port.or_else(|| port_of(header)) {
+                Some(SINK) => discarded += 1,
+                Some(SOURCE) => make(socket, from, header, payload)?,
+                Some(_) => echo = true,
+                None => {}
+            }
+        }
+        sunk.fetch_add(discarded, Ordering::Relaxed);
+        // Relayed datagrams are answered with themselves: the header names where each
+        // went, which is where the answer comes from. Nobody mixes services.
+        if echo && let Err(error) = batch.send_back(socket) {
+            crate::report::complain(&anyhow::Error::from(error).context("an echo was lost"));
+        }
+    }
+}
+
+fn port_of(header: &[u8]) -> Option<u16> {
+    header.last_chunk().map(|port| u16::from_be_bytes(*port))
+}
+
+/// Sends what was ordered from a thread of its own.
+fn make(socket: &UdpSocket, to: SocketAddrV4, header: &[u8], payload: &[u8]) -> anyhow::Result<()> {
+    let Some(order) = Order::decode(payload) else {
+        return Ok(());
+    };
+    let socket = socket.try_clone()?;
+    let mut datagram = header.to_vec();
+    let work = move || {
+        let start = datagram.len();
+        datagram.resize(start + order.size, 0x55);
+        let sent = send(&socket, Some(to), &datagram, order.rate, order.time);
+        thread::sleep(Duration::from_millis(200));
+        datagram.truncate(start);
+        datagram.extend(END);
+        datagram.extend(sent.to_string().into_bytes());
+        for _ in 0..3 {
+            drop(socket.send_to(&datagram, to));
+        }
+    };
+    thread::Builder::new().spawn(work)?;
+    Ok(())
+}
