@@ -12,3 +12,4 @@ mod sys;
 
 pub(crate) use identity::Identity;
 pub(crate) use lane::{EngineLane, Report};
+pub(crate) use process::spawn_as;

@@ -26,6 +26,7 @@ mod failpoint;
 mod host_lane;
 pub mod journal;
 mod keep;
+pub mod leak;
 mod lock;
 mod pulse;
 mod reconcile;

@@ -21,5 +21,7 @@ pub const ANSWER_MARK: u32 = 0x0076_0001;
 pub const ENGINE_USER: &str = "_vpnm";
 /// The uid and gid the engine takes where that account does not exist.
 pub const ENGINE_FALLBACK_ID: u32 = 7670;
+/// The uid and gid from which is tried whether anything gets past the block.
+pub const PROBE_ID: u32 = 7671;
 /// The group whose members may control the tunnel.
 pub const CONTROL_GROUP: &str = "vpnm";

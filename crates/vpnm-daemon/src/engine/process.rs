@@ -70,6 +70,29 @@ pub(super) fn start(
     Ok((process, ours.into()))
 }
 
+/// Starts this program, with these arguments, as somebody without any rights and
+/// with nothing to say.
+pub(crate) fn spawn_as(
+    identity: Identity,
+    arguments: &[String],
+) -> io::Result<std::process::Child> {
+    let nothing = File::open("/dev/null")?;
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("vpnm")
+        .args(arguments)
+        .current_dir("/")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    sys::confine(&mut command, nothing.as_fd(), identity);
+    let reserved = reserve_control()?;
+    let child = command.spawn();
+    drop(reserved);
+    child
+}
+
 /// The level the daemon logs at, which is the engine's too.
 fn log_level() -> &'static str {
     match LevelFilter::current().into_level() {

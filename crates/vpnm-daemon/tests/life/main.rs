@@ -6,6 +6,7 @@
 mod deaths;
 mod failures;
 mod intruders;
+mod leaks;
 mod machine;
 mod scene;
 mod systemd;
@@ -22,6 +23,7 @@ fn main() -> Result<ExitCode> {
         .iter()
         .chain(intruders::CASES)
         .chain(deaths::CASES)
+        .chain(leaks::CASES)
         .chain(systemd::CASES)
     {
         cases.push(Case::new(*name, |_| run()));

@@ -1,6 +1,7 @@
 //! The commands: for each its definition and what it does.
 
 mod attempt;
+mod check;
 mod cleanup;
 mod completions;
 mod connect;
@@ -13,6 +14,7 @@ pub(crate) mod help;
 mod install;
 mod lockdown;
 mod man;
+mod probe;
 mod reconnect;
 mod status;
 mod tun2socks;
@@ -44,6 +46,7 @@ const ENTRIES: &[(&Command, Run)] = &[
     (&lockdown::COMMAND, lockdown::run),
     (&daemon::COMMAND, daemon::run),
     (&doctor::COMMAND, doctor::run),
+    (&check::COMMAND, check::run),
     (&cleanup::COMMAND, cleanup::run),
     (&install::INSTALL, install::install),
     (&install::UNINSTALL, install::uninstall),
@@ -53,6 +56,7 @@ const ENTRIES: &[(&Command, Run)] = &[
     (&man::COMMAND, man::run),
     (&help::COMMAND, help::run),
     (&engine::COMMAND, engine::run),
+    (&probe::COMMAND, probe::run),
 ];
 
 const COUNT: usize = ENTRIES.len();

@@ -1,0 +1,93 @@
+//! The check that tries to get past the block, on a machine that holds and on one
+//! that was opened by hand.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use vpnm_lab::machine::shell;
+use vpnm_lab::session::Session;
+use vpnm_world::User;
+
+use crate::failures::clean_up;
+use crate::scene::{Scene, connected, refusal, with_daemon};
+
+pub(crate) const CASES: &[Scene] = &[
+    (
+        "the leak check finds what gets out, and nothing else",
+        finds,
+    ),
+    (
+        "the leak check tells a raw frame from a routed one",
+        tells_apart,
+    ),
+];
+
+/// What `vpnm check` saw leave, and how many attempts it made.
+pub(crate) fn check(session: &Session) -> Result<(Vec<String>, u64)> {
+    let output = session.vpnm(User::Root, &["check", "--json"])?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report: Value = serde_json::from_str(&text).with_context(|| format!("{text:?}"))?;
+    let leaked = report.pointer("/leaked").and_then(Value::as_array);
+    let leaked = leaked.with_context(|| text.clone())?.iter();
+    let leaked: Vec<String> = leaked
+        .filter_map(|l| Some(l.as_str()?.to_owned()))
+        .collect();
+    ensure!(output.status.success() == leaked.is_empty(), "{text}");
+    let attempts = report.pointer("/attempts").and_then(Value::as_u64);
+    Ok((leaked, attempts.with_context(|| text.clone())?))
+}
+
+fn has(leaked: &[String], beginning: &str) -> bool {
+    leaked.iter().any(|one| one.starts_with(beginning))
+}
+
+fn finds() -> Result<()> {
+    let session = with_daemon()?;
+    ensure!(refusal(&session, User::Alice, &["check"])? == "not_permitted");
+    let (leaked, attempts) = check(&session)?;
+    for kind in [
+        "UDP over IPv4",
+        "TCP over IPv4",
+        "DNS over IPv4",
+        "UDP over IPv6",
+    ] {
+        ensure!(
+            leaked.iter().any(|one| one == kind),
+            "{kind} not in {leaked:?}"
+        );
+    }
+    ensure!(has(&leaked, "a raw frame by eth0"), "{leaked:?}");
+    ensure!(attempts > 18, "{attempts}");
+    session.connect()?;
+    let (leaked, _) = check(&session)?;
+    ensure!(leaked.is_empty(), "connected: {leaked:?}");
+    let before = session.capture().tally()?;
+    let (_, again) = check(&session)?;
+    ensure!(again == attempts);
+    let seen = session.capture().tally()?.since(&before);
+    ensure!(seen.leaked() == 0, "{seen:?}");
+    session.command(&["disconnect"])?;
+    session.check_restored()
+}
+
+fn tells_apart() -> Result<()> {
+    let mut session = connected()?;
+    // The tables of a dead daemon are anybody's to flush.
+    session.kill_daemon()?;
+    shell(session.client(), "nft flush ruleset")?;
+    let (leaked, _) = check(&session)?;
+    ensure!(has(&leaked, "a raw frame by eth0"), "{leaked:?}");
+    ensure!(
+        !leaked.iter().any(|one| one == "UDP over IPv4"),
+        "the routes hold: {leaked:?}"
+    );
+    shell(
+        session.client(),
+        "for n in $(seq 7600 7620); do while ip rule del pref $n; do :; done; done 2> /dev/null; true",
+    )?;
+    let (leaked, _) = check(&session)?;
+    ensure!(
+        leaked.iter().any(|one| one == "UDP over IPv4"),
+        "{leaked:?}"
+    );
+    clean_up(&session)
+}
