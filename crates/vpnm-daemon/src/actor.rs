@@ -11,7 +11,7 @@ use vpnm_host::tun;
 use crate::cause::Cause as _;
 use crate::clock::{Clock, unix_now};
 use crate::engine::{self, EngineLane};
-use crate::host_lane::{self, HostLane};
+use crate::host_lane::{self, HostLane, Permitted};
 use crate::pulse::Beat;
 use crate::reconcile::{self, Changes, Roaming};
 use crate::resolver_lane::ResolverLane;
@@ -125,7 +125,7 @@ impl Actor {
             return Ok(());
         }
         tracing::info!("the settings changed");
-        self.host.permit(settings.permitted());
+        self.host.permit(Permitted::from(&settings));
         if settings.dns != self.settings.dns {
             self.engine.configure(engine_config(&settings));
             self.machine.configure(machine_config(&settings));

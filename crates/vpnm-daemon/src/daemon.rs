@@ -243,7 +243,7 @@ fn assemble(
     });
     let (engine_reports, from_engine) = mpsc::channel(WAITING);
     let host = HostLane::start(start.worker).map_err(|source| system("start a thread", source))?;
-    host.permit(settings.permitted());
+    host.permit(Permitted::from(&settings));
     let config = engine_config(&settings);
     let mut engine = EngineLane::new(start.identity, config, start.points, engine_reports);
     if let Some((tun, listeners)) = start.tun {

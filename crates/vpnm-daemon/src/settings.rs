@@ -25,9 +25,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use vpnm_api::Upstream;
-use vpnm_host::{Forwarding, Lan};
-
-use crate::host_lane::Permitted;
 
 /// Where the settings are read from.
 pub const FILE: &str = "/etc/vpnm/settings.toml";
@@ -169,17 +166,6 @@ impl Settings {
             forwarding: text.forwarding,
             dns,
         })
-    }
-
-    /// As the host is told.
-    pub(crate) fn permitted(&self) -> Permitted {
-        Permitted {
-            lan: if self.lan { Lan::Allowed } else { Lan::Blocked },
-            forwarding: match self.forwarding {
-                ForOthers::Tunnel => Forwarding::Tunnel,
-                ForOthers::Block => Forwarding::Blocked,
-            },
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::failpoint::FailPoints;
 use crate::journal::Journal;
 use crate::keep;
 use crate::redirect::Redirect;
+use crate::settings::{ForOthers, Settings};
 use crate::tsm::{Effect, Holes, HostWant, Outcome, Ticket};
 use crate::uplink::Uplink;
 
@@ -39,6 +40,22 @@ pub(crate) struct Place {
 pub(crate) struct Permitted {
     pub(crate) lan: Lan,
     pub(crate) forwarding: Forwarding,
+}
+
+impl From<&Settings> for Permitted {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            lan: if settings.lan {
+                Lan::Allowed
+            } else {
+                Lan::Blocked
+            },
+            forwarding: match settings.forwarding {
+                ForOthers::Tunnel => Forwarding::Tunnel,
+                ForOthers::Block => Forwarding::Blocked,
+            },
+        }
+    }
 }
 
 /// The one that touches the journal and the kernel.
