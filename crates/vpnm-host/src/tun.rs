@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::names::LINK;
-use crate::netlink::{Protocol, Socket};
+use crate::netlink::{Failure, Protocol, Socket};
 use crate::rtnl::{self, Link};
 use crate::sys::tun as sys;
 
@@ -96,8 +96,9 @@ pub fn adopt(fd: OwnedFd, options: Options) -> Result<Device, TunError> {
     }
 }
 
-/// Creates a TUN device of another name, or attaches to one that exists. It is
-/// configured by the caller; vpnm itself never uses it.
+/// Creates a TUN device of another name, or attaches to one that exists. Its queue is
+/// made [`QUEUE_LENGTH`] long where it was shorter, since the kernel's default loses
+/// packets in bursts; all else is configured by the caller. vpnm itself never uses it.
 ///
 /// # Errors
 /// [`TunError`]; [`TunError::Foreign`] too if `name` is no name of a link (1 to
@@ -106,7 +107,19 @@ pub fn open_named(name: &str, options: Options) -> Result<Device, TunError> {
     if !(1..=15).contains(&name.len()) {
         return Err(TunError::Foreign);
     }
-    attached(name, options)
+    let device = attached(name, options)?;
+    lengthen_queue(name).map_err(|failure| refused("lengthen the queue of")(failure.into_io()))?;
+    Ok(device)
+}
+
+fn lengthen_queue(name: &str) -> Result<(), Failure> {
+    let mut socket = Socket::open(Protocol::Route, 0)?;
+    let links = socket.query(&rtnl::links(), rtnl::decode_link)?;
+    let link = links.into_iter().find(|link| link.name == name);
+    match link.filter(|link| link.settings.queue_length < QUEUE_LENGTH) {
+        Some(link) => socket.request(&rtnl::set_queue_length(link.index, QUEUE_LENGTH)),
+        None => Ok(()),
+    }
 }
 
 /// Attaches a further queue to the link, which must have been opened with

@@ -98,6 +98,13 @@ pub(crate) fn set_link(index: u32, settings: &LinkSettings) -> [Request; 2] {
     [properties, state].map(|body| Request::new(kind::NEW_LINK, body))
 }
 
+/// Sets how many packets a link's queue holds.
+pub(crate) fn set_queue_length(index: u32, packets: u32) -> Request {
+    let mut properties = Writer::new(&header(index, 0, 0));
+    properties.native(IFLA_TXQLEN, packets);
+    Request::new(kind::NEW_LINK, properties)
+}
+
 /// `struct ifinfomsg`: the link, its flags, and which of them are to change.
 fn header(index: u32, flags: u32, change: u32) -> [u8; 16] {
     let mut header = [0; 16];
