@@ -2,27 +2,41 @@
 //!
 //! For those who have a proxy and want a machine's, a container's or a network's
 //! traffic to go through it: every TCP connection becomes a `CONNECT`, every
-//! application socket that sends UDP becomes a `UDP ASSOCIATE` (endpoint-independent:
-//! replies are passed on from wherever they come). Nothing is resolved here; DNS
-//! goes to the resolver it was sent to, through the proxy.
+//! application socket that sends UDP gets a socket at the proxy's relay
+//! (endpoint-independent: replies are passed on from wherever they come). Nothing is
+//! resolved here; DNS goes to the resolver it was sent to, through the proxy.
+//!
+//! Datagrams of one size that arrive together leave together, as one super-packet
+//! towards the proxy (`UDP_SEGMENT`) and towards the application (segmentation offload
+//! of the device).
 
 mod association;
 mod connect;
+mod forward;
 mod proxy;
+mod relay_socket;
+mod relays;
+mod run;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender};
 use association::{Association, Scratch};
+use proxy::ProxyError;
 pub use proxy::{Bypass, Proxy};
+use relay_socket::RelaySocket;
+use relays::{Relays, Way};
+use run::Run;
 pub use vpnm_proxy::socks5::{Credentials, CredentialsError};
 
 /// What the engine is run with.
@@ -70,12 +84,40 @@ pub fn run(tun: OwnedFd, options: Options) -> io::Result<()> {
         .enable_all()
         .build()?;
     let config = netshell::Config::new(options.mtu)?;
+    let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
     let handler = Rc::new(Tun2Socks {
         options: Rc::new(options),
         associations: RefCell::new(HashMap::new()),
+        oldest: RefCell::new(VecDeque::new()),
+        relays: Relays::default(),
+        descriptors,
         scratch: Scratch::default(),
     });
     LocalSet::new().block_on(&runtime, netshell::run(tun, config, handler))
+}
+
+/// Descriptors that are asked for: an association each for as many as may be open, and
+/// as many connections.
+const DESCRIPTORS: u64 = 131_072;
+
+/// Descriptors that associations leave to connections.
+const CONNECTIONS: usize = 2_048;
+
+/// Allows this process as many descriptors as it may have; how many that are.
+fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(DESCRIPTORS);
+    // More than the hard limit needs a privilege.
+    for wanted in [DESCRIPTORS.max(most), most] {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: Some(wanted),
+        };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            return wanted;
+        }
+    }
+    limit.current.unwrap_or(most)
 }
 
 #[derive(Debug)]
@@ -83,38 +125,97 @@ struct Tun2Socks {
     options: Rc<Options>,
     /// By the application's address: what makes the mapping endpoint-independent.
     associations: RefCell<HashMap<SocketAddr, Rc<Association>>>,
+    /// Who was last used when, as of when that was looked at last.
+    oldest: RefCell<VecDeque<(SocketAddr, Instant)>>,
+    relays: Relays,
+    /// How many this process may have.
+    descriptors: usize,
     scratch: Scratch,
 }
 
 impl Tun2Socks {
+    /// The association of an application's socket, which is opened if there is none.
     fn association(self: &Rc<Self>, source: SocketAddr, sender: UdpSender) -> Rc<Association> {
         let known = self.associations.borrow().get(&source).map(Rc::clone);
         known.unwrap_or_else(|| {
             self.make_room();
             let new = Rc::new(Association::default());
-            self.associations
+            let mut associations = self.associations.borrow_mut();
+            associations.insert(source, Rc::clone(&new));
+            self.oldest
                 .borrow_mut()
-                .insert(source, Rc::clone(&new));
-            tokio::task::spawn_local(self.serve(source, Rc::clone(&new), sender));
+                .push_back((source, new.last_used()));
+            drop(associations);
+            self.open(source, &new, sender);
             new
         })
     }
 
-    fn serve(
-        self: &Rc<Self>,
-        source: SocketAddr,
-        association: Rc<Association>,
-        sender: UdpSender,
-    ) -> impl Future<Output = ()> + use<> {
+    /// Opens an association, at once if the proxy's relay takes further sockets.
+    fn open(self: &Rc<Self>, source: SocketAddr, new: &Rc<Association>, sender: UdpSender) {
         let this = Rc::clone(self);
-        async move {
-            let reply = |from, payload: &[u8]| sender.send(from, source, payload);
-            let ended = association::serve(&association, &this.options, &this.scratch, reply).await;
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a UDP association failed");
+        let association = Rc::clone(new);
+        let opened = self.relays.shared().map(|way| self.socket(way));
+        if let Some(Ok((_, socket))) = &opened {
+            association.open(socket);
+        }
+        tokio::task::spawn_local(async move {
+            let opened = match opened {
+                Some(opened) => opened,
+                // In a box that goes when the proxy has answered: it is larger than the rest.
+                None => Box::pin(this.dial()).await,
+            };
+            match opened {
+                Ok((way, socket)) => {
+                    association.open(&socket);
+                    this.serve(source, &association, &way, &socket, &sender)
+                        .await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a UDP association failed");
+                    association.fail();
+                }
             }
             association.close();
             this.forget(source, &association);
+        });
+    }
+
+    async fn dial(&self) -> Result<(Way, Rc<RelaySocket>), ProxyError> {
+        let (control, relay) = self.options.proxy.associate(self.options.handshake).await?;
+        let way = Way {
+            control: Rc::new(control),
+            relay,
+        };
+        self.relays.learn(&way);
+        self.socket(way)
+    }
+
+    fn socket(&self, way: Way) -> Result<(Way, Rc<RelaySocket>), ProxyError> {
+        let socket = RelaySocket::connect(way.relay, &self.options.proxy.bypass)?;
+        Ok((way, Rc::new(socket)))
+    }
+
+    async fn serve(
+        &self,
+        source: SocketAddr,
+        association: &Association,
+        way: &Way,
+        socket: &RelaySocket,
+        sender: &UdpSender,
+    ) {
+        let reply = |from, run: &Run| sender.send_batch(from, source, run.bytes(), run.segment());
+        let idle = self.options.udp_idle;
+        let ended = association::serve(
+            association,
+            &way.control,
+            socket,
+            idle,
+            &self.scratch,
+            reply,
+        );
+        if let Err(error) = ended.await {
+            tracing::debug!(%error, "a UDP association broke");
         }
     }
 
@@ -128,18 +229,35 @@ impl Tun2Socks {
         }
     }
 
+    /// How many associations may be open: each has a socket, and a control stream where
+    /// the proxy does not share its relay.
+    fn capacity(&self) -> usize {
+        let sockets = self.descriptors.saturating_sub(CONNECTIONS);
+        let affordable = match self.relays.shared() {
+            Some(_) => sockets,
+            None => sockets / 2,
+        };
+        self.options.udp_associations.min(affordable.max(1))
+    }
+
+    /// Closes the association idle longest, if there are as many as there may be.
     fn make_room(&self) {
+        let capacity = self.capacity();
         let mut associations = self.associations.borrow_mut();
-        if associations.len() < self.options.udp_associations {
-            return;
-        }
-        let oldest = associations
-            .iter()
-            .min_by_key(|(_, association)| association.last_used());
-        if let Some(source) = oldest.map(|(source, _)| *source)
-            && let Some(evicted) = associations.remove(&source)
-        {
-            evicted.close();
+        let mut oldest = self.oldest.borrow_mut();
+        while let Some((source, seen)) = oldest.pop_front() {
+            let Some(association) = associations.get(&source) else {
+                continue;
+            };
+            if associations.len() < capacity {
+                return oldest.push_front((source, seen));
+            }
+            let used = association.last_used();
+            if used > seen {
+                oldest.push_back((source, used));
+            } else if let Some(evicted) = associations.remove(&source) {
+                evicted.close();
+            }
         }
     }
 }
@@ -154,9 +272,7 @@ impl Handler for Tun2Socks {
             flow.refuse(Refusal::Prohibited);
             return;
         }
-        let flow = flow.accept();
-        let association = self.association(flow.source(), flow.sender());
-        tokio::task::spawn_local(association::forward(flow, association));
+        tokio::task::spawn_local(forward::forward(flow.accept(), Rc::clone(self)));
     }
 
     fn dns(self: &Rc<Self>, query: DnsQuery) {

@@ -184,6 +184,10 @@ impl Outbox {
         segment: usize,
         pool: &BufferPool,
     ) {
+        if payloads.len() <= segment {
+            // One, possibly empty.
+            return self.udp(from, to, payloads, pool);
+        }
         let segment = segment.max(1);
         let headers = ip_header(from) + UDP_HEADER;
         let most = (MAX_SUPER / segment).min(MAX_SEGMENTS);

@@ -206,6 +206,13 @@ impl UdpSender {
     pub fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
         self.0.act(|stack, _| stack.udp_send(from, to, payload));
     }
+
+    /// Sends datagrams of `segment` bytes each (the last may be shorter) that stand back
+    /// to back in `payloads`, as one packet where the device can.
+    pub fn send_batch(&self, from: SocketAddr, to: SocketAddr, payloads: &[u8], segment: usize) {
+        self.0
+            .act(|stack, _| stack.udp_send_batch(from, to, payloads, segment));
+    }
 }
 
 impl DnsQuery {

@@ -2,34 +2,44 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use vpnm_proxy::socks5::{decode_datagram, encode_datagram};
 use vpnm_wire::Host;
 
-use super::Options;
-use super::proxy::ProxyError;
-use crate::netshell::{Refusal, UdpFlow};
+use super::relay_socket::RelaySocket;
+use super::run::Run;
 
 /// Datagrams kept while the proxy is being asked; more are lost, as on a full link.
 const WAITING: usize = 64;
+/// Datagrams received before others get their turn.
+const BURST: usize = 256;
 
-/// One receive buffer for all associations of a thread: no datagram outlives the call
-/// that received it, and 64 KiB for each of thousands would be most of the memory.
+/// Buffers for all associations of a thread: no datagram outlives the call that moves
+/// it, and 64 KiB for each of thousands would be most of the memory.
 #[derive(Debug)]
-pub(super) struct Scratch(RefCell<Box<[u8]>>);
+pub(super) struct Scratch(pub(super) RefCell<Space>);
+
+/// What a [`Scratch`] lends.
+#[derive(Debug)]
+pub(super) struct Space {
+    /// Room for the longest datagram.
+    datagram: Box<[u8]>,
+    pub(super) run: Run,
+}
 
 impl Default for Scratch {
-    /// Room for the largest datagram.
     fn default() -> Self {
-        Self(RefCell::new(vec![0; 65_536].into_boxed_slice()))
+        Self(RefCell::new(Space {
+            datagram: vec![0; 65_536].into_boxed_slice(),
+            run: Run::default(),
+        }))
     }
 }
 
@@ -45,8 +55,20 @@ pub(super) struct Association {
 enum State {
     /// The proxy is being asked; encoded datagrams wait.
     Opening(VecDeque<Vec<u8>>),
-    Open(Rc<UdpSocket>),
+    Open(Rc<RelaySocket>),
+    /// It was idle, made room, or the proxy ended it.
     Closed,
+    /// The proxy did not open it.
+    Failed,
+}
+
+/// Why an association takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shut {
+    /// Another one may work.
+    Closed,
+    /// The proxy relays no datagrams, or cannot be reached.
+    Failed,
 }
 
 impl Default for Association {
@@ -67,8 +89,18 @@ impl Association {
 
     /// Ends the association; its task and its flows notice.
     pub(super) fn close(&self) {
-        self.state.replace(State::Closed);
-        self.closed.notify_waiters();
+        self.end(State::Closed);
+    }
+
+    /// The proxy does not open it.
+    pub(super) fn fail(&self) {
+        self.end(State::Failed);
+    }
+
+    fn end(&self, state: State) {
+        if !matches!(*self.state.borrow(), State::Failed) {
+            self.state.replace(state);
+        }
         self.closed.notify_one();
     }
 
@@ -76,133 +108,152 @@ impl Association {
     pub(super) fn offer(&self, to: SocketAddr, payload: &[u8]) {
         let mut encoded = Vec::with_capacity(payload.len() + 24);
         encode_datagram(&to.into(), payload, &mut encoded);
-        drop(self.send(&encoded));
+        if let Ok(Err(error)) = self.send(&encoded, encoded.len()) {
+            tracing::trace!(%error, "a datagram was lost");
+        }
     }
 
-    /// Sends an encoded datagram; [`io::ErrorKind::WouldBlock`] when the socket is full,
-    /// [`io::ErrorKind::NotConnected`] when the association is closed.
-    fn send(&self, encoded: &[u8]) -> io::Result<()> {
+    /// Sends encoded datagrams of `segment` bytes each, the last possibly shorter; of how
+    /// many bytes care was taken, or [`io::ErrorKind::WouldBlock`].
+    pub(super) fn send(&self, encoded: &[u8], segment: usize) -> Result<io::Result<usize>, Shut> {
         self.last_used.set(Instant::now());
         match &mut *self.state.borrow_mut() {
-            State::Open(socket) => socket.try_send(encoded).map(drop),
-            State::Closed => Err(io::ErrorKind::NotConnected.into()),
+            State::Open(socket) => Ok(socket.try_send_run(encoded, segment)),
+            State::Closed => Err(Shut::Closed),
+            State::Failed => Err(Shut::Failed),
             State::Opening(waiting) => {
-                if waiting.len() < WAITING {
-                    waiting.push_back(encoded.to_vec());
+                for datagram in encoded.chunks(segment.max(1)) {
+                    if waiting.len() < WAITING {
+                        waiting.push_back(datagram.to_vec());
+                    }
                 }
-                Ok(())
+                Ok(Ok(encoded.len()))
             }
         }
     }
 
-    async fn writable(&self) -> io::Result<()> {
+    /// Completes when there may be room again, or nothing more to wait for.
+    pub(super) async fn writable(&self) {
         let socket = match &*self.state.borrow() {
             State::Open(socket) => Rc::clone(socket),
-            State::Opening(_) => return Ok(()),
-            State::Closed => return Err(io::ErrorKind::NotConnected.into()),
+            State::Opening(_) | State::Closed | State::Failed => return,
         };
-        socket.writable().await
+        if let Err(error) = socket.writable().await {
+            tracing::debug!(%error, "a relay's socket broke");
+        }
     }
 
     /// Opens the way; what waited goes first.
-    fn open(&self, socket: &Rc<UdpSocket>) -> bool {
+    pub(super) fn open(&self, socket: &Rc<RelaySocket>) {
         let mut state = self.state.borrow_mut();
         let State::Opening(waiting) = &mut *state else {
-            return false;
+            return;
         };
         for encoded in waiting.drain(..) {
-            drop(socket.try_send(&encoded));
+            drop(socket.try_send_run(&encoded, encoded.len()));
         }
         *state = State::Open(Rc::clone(socket));
-        true
     }
 }
 
-/// Passes a flow's datagrams to the proxy until either is gone.
-pub(super) async fn forward(mut flow: UdpFlow, association: Rc<Association>) {
-    let target = flow.destination().into();
-    let mut encoded = Vec::new();
-    while let Ok(mut batch) = poll_fn(|cx| flow.poll_recv_batch(cx)).await {
-        while let Some(payload) = batch.front() {
-            encode_datagram(&target, payload, &mut encoded);
-            match association.send(&encoded) {
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                    flow.refuse(Refusal::Reset);
-                    return;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if association.writable().await.is_ok() {
-                        continue;
-                    }
-                }
-                // Any other error is this datagram's: too big, or an ICMP message for an earlier one.
-                Ok(()) | Err(_) => {}
-            }
-            batch.advance();
-        }
-    }
-}
-
-/// Opens the association and passes replies on until it is closed, by anybody, or idle.
+/// Passes replies on until the association is closed, by anybody, or idle.
 pub(super) async fn serve(
     association: &Association,
-    options: &Options,
+    control: &TcpStream,
+    socket: &RelaySocket,
+    udp_idle: Duration,
     scratch: &Scratch,
-    reply: impl Fn(SocketAddr, &[u8]),
-) -> Result<(), ProxyError> {
-    let (control, socket) = options.proxy.associate(options.handshake).await?;
-    let socket = Rc::new(socket);
-    // A new socket takes nothing before the runtime has seen that it can.
-    socket.writable().await.map_err(ProxyError::Io)?;
-    if !association.open(&socket) {
-        return Ok(());
-    }
+    reply: impl Fn(SocketAddr, &Run),
+) -> io::Result<()> {
     tokio::select! {
         biased;
         () = association.closed.notified() => Ok(()),
-        () = idle(association, options) => Ok(()),
+        () = idle(association, udp_idle) => Ok(()),
         () = ended(control) => Ok(()),
-        failed = receive(association, &socket, scratch, reply) => failed.map_err(ProxyError::Io),
+        failed = receive(association, socket, scratch, reply) => failed,
     }
 }
 
 async fn receive(
     association: &Association,
-    socket: &UdpSocket,
+    socket: &RelaySocket,
     scratch: &Scratch,
-    reply: impl Fn(SocketAddr, &[u8]),
+    reply: impl Fn(SocketAddr, &Run),
 ) -> io::Result<()> {
     loop {
         socket.readable().await?;
-        let mut buffer = scratch.0.borrow_mut();
-        loop {
-            match socket.try_recv(&mut buffer) {
-                Ok(count) => deliver(buffer.get(..count).unwrap_or_default(), &reply),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // An ICMP message about one datagram is no end of the association.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                Err(error) => return Err(error),
-            }
-            association.last_used.set(Instant::now());
+        let is_drained = receive_burst(socket, &mut scratch.0.borrow_mut(), &reply)?;
+        association.last_used.set(Instant::now());
+        if !is_drained {
+            tokio::task::yield_now().await;
         }
     }
 }
 
-fn deliver(datagram: &[u8], reply: &impl Fn(SocketAddr, &[u8])) {
-    match decode_datagram(datagram) {
-        Ok((from, payload)) => {
-            if let Host::Ip(ip) = from.host {
-                reply(SocketAddr::new(ip, from.port), payload);
+/// Passes on what is there; whether that was all.
+fn receive_burst(
+    socket: &RelaySocket,
+    space: &mut Space,
+    reply: &impl Fn(SocketAddr, &Run),
+) -> io::Result<bool> {
+    let Space { datagram, run } = space;
+    run.clear();
+    let mut sender = None;
+    let mut outcome = Ok(false);
+    for _ in 0..BURST {
+        let count = match socket.try_receive(datagram) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                outcome = Ok(true);
+                break;
             }
+            // An ICMP message about one datagram is no end of the association.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        };
+        let Some((from, payload)) = relayed(datagram.get(..count).unwrap_or_default()) else {
+            continue;
+        };
+        if sender.is_some_and(|sender| sender != from) || !run.takes(payload.len()) {
+            flush(sender, run, reply);
         }
-        Err(error) => tracing::trace!(%error, "a relayed datagram was dropped"),
+        sender = Some(from);
+        run.push([&[], payload]);
+    }
+    flush(sender, run, reply);
+    outcome
+}
+
+fn flush(from: Option<SocketAddr>, run: &mut Run, reply: &impl Fn(SocketAddr, &Run)) {
+    if let Some(from) = from
+        && !run.is_empty()
+    {
+        reply(from, run);
+        run.clear();
+    }
+}
+
+/// Who sent a relayed datagram, and what.
+fn relayed(datagram: &[u8]) -> Option<(SocketAddr, &[u8])> {
+    match decode_datagram(datagram) {
+        Ok((from, payload)) => match from.host {
+            Host::Ip(ip) => Some((SocketAddr::new(ip, from.port), payload)),
+            Host::Domain(_) => None,
+        },
+        Err(error) => {
+            tracing::trace!(%error, "a relayed datagram was dropped");
+            None
+        }
     }
 }
 
 /// Returns when nothing passed for as long as the options say.
-async fn idle(association: &Association, options: &Options) {
+async fn idle(association: &Association, udp_idle: Duration) {
     loop {
-        let until = association.last_used() + options.udp_idle;
+        let until = association.last_used() + udp_idle;
         if until <= Instant::now() {
             return;
         }
@@ -210,8 +261,17 @@ async fn idle(association: &Association, options: &Options) {
     }
 }
 
-/// Returns when the proxy closes the control stream, which ends the association (RFC 1928 section 6).
-async fn ended(mut control: TcpStream) {
-    let mut scrap = [0_u8; 64];
-    while control.read(&mut scrap).await.is_ok_and(|count| count > 0) {}
+/// Returns when the proxy closes the control stream, which ends the association
+/// (RFC 1928 section 6). Many associations may wait for one stream.
+async fn ended(control: &TcpStream) {
+    loop {
+        if control.readable().await.is_err() {
+            return;
+        }
+        match control.try_read(&mut [0; 64]) {
+            Ok(0) => return,
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
 }

@@ -44,8 +44,7 @@ fn reset(outbound: TcpStream) {
     drop(outbound);
 }
 
-/// What the application is told.
-pub(super) fn refusal(error: &ProxyError) -> Refusal {
+fn refusal(error: &ProxyError) -> Refusal {
     match error {
         ProxyError::Socks(SocksError::Forbidden) => Refusal::Prohibited,
         ProxyError::Socks(SocksError::NetworkUnreachable) => Refusal::NetUnreachable,

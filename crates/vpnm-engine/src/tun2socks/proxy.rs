@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream};
 use vpnm_proxy::socks5::{Command, Credentials, Handshake, SocksError, Step};
 use vpnm_wire::{Host, Target};
 
@@ -57,11 +57,11 @@ impl Proxy {
         Ok(stream)
     }
 
-    /// The control stream of an association, which lives as long as that, and its relay's socket.
+    /// The control stream of an association, which lives as long as that, and its relay.
     pub(super) async fn associate(
         &self,
         within: Duration,
-    ) -> Result<(TcpStream, UdpSocket), ProxyError> {
+    ) -> Result<(TcpStream, SocketAddr), ProxyError> {
         let nowhere: IpAddr = match self.address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -70,7 +70,7 @@ impl Proxy {
         let (control, relay) =
             deadline(within, self.handshake(Command::UdpAssociate, target)).await?;
         let relay = self.relay_address(&relay)?;
-        Ok((control, self.datagram_socket(relay)?))
+        Ok((control, relay))
     }
 
     async fn handshake(
@@ -116,20 +116,11 @@ impl Proxy {
         };
         Ok(SocketAddr::new(ip, relay.port))
     }
-
-    /// Connected, so that only the relay's datagrams arrive.
-    fn datagram_socket(&self, relay: SocketAddr) -> io::Result<UdpSocket> {
-        let domain = socket2::Domain::for_address(relay);
-        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
-        socket.set_nonblocking(true)?;
-        self.bypass.mark(&SockRef::from(&socket))?;
-        socket.connect(&relay.into())?;
-        UdpSocket::from_std(socket.into())
-    }
 }
 
 impl Bypass {
-    fn mark(&self, socket: &SockRef<'_>) -> io::Result<()> {
+    /// Has a new socket's packets pass the device by.
+    pub(super) fn mark(&self, socket: &SockRef<'_>) -> io::Result<()> {
         match self {
             Self::None => Ok(()),
             Self::Mark(mark) => socket.set_mark(*mark),

@@ -1,0 +1,146 @@
+//! The socket to a proxy's relay of datagrams.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
+use rustix::net::{SendFlags, send};
+use socket2::{Domain, MsgHdr, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use super::proxy::Bypass;
+
+/// Bytes of datagrams that may wait to be read: 10 ms of 200 000 a second, which is how
+/// long a busy machine lets a process wait. The kernel's own limit for all sockets holds
+/// beside it.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// A connected socket: only the relay's datagrams arrive.
+#[derive(Debug)]
+pub(super) struct RelaySocket {
+    socket: UdpSocket,
+    /// Datagrams from this size on the kernel does not cut, since they are longer than
+    /// the way's MTU, or since it cannot cut at all.
+    cuts_below: Cell<usize>,
+}
+
+impl RelaySocket {
+    /// A socket for the relay at an address.
+    pub(super) fn connect(relay: SocketAddr, bypass: &Bypass) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(relay), Type::DGRAM.nonblocking(), None)?;
+        bypass.mark(&SockRef::from(&socket))?;
+        // More than the system's limit needs a privilege.
+        if set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+            set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+        }
+        socket.connect(&relay.into())?;
+        Ok(Self {
+            socket: UdpSocket::from_std(socket.into())?,
+            cuts_below: Cell::new(usize::MAX),
+        })
+    }
+
+    /// Sends datagrams of `segment` bytes each, the last possibly shorter, that stand back
+    /// to back in `bytes`; says of how many bytes the kernel took care, those included
+    /// that it lost.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when the kernel has no room for even one.
+    pub(super) fn try_send_run(&self, bytes: &[u8], segment: usize) -> io::Result<usize> {
+        let segment = segment.max(1);
+        if bytes.len() > segment && segment < self.cuts_below.get() {
+            match self.attempt(|| send_cut(&self.socket, bytes, segment)) {
+                Ok(()) => return Ok(bytes.len()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => self.cuts_below.set(0),
+                Err(error) if is_too_long(&error) => self.cuts_below.set(segment),
+                // An ICMP message about an earlier datagram: these were not sent.
+                Err(_) => {}
+            }
+        }
+        self.send_singly(bytes, segment)
+    }
+
+    fn send_singly(&self, bytes: &[u8], segment: usize) -> io::Result<usize> {
+        let mut taken = 0;
+        loop {
+            let rest = bytes.get(taken..).unwrap_or_default();
+            let datagram = rest.get(..segment.min(rest.len())).unwrap_or_default();
+            let sent = self.attempt(|| Ok(send(&self.socket, datagram, SendFlags::empty())?));
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return if taken == 0 { Err(error) } else { Ok(taken) };
+                }
+                // Any other error is this datagram's, or an ICMP message about an earlier one.
+                Ok(_) | Err(_) => taken += datagram.len(),
+            }
+            if taken == bytes.len() {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Tries without asking the runtime first, which knows nothing yet of a new socket.
+    fn attempt<T>(&self, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.socket.try_io(Interest::WRITABLE, work)
+            }
+            done => done,
+        }
+    }
+
+    /// Completes when there may be room again.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Completes when there may be something to receive.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Receives one datagram.
+    pub(super) fn try_receive(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_recv(into)
+    }
+}
+
+/// Whether the kernel will not cut into pieces of this size.
+fn is_too_long(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::MSGSIZE | Errno::OPNOTSUPP | Errno::NOPROTOOPT)
+    )
+}
+
+/// Hands all to the kernel at once, which cuts them apart as late as it can.
+fn send_cut(socket: &UdpSocket, bytes: &[u8], segment: usize) -> io::Result<()> {
+    let size = u16::try_from(segment).map_err(|_| Errno::INVAL)?;
+    let control = segment_message(size);
+    let pieces = [IoSlice::new(bytes)];
+    let message = MsgHdr::new().with_buffers(&pieces).with_control(&control);
+    SockRef::from(socket).sendmsg(&message, 0).map(drop)
+}
+
+/// Bytes of a control message's header: its length, level and type.
+const HEADER: usize = size_of::<usize>() + 8;
+
+/// The control message `UDP_SEGMENT`, as cmsg(3) lays it out.
+fn segment_message(size: u16) -> [u8; HEADER + size_of::<usize>()] {
+    let mut message = [0; HEADER + size_of::<usize>()];
+    let length = HEADER + size_of::<u16>();
+    let fields = length
+        .to_ne_bytes()
+        .into_iter()
+        .chain(libc::SOL_UDP.to_ne_bytes())
+        .chain(libc::UDP_SEGMENT.to_ne_bytes())
+        .chain(size.to_ne_bytes());
+    for (place, byte) in message.iter_mut().zip(fields) {
+        *place = byte;
+    }
+    message
+}
