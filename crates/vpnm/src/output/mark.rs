@@ -14,6 +14,8 @@ pub(crate) enum Mark {
     Bad,
     /// Neither good nor bad.
     Plain,
+    /// It may be bad.
+    Doubtful,
 }
 
 impl Mark {
@@ -28,6 +30,7 @@ impl Mark {
             Self::Good => (Paint::Good, "+"),
             Self::Bad => (Paint::Bad, "!"),
             Self::Plain => (Paint::Faint, "-"),
+            Self::Doubtful => (Paint::Busy, "~"),
         };
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
