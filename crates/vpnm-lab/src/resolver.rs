@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use vpnm_world::{Host, Process, Snapshot, User};
+use vpnm_world::{Host, Process, Signal, Snapshot, User};
 
 use crate::machine::{shell, shell_as, wait_for};
 use crate::programs::{Programs, start_bus};
@@ -45,7 +45,7 @@ const NETWORK_MANAGER: &str = "exec unshare --mount sh -c 'mount -o remount,bind
 #[derive(Debug)]
 pub struct Resolved {
     daemon: Process,
-    _bus: Process,
+    bus: Process,
 }
 
 impl Resolved {
@@ -61,7 +61,17 @@ impl Resolved {
         let bus = start_bus(host)?;
         let daemon = launch(host)?;
         shell(host, GREEDY)?;
-        Ok(Self { daemon, _bus: bus })
+        Ok(Self { daemon, bus })
+    }
+
+    /// Stops its bus (`SIGSTOP`), or lets it go on: calls get no answer meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When there is no bus any more.
+    pub fn stop_bus(&self, stop: bool) -> Result<()> {
+        let signal = if stop { Signal::STOP } else { Signal::CONT };
+        Ok(self.bus.signal(signal)?)
     }
 
     /// Ends it and starts it anew.

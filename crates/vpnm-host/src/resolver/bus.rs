@@ -79,9 +79,13 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    /// Connects and says who we are.
+    /// Connects to the system bus.
     pub(super) fn open() -> Result<Self, BusError> {
-        let stream = UnixStream::connect(SOCKET)?;
+        Self::over(UnixStream::connect(SOCKET)?)
+    }
+
+    /// Says to the bus at the other end who we are.
+    fn over(stream: UnixStream) -> Result<Self, BusError> {
         let mut bus = Self {
             stream,
             serial: 0,
@@ -269,3 +273,6 @@ fn is_readable(stream: &UnixStream) -> io::Result<bool> {
     let ready = poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&now))?;
     Ok(ready > 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ pub(crate) fn cases<'a>() -> Vec<Case<'a>> {
         Case::new("systemd-resolved that asks the LAN for every name", |_| {
             resolved()
         }),
+        Case::new("a message bus that hangs", |_| hanging()),
         Case::new("NetworkManager that writes resolv.conf", |_| manager()),
         Case::new("resolv.conf that names nobody", |_| nobody()),
         Case::new("names of the local network", |_| local()),
@@ -71,6 +72,26 @@ fn wait_until_told(session: &Session) -> Result<()> {
         let text = text.unwrap_or_default();
         Ok((text.contains("198.18.76.71") && text.contains("~.")).then_some(()))
     })
+}
+
+fn hanging() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    let resolved = Resolved::start(session.client())?;
+    let before = Told::on(session.client())?;
+    resolved.stop_bus(true)?;
+    session.start_daemon()?;
+    session.connect()?;
+    session.check_tunnel()?;
+    wait_for("a hint that names may not resolve", PATIENCE, || {
+        let hints = session.status()?.pointer("/hints").cloned();
+        let text = hints.unwrap_or_default().to_string();
+        Ok(text.contains("names may resolve").then_some(()))
+    })?;
+    resolved.stop_bus(false)?;
+    wait_until_told(&session)?;
+    check_names(session.client(), NAME)?;
+    session.command(&["disconnect"])?;
+    Told::on(session.client())?.check_same_as(&before)
 }
 
 fn manager() -> Result<()> {
