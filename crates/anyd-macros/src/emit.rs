@@ -317,7 +317,7 @@ fn client(service: &Service) -> TokenStream {
             #[doc = #docs]
             #vis async fn #name(&mut self, #parameters)
                 -> ::core::result::Result<#reply, ::anyd::CallError<#fault>> {
-                let mut __request = ::anyd::Request::new(Self::INTERFACE.method(#at));
+                let mut __request = self.0.request(Self::INTERFACE.method(#at));
                 #statements
                 self.0.#verb(__request).await
             }
@@ -357,7 +357,7 @@ fn blocking(service: &Service) -> TokenStream {
             #[doc = #docs]
             #vis fn #name(&mut self, #parameters)
                 -> ::core::result::Result<#reply, ::anyd::CallError<#fault>> {
-                let mut __request = ::anyd::Request::new(Self::INTERFACE.method(#at));
+                let mut __request = self.0.request(Self::INTERFACE.method(#at));
                 #statements
                 self.0.#verb(__request)
             }

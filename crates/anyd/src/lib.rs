@@ -97,9 +97,13 @@ mod peer;
 mod pickle;
 mod rate;
 #[cfg(any(feature = "client", feature = "blocking"))]
+mod replies;
+#[cfg(any(feature = "client", feature = "blocking"))]
 mod request;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(any(feature = "client", feature = "server"))]
+mod stream;
 mod sys;
 #[cfg(feature = "systemd")]
 pub mod systemd;

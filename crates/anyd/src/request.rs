@@ -2,8 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::call_error::CallError;
@@ -29,13 +29,13 @@ pub(crate) struct Frame<'fd> {
 }
 
 impl<'fd> Request<'fd> {
-    /// Begins a call.
-    #[must_use]
-    pub fn new(method: &'static Method) -> Self {
-        let text = head(method);
+    /// Begins a call, in the memory of an earlier one.
+    pub(crate) fn new(method: &'static Method, mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        head(method, &mut memory);
         Self {
             method,
-            fields: FieldWriter::new(Form::Text(text)),
+            fields: FieldWriter::new(Form::Text(memory)),
             fds: Vec::new(),
         }
     }
@@ -69,8 +69,8 @@ impl<'fd> Request<'fd> {
 }
 
 /// The start of a call, up to where its parameters' object begins.
-fn head(method: &Method) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
+fn head(method: &Method, text: &mut Vec<u8>) {
+    text.reserve(256);
     text.extend_from_slice(b"{\"method\":\"");
     text.extend_from_slice(method.qualified.as_bytes());
     let rest: &[u8] = match (method.streams, method.oneway) {
@@ -79,7 +79,6 @@ fn head(method: &Method) -> Vec<u8> {
         (false, false) => b"\",\"parameters\":",
     };
     text.extend_from_slice(rest);
-    text
 }
 
 /// A reply and whether another follows.
@@ -87,6 +86,56 @@ fn head(method: &Method) -> Vec<u8> {
 pub(crate) struct Answered<R> {
     pub(crate) reply: R,
     pub(crate) continues: bool,
+}
+
+/// Reads a reply of a known form.
+pub(crate) fn expected_answer<R: DeserializeOwned, E: Fault>(
+    method: &str,
+    message: &[u8],
+) -> Result<Answered<R>, CallError<E>> {
+    match Plain::parse(message) {
+        Some(plain) => Ok(plain),
+        None => answer(method, message),
+    }
+}
+
+/// Reads a reply of a stream; `None` is the empty one, which ends it without
+/// a last item.
+pub(crate) fn next_answer<R: DeserializeOwned, E: Fault>(
+    method: &str,
+    message: &[u8],
+) -> Option<Result<Answered<R>, CallError<E>>> {
+    match Plain::parse(message) {
+        Some(plain) if plain.continues => Some(Ok(plain)),
+        _ if is_end(message) => None,
+        _ => Some(answer(method, message)),
+    }
+}
+
+/// What nearly every reply is: read at once, without a look at it before.
+#[derive(Deserialize)]
+#[serde(bound = "R: DeserializeOwned")]
+struct Plain<R> {
+    parameters: R,
+    #[serde(default)]
+    continues: Option<bool>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+}
+
+impl<R: DeserializeOwned> Plain<R> {
+    /// `None` where a closer look is needed.
+    fn parse(message: &[u8]) -> Option<Answered<R>> {
+        // The reply `()` never is what it looks like.
+        let may_be = size_of::<R>() > 0;
+        let plain: Self = may_be
+            .then(|| serde_json::from_slice(message).ok())
+            .flatten()?;
+        plain.error.is_none().then_some(Answered {
+            reply: plain.parameters,
+            continues: plain.continues == Some(true),
+        })
+    }
 }
 
 /// Reads a reply.
@@ -143,7 +192,7 @@ fn refusal<E: Fault>(method: &str, name: &str, text: Option<&RawValue>) -> CallE
 }
 
 /// Whether the message is the empty reply that ends a stream without a last item.
-pub(crate) fn is_end(message: &[u8]) -> bool {
+fn is_end(message: &[u8]) -> bool {
     ReplyHead::parse(message).is_ok_and(|head| {
         head.error.is_none()
             && head.continues != Some(true)

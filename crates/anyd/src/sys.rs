@@ -1,13 +1,21 @@
 //! The few system calls that the standard library and rustix do not offer.
 #![expect(
     unsafe_code,
-    reason = "socket options without a safe wrapper, and inherited descriptors"
+    reason = "socket options without a safe wrapper, inherited and watched descriptors"
 )]
 
 use std::io;
+#[cfg(any(feature = "client", feature = "server", feature = "systemd"))]
+use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, AsRawFd as _};
 #[cfg(any(feature = "server", feature = "systemd"))]
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd as _, RawFd};
+
+#[cfg(any(feature = "client", feature = "server"))]
+use std::sync::Arc;
+
+#[cfg(any(feature = "client", feature = "server"))]
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Peer's pidfd (since Linux 6.5).
 #[cfg(feature = "server")]
@@ -44,17 +52,23 @@ pub(crate) fn peer_credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
 /// The peer's supplementary groups.
 #[cfg(feature = "server")]
 pub(crate) fn peer_groups(socket: impl AsFd) -> io::Result<Box<[u32]>> {
-    let mut groups = vec![0_u32; 32];
+    let mut few = [0_u32; 32];
+    let mut many = Vec::new();
     loop {
-        let room = size_of::<u32>() * groups.len();
-        match get_option(&socket, libc::SO_PEERGROUPS, &mut groups, room) {
+        let groups = if many.is_empty() {
+            &mut few[..]
+        } else {
+            &mut many
+        };
+        let room = size_of_val(groups);
+        match get_option(&socket, libc::SO_PEERGROUPS, groups, room) {
             Ok(length) => {
-                groups.truncate(length / size_of::<u32>());
-                return Ok(groups.into());
+                let count = length / size_of::<u32>();
+                return Ok(groups.get(..count).unwrap_or_default().into());
             }
             // The kernel knows at most 65536 groups.
-            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && groups.len() < 65536 => {
-                groups.resize(groups.len() * 8, 0);
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && many.len() < 65536 => {
+                many.resize(many.len().max(few.len()) * 8, 0);
             }
             Err(error) => return Err(error),
         }
@@ -64,11 +78,10 @@ pub(crate) fn peer_groups(socket: impl AsFd) -> io::Result<Box<[u32]>> {
 /// The peer's security label, if a security module gives it one.
 #[cfg(feature = "server")]
 pub(crate) fn peer_label(socket: impl AsFd) -> Option<String> {
-    let mut label = vec![0_u8; 256];
+    let mut label = [0_u8; 256];
     let room = label.len();
     let length = get_option(&socket, libc::SO_PEERSEC, &mut label, room).ok()?;
-    label.truncate(length);
-    let text = String::from_utf8(label).ok()?;
+    let text = std::str::from_utf8(label.get(..length)?).ok()?;
     let text = text.trim_end_matches('\0');
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -102,6 +115,18 @@ pub(crate) fn refuse_descriptors(socket: impl AsFd) {
             socklen(size_of::<libc::c_int>()),
         )
     };
+}
+
+/// A descriptor that the runtime watches.
+#[cfg(any(feature = "client", feature = "server"))]
+pub(crate) type Watched = AsyncFd<Arc<OwnedFd>>;
+
+/// Has the runtime around watch a descriptor.
+#[cfg(any(feature = "client", feature = "server"))]
+pub(crate) fn watched(fd: Arc<OwnedFd>, interest: Interest) -> io::Result<Watched> {
+    // SAFETY: it is open for as long as the Arc is there, and never another.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
+    Ok(watched?)
 }
 
 /// Takes over a descriptor that the process was started with.

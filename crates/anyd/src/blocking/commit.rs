@@ -51,7 +51,7 @@ impl Client {
 
     fn ask<R: DeserializeOwned>(&mut self, method: &str, args: &Args) -> Result<R, DynamicError> {
         let frame = dynamic::frame(method, args)?;
-        let message = self.exchange(method, &frame)?;
+        let message = self.exchange(method, frame)?;
         Ok(answer(method, self.inbox.bytes(message))?.reply)
     }
 }

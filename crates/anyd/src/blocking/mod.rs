@@ -17,7 +17,8 @@ use crate::call_error::CallError;
 use crate::descriptors;
 use crate::dynamic::Known;
 use crate::fault::Fault;
-use crate::request::{Frame, Request, answer};
+use crate::method::Method;
+use crate::request::{Frame, Request, expected_answer};
 use crate::trust::{self, Trust};
 use crate::wire::{Inbox, Message};
 use crate::with_fds::WithFds;
@@ -32,6 +33,8 @@ pub struct Client {
     stream: UnixStream,
     inbox: Inbox,
     received: Vec<OwnedFd>,
+    /// The last call's memory, for the next one.
+    spare: Vec<u8>,
     /// What a call by name has learned.
     known: Option<Known>,
     timeout: Option<Duration>,
@@ -71,6 +74,7 @@ impl Client {
             stream: UnixStream::from(stream.into()),
             inbox: Inbox::new(LONGEST),
             received: Vec::new(),
+            spare: Vec::new(),
             known: None,
             timeout: None,
             timed: false,
@@ -88,6 +92,12 @@ impl Client {
         self
     }
 
+    /// Begins a call; the generated clients use it.
+    #[must_use]
+    pub fn request<'fd>(&mut self, method: &'static Method) -> Request<'fd> {
+        Request::new(method, std::mem::take(&mut self.spare))
+    }
+
     /// Makes a call; the generated clients use it.
     ///
     /// # Errors
@@ -99,8 +109,8 @@ impl Client {
     ) -> Result<R, CallError<E>> {
         let method = request.method.qualified;
         let frame = request.finish()?;
-        let message = self.exchange(method, &frame)?;
-        let answered = answer(method, self.inbox.bytes(message))?;
+        let message = self.exchange(method, frame)?;
+        let answered = expected_answer(method, self.inbox.bytes(message))?;
         // One answer was asked for: what else comes answers nothing.
         self.broken = answered.continues;
         Ok(answered.reply)
@@ -115,6 +125,7 @@ impl Client {
         let method = request.method.qualified;
         let frame = request.finish()?;
         self.send(method, &frame)?;
+        self.spare = frame.bytes;
         self.broken = false;
         Ok(())
     }
@@ -145,6 +156,7 @@ impl Client {
         let method = request.method;
         let frame = request.finish()?;
         self.send(method.qualified, &frame)?;
+        self.spare = frame.bytes;
         Ok(Stream::new(self, method))
     }
 
@@ -152,12 +164,13 @@ impl Client {
     pub(crate) fn exchange<E>(
         &mut self,
         method: &str,
-        frame: &Frame<'_>,
+        frame: Frame<'_>,
     ) -> Result<Message, CallError<E>> {
-        self.send(method, frame)?;
+        self.send(method, &frame)?;
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         let message = self.receive(method, deadline)?;
         self.broken = false;
+        self.spare = frame.bytes;
         Ok(message)
     }
 

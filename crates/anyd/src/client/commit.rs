@@ -55,7 +55,7 @@ impl Client {
         args: &Args,
     ) -> Result<R, DynamicError> {
         let frame = dynamic::frame(method, args)?;
-        let message = self.exchange(method, &frame).await?;
+        let message = self.exchange(method, frame).await?;
         Ok(answer(method, self.inbox.bytes(message))?.reply)
     }
 }

@@ -9,8 +9,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 pub use stream::Stream;
@@ -19,7 +17,9 @@ use crate::call_error::CallError;
 use crate::descriptors;
 use crate::dynamic::Known;
 use crate::fault::Fault;
-use crate::request::{Frame, Request, answer};
+use crate::method::Method;
+use crate::request::{Frame, Request, expected_answer};
+use crate::stream::Stream as Socket;
 use crate::trust::{self, Trust};
 use crate::wire::{Inbox, Message};
 use crate::with_fds::WithFds;
@@ -34,9 +34,11 @@ const LONGEST: usize = 64 << 20;
 /// nothing can tell whether the daemon has carried it out.
 #[derive(Debug)]
 pub struct Client {
-    stream: UnixStream,
+    stream: Socket,
     inbox: Inbox,
     received: Vec<OwnedFd>,
+    /// The last call's memory, for the next one.
+    spare: Vec<u8>,
     /// What a call by name has learned.
     known: Option<Known>,
     timeout: Option<Duration>,
@@ -61,7 +63,7 @@ impl Client {
     ///
     /// As [`Client::open`].
     pub async fn open_trusting(path: impl AsRef<Path>, trust: Trust) -> io::Result<Self> {
-        let stream = UnixStream::connect(path).await?;
+        let stream = Socket::connect(path.as_ref()).await?;
         trust::verify(&stream, trust)?;
         Ok(Self::speaking(stream))
     }
@@ -73,16 +75,15 @@ impl Client {
     ///
     /// When the descriptor is no socket that can be waited for.
     pub fn from_stream(stream: impl Into<OwnedFd>) -> io::Result<Self> {
-        let stream = std::os::unix::net::UnixStream::from(stream.into());
-        stream.set_nonblocking(true)?;
-        Ok(Self::speaking(UnixStream::from_std(stream)?))
+        Ok(Self::speaking(Socket::unblocked(stream.into())?))
     }
 
-    pub(crate) fn speaking(stream: UnixStream) -> Self {
+    pub(crate) fn speaking(stream: Socket) -> Self {
         Self {
             stream,
             inbox: Inbox::new(LONGEST),
             received: Vec::new(),
+            spare: Vec::new(),
             known: None,
             timeout: None,
             broken: false,
@@ -97,6 +98,12 @@ impl Client {
         self
     }
 
+    /// Begins a call; the generated clients use it.
+    #[must_use]
+    pub fn request<'fd>(&mut self, method: &'static Method) -> Request<'fd> {
+        Request::new(method, std::mem::take(&mut self.spare))
+    }
+
     /// Makes a call; the generated clients use it.
     ///
     /// # Errors
@@ -108,8 +115,8 @@ impl Client {
     ) -> Result<R, CallError<E>> {
         let method = request.method.qualified;
         let frame = request.finish()?;
-        let message = self.exchange(method, &frame).await?;
-        let answered = answer(method, self.inbox.bytes(message))?;
+        let message = self.exchange(method, frame).await?;
+        let answered = expected_answer(method, self.inbox.bytes(message))?;
         // One answer was asked for: what else comes answers nothing.
         self.broken = answered.continues;
         Ok(answered.reply)
@@ -124,6 +131,7 @@ impl Client {
         let method = request.method.qualified;
         let frame = request.finish()?;
         self.send(method, &frame).await?;
+        self.spare = frame.bytes;
         self.broken = false;
         Ok(())
     }
@@ -154,6 +162,7 @@ impl Client {
         let method = request.method;
         let frame = request.finish()?;
         self.send(method.qualified, &frame).await?;
+        self.spare = frame.bytes;
         Ok(Stream::new(self, method))
     }
 
@@ -161,11 +170,11 @@ impl Client {
     pub(crate) async fn exchange<E>(
         &mut self,
         method: &str,
-        frame: &Frame<'_>,
+        frame: Frame<'_>,
     ) -> Result<Message, CallError<E>> {
         let limit = self.timeout;
         let both = async {
-            self.send(method, frame).await?;
+            self.send(method, &frame).await?;
             self.receive(method).await
         };
         let message = match limit {
@@ -177,6 +186,7 @@ impl Client {
                 })??,
         };
         self.broken = false;
+        self.spare = frame.bytes;
         Ok(message)
     }
 
@@ -188,28 +198,11 @@ impl Client {
         }
         self.broken = true;
         self.received.clear();
-        match self.write(frame).await {
+        match self.stream.send(&frame.bytes, &frame.fds).await {
             // The daemon may have closed with a reason: it is there to be read.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|error| CallError::io(method, error)),
         }
-    }
-
-    async fn write(&self, frame: &Frame<'_>) -> io::Result<()> {
-        let mut rest = frame.bytes.as_slice();
-        descriptors::make_room(&self.stream, rest.len());
-        let mut fds = frame.fds.as_slice();
-        while !rest.is_empty() {
-            let sent = self
-                .stream
-                .async_io(Interest::WRITABLE, || {
-                    descriptors::send(&self.stream, rest, fds)
-                })
-                .await?;
-            fds = &[];
-            rest = rest.get(sent..).unwrap_or_default();
-        }
-        Ok(())
     }
 
     /// Waits for the next message.
@@ -235,11 +228,8 @@ impl Client {
         let room = self.inbox.room().map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidData, "a reply of more than 64 MiB")
         })?;
-        let (stream, received) = (&self.stream, &mut self.received);
-        stream
-            .async_io(Interest::READABLE, || {
-                descriptors::receive(stream, room, received, descriptors::MOST)
-            })
+        self.stream
+            .receive_with_fds(room, &mut self.received, descriptors::MOST)
             .await
     }
 }

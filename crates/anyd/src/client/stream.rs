@@ -1,14 +1,12 @@
 //! A stream of replies.
 
-use std::marker::PhantomData;
-
 use serde::de::DeserializeOwned;
 
 use super::Client;
 use crate::call_error::CallError;
 use crate::fault::Fault;
 use crate::method::Method;
-use crate::request::{Answered, answer, is_end};
+use crate::replies::Replies;
 
 /// The replies of a streaming call, as they arrive. Waits without a timeout.
 ///
@@ -18,24 +16,15 @@ use crate::request::{Answered, answer, is_end};
 #[derive(Debug)]
 pub struct Stream<'c, R, E> {
     client: &'c mut Client,
-    method: &'static Method,
-    ended: bool,
-    carries: PhantomData<fn() -> (R, E)>,
+    replies: Replies<R, E>,
 }
 
 impl<'c, R, E> Stream<'c, R, E> {
     pub(super) fn new(client: &'c mut Client, method: &'static Method) -> Self {
         Self {
             client,
-            method,
-            ended: false,
-            carries: PhantomData,
+            replies: Replies::of(method),
         }
-    }
-
-    fn end(&mut self) {
-        self.ended = true;
-        self.client.broken = false;
     }
 }
 
@@ -43,38 +32,23 @@ impl<R: DeserializeOwned, E: Fault> Stream<'_, R, E> {
     /// The next reply; `None` when the stream has ended. May be dropped while
     /// it waits: nothing is lost.
     pub async fn next(&mut self) -> Option<Result<R, CallError<E>>> {
-        if self.ended {
+        if self.replies.have_ended() {
             return None;
         }
-        let message = match self.client.receive(self.method.qualified).await {
+        let method = self.replies.method.qualified;
+        let message = match self.client.receive(method).await {
             Ok(message) => message,
-            Err(error) => {
-                self.ended = true;
-                return Some(Err(error));
-            }
+            Err(error) => return Some(Err(self.replies.break_off(error))),
         };
-        let bytes = self.client.inbox.bytes(message);
-        if is_end(bytes) {
-            self.end();
-            return None;
-        }
-        let answered = answer(self.method.qualified, bytes);
-        if !matches!(
-            &answered,
-            Ok(Answered {
-                continues: true,
-                ..
-            })
-        ) {
-            self.end();
-        }
-        Some(answered.map(|answered| answered.reply))
+        let reply = self.replies.read(self.client.inbox.bytes(message));
+        self.client.broken = !self.replies.have_ended();
+        reply
     }
 }
 
 impl<R, E> Drop for Stream<'_, R, E> {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.replies.have_ended() {
             // Tells the daemon that nobody listens; the socket may be gone already.
             let _gone = rustix::net::shutdown(&self.client.stream, rustix::net::Shutdown::Both);
         }

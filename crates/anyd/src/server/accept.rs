@@ -2,13 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::Interest;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep, timeout};
@@ -22,7 +23,8 @@ use super::python::Protocol;
 use super::shared::Shared;
 use super::socket::Bound;
 use crate::peer::Peer;
-use crate::sys;
+use crate::stream::Stream;
+use crate::sys::{self, Watched};
 use crate::wire::errors;
 
 /// Descriptors that are not for connections.
@@ -59,7 +61,7 @@ pub(super) struct Connected {
 /// The sockets and the connections of a running daemon.
 pub(super) struct Server {
     shared: Arc<Shared>,
-    listeners: Vec<UnixListener>,
+    listeners: Vec<Watched>,
     /// What each listener's clients may speak.
     #[cfg(feature = "python")]
     protocols: Vec<Protocol>,
@@ -73,17 +75,17 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(shared: Arc<Shared>, mut bound: Vec<Bound>) -> Result<Self> {
-        let takes_fds = shared.registry.all().any(|found| found.method.fds_most > 0);
         let mut listeners = Vec::new();
         for one in &mut bound {
             let Some(listener) = one.listener() else {
                 continue;
             };
-            if !takes_fds {
+            if !shared.registry.takes_descriptors() {
+                // Its connections inherit it.
                 sys::refuse_descriptors(&listener);
             }
-            let listener = UnixListener::from_std(listener).map_err(DaemonError::Descriptor)?;
-            listeners.push(listener);
+            let listener = sys::watched(Arc::new(listener.into()), Interest::READABLE);
+            listeners.push(listener.map_err(DaemonError::Descriptor)?);
         }
         Ok(Self {
             shared,
@@ -105,9 +107,10 @@ impl Server {
 
     /// Serves a connection handed over.
     pub(super) fn attach(&mut self, connected: Connected) -> io::Result<()> {
-        let stream = std::os::unix::net::UnixStream::from(connected.stream);
-        stream.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(stream)?;
+        if !self.shared.registry.takes_descriptors() {
+            sys::refuse_descriptors(&connected.stream);
+        }
+        let stream = Stream::unblocked(connected.stream)?;
         let peer = match connected.peer {
             Some(peer) => peer,
             None => identify(&stream, self.shared.pidfds)?,
@@ -125,8 +128,11 @@ impl Server {
         alive: Alive,
     ) {
         tokio::pin!(shutdown);
+        // Signals are heard from the first look on: to be over before anybody
+        // is told that the daemon serves.
+        let mut over = poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())).await;
         let mut watchdog = Watchdog::new(!self.listeners.is_empty(), alive);
-        loop {
+        while !over {
             if self.listeners.is_empty() && self.connections.is_empty() {
                 return;
             }
@@ -134,11 +140,14 @@ impl Server {
             // watchdog hungry.
             tokio::select! {
                 biased;
-                () = &mut shutdown => break,
+                () = &mut shutdown => over = true,
                 () = watchdog.feed() => {}
-                Some(_ended) = self.connections.join_next() => {}
+                // Those beside a listener are let go of when the next one comes:
+                // the end of each is not worth waking up for.
+                Some(_ended) = self.connections.join_next(), if self.listeners.is_empty() => {}
                 accepted = accept(&self.listeners, self.turn) => match accepted {
                     Ok((place, stream)) => {
+                        while self.connections.try_join_next().is_some() {}
                         self.turn = place + 1;
                         self.take(place, stream);
                     }
@@ -178,7 +187,7 @@ impl Server {
         not(feature = "python"),
         expect(unused_variables, reason = "every listener speaks Varlink")
     )]
-    fn take(&mut self, place: usize, stream: UnixStream) {
+    fn take(&mut self, place: usize, stream: OwnedFd) {
         let Ok(peer) = identify(&stream, self.shared.pidfds) else {
             return;
         };
@@ -188,10 +197,15 @@ impl Server {
             let mut text = Vec::new();
             output::error(&mut text, errors::BUSY, &[]);
             // A client that does not take it sees a closed connection.
-            let _not_taken = stream.try_write(&text);
+            let _not_taken = send(&stream, &text, SendFlags::NOSIGNAL);
             return;
         };
-        let connection = Connection::new(stream, peer, &self.shared, self.stopping.subscribe());
+        let connection = Connection::new(
+            Stream::new(stream),
+            peer,
+            &self.shared,
+            self.stopping.subscribe(),
+        );
         #[cfg(feature = "python")]
         let connection =
             connection.speaking(self.protocols.get(place).cloned().unwrap_or_default());
@@ -251,14 +265,14 @@ impl Watchdog {
 /// The next connection, and which listener's it is; none ever without
 /// listeners. Who is asked first changes, so that a crowd at one listener does
 /// not keep the others waiting.
-async fn accept(listeners: &[UnixListener], turn: usize) -> io::Result<(usize, UnixStream)> {
+async fn accept(listeners: &[Watched], turn: usize) -> io::Result<(usize, OwnedFd)> {
     let (later, sooner) = listeners.split_at(turn % listeners.len().max(1));
     let turns = sooner.iter().chain(later);
     let places = (later.len()..listeners.len()).chain(0..later.len());
     poll_fn(|cx| {
         for (place, listener) in places.clone().zip(turns.clone()) {
-            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                return Poll::Ready(accepted.map(|(stream, _)| (place, stream)));
+            if let Poll::Ready(accepted) = poll_accept(listener, cx) {
+                return Poll::Ready(accepted.map(|stream| (place, stream)));
             }
         }
         Poll::Pending
@@ -266,17 +280,28 @@ async fn accept(listeners: &[UnixListener], turn: usize) -> io::Result<(usize, U
     .await
 }
 
-/// Who is at the other end, by the kernel's word.
-fn identify(stream: &UnixStream, pidfd: bool) -> io::Result<Peer> {
-    let credentials = sys::peer_credentials(stream)?;
-    let mut peer = Peer::uid(credentials.uid)
-        .pid(u32::try_from(credentials.pid).unwrap_or(0))
-        .groups(sys::peer_groups(stream)?);
-    peer.gid = credentials.gid;
-    peer.label = sys::peer_label(stream);
-    if pidfd {
-        // A process that has ended has none.
-        peer.pidfd = sys::peer_pidfd(stream).ok().map(Arc::new);
+fn poll_accept(listener: &Watched, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    loop {
+        let mut ready = ready!(listener.poll_read_ready(cx))?;
+        if let Ok(accepted) = ready.try_io(|listener| Ok(accept_with(listener, flags)?)) {
+            return Poll::Ready(accepted);
+        }
     }
-    Ok(peer)
+}
+
+/// Who is at the other end, by the kernel's word.
+fn identify(stream: impl AsFd, pidfd: bool) -> io::Result<Peer> {
+    let credentials = sys::peer_credentials(&stream)?;
+    Ok(Peer {
+        uid: credentials.uid,
+        gid: credentials.gid,
+        groups: sys::peer_groups(&stream)?,
+        pid: u32::try_from(credentials.pid).unwrap_or(0),
+        label: sys::peer_label(&stream),
+        // A process that has ended has none.
+        pidfd: pidfd
+            .then(|| sys::peer_pidfd(&stream).ok().map(Arc::new))
+            .flatten(),
+    })
 }

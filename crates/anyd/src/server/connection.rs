@@ -5,8 +5,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, Interest};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -17,8 +15,8 @@ use super::output;
 use super::python::{self, Protocol};
 use super::shared::Shared;
 use crate::access::Subject;
-use crate::descriptors;
 use crate::peer::Peer;
+use crate::stream::Stream;
 use crate::sys;
 use crate::wire::{Inbox, Message, errors};
 
@@ -41,13 +39,14 @@ const QUIET: Duration = Duration::from_secs(1);
 
 impl Connection {
     pub(super) fn new(
-        stream: UnixStream,
+        stream: Stream,
         peer: Peer,
         shared: &Arc<Shared>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let most_fds = most_descriptors(shared, &peer);
-        if most_fds == 0 {
+        if most_fds == 0 && shared.registry.takes_descriptors() {
+            // Others may send some: its listener lets them.
             sys::refuse_descriptors(&stream);
         }
         Self {
@@ -224,17 +223,12 @@ impl Connection {
         let room = self.inbox.room().map_err(|_| Closed::TooLong)?;
         let (line, fds, most) = (&mut self.line, &mut self.fds, self.most_fds);
         let stopping = stopped(&mut line.stopping);
-        let stream = &mut line.stream;
+        let stream = &line.stream;
         let read = async {
-            if most == 0 {
-                return stream.read(room).await;
+            match most {
+                0 => stream.receive(room).await,
+                _ => stream.receive_with_fds(room, fds, most).await,
             }
-            let stream = &*stream;
-            stream
-                .async_io(Interest::READABLE, || {
-                    descriptors::receive(stream, room, fds, most)
-                })
-                .await
         };
         let read = tokio::select! {
             biased;
@@ -274,6 +268,7 @@ fn most_descriptors(shared: &Shared, peer: &Peer) -> usize {
     shared
         .registry
         .all()
+        .filter(|found| found.method.fds_most > 0)
         // Who owns may change: it is asked again when the call is made.
         .filter(|found| found.method.access.allows(&takes(Some(peer.uid))))
         .map(|found| usize::from(found.method.fds_most))

@@ -1,23 +1,19 @@
 //! A connection's line to its client: what calls and protocols have in common.
 
-use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::caller::Caller;
 use super::hangup::Hangup;
 use super::shared::Shared;
-use crate::descriptors;
 use crate::method::Method;
 use crate::peer::Peer;
+use crate::stream::Stream;
 
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +37,7 @@ pub(super) type Flow = Result<(), Closed>;
 
 /// The client's end of a connection, and whose it is.
 pub(super) struct Line {
-    pub(super) stream: UnixStream,
+    pub(super) stream: Stream,
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
     pub(super) hangup: Arc<Hangup>,
@@ -57,16 +53,9 @@ impl Line {
     /// Waits for the first byte and leaves it where it is.
     #[cfg(feature = "python")]
     pub(super) async fn first_byte(&self) -> Result<u8, Closed> {
-        let looking = self.stream.async_io(Interest::READABLE, || {
-            let mut byte = [0];
-            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-            let (count, _) = recv(&self.stream, &mut byte, flags)?;
-            let [byte] = byte;
-            Ok((count > 0).then_some(byte))
-        });
         let mut stopping = self.stopping.clone();
         let seen = tokio::select! {
-            seen = timeout(self.shared.limits.first, looking) => seen,
+            seen = timeout(self.shared.limits.first, self.stream.peek()) => seen,
             () = stopped(&mut stopping) => return Err(Closed::Stopping),
         };
         seen.map_err(|_| Closed::Idle)?
@@ -101,48 +90,20 @@ impl Line {
     }
 
     pub(super) async fn write_with_fds(&self, bytes: &[u8], fds: Vec<OwnedFd>) -> Flow {
-        match timeout(self.shared.limits.write, self.write_all(bytes, fds)).await {
+        let fds: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
+        let sending = self.stream.send(bytes, &fds);
+        match timeout(self.shared.limits.write, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Closed::Broken),
             Err(_) => Err(Closed::NotRead),
         }
     }
 
-    async fn write_all(&self, mut bytes: &[u8], mut fds: Vec<OwnedFd>) -> io::Result<()> {
-        descriptors::make_room(&self.stream, bytes.len());
-        while !bytes.is_empty() {
-            let written = if fds.is_empty() {
-                self.stream
-                    .async_io(Interest::WRITABLE, || {
-                        Ok(send(&self.stream, bytes, SendFlags::NOSIGNAL)?)
-                    })
-                    .await?
-            } else {
-                let borrowed: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
-                self.stream
-                    .async_io(Interest::WRITABLE, || {
-                        descriptors::send(&self.stream, bytes, &borrowed)
-                    })
-                    .await?
-            };
-            fds.clear();
-            bytes = bytes.get(written..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
     /// Notices when the client goes; never ends. Nothing is taken from the
     /// socket: what the client has sent already waits for its turn.
     pub(super) async fn watch(&self) {
-        while !hung_up(&self.stream) {
-            if self.stream.readable().await.is_err() {
-                break;
-            }
-            let peeked = self
-                .stream
-                .try_io(Interest::READABLE, || Ok(peek(&self.stream)?));
-            let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-            if !peeked.is_err_and(|error| nothing(&error)) && !hung_up(&self.stream) {
+        while !hung_up(&self.stream) && self.stream.peek().await.is_ok() {
+            if !hung_up(&self.stream) {
                 // More calls, or the end of them: the socket stays readable and
                 // tells no more by itself.
                 sleep(LOOK_AGAIN).await;
@@ -154,22 +115,12 @@ impl Line {
 }
 
 /// Whether the client has closed its end for reading and writing.
-fn hung_up(stream: &UnixStream) -> bool {
+fn hung_up(stream: &Stream) -> bool {
     let mut polled = [PollFd::new(stream, PollFlags::empty())];
     let now = Timespec::default();
     let result = poll(&mut polled, Some(&now));
     let [polled] = polled;
     result.is_ok() && polled.revents().contains(PollFlags::HUP)
-}
-
-/// Looks at the next byte and leaves it where it is.
-fn peek(stream: &UnixStream) -> rustix::io::Result<usize> {
-    let (count, _) = recv(
-        stream,
-        &mut [0_u8; 1],
-        RecvFlags::PEEK | RecvFlags::DONTWAIT,
-    )?;
-    Ok(count)
 }
 
 /// Waits for the daemon's shutdown.

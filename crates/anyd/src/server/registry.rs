@@ -12,6 +12,7 @@ pub(super) struct Registry {
     services: Vec<Box<dyn Service>>,
     /// Full name → place of the service, place of the method in its table.
     methods: HashMap<&'static str, (usize, usize)>,
+    takes_descriptors: bool,
 }
 
 /// A method and what serves it.
@@ -37,6 +38,7 @@ impl Registry {
         let mut registry = Self {
             services: Vec::new(),
             methods: HashMap::new(),
+            takes_descriptors: false,
         };
         registry.add(Box::new(IntrospectionService(mirror)));
         for service in services {
@@ -49,6 +51,7 @@ impl Registry {
         let place = self.services.len();
         for (at, method) in service.interface().methods.iter().enumerate() {
             self.methods.insert(method.qualified, (place, at));
+            self.takes_descriptors |= method.fds_most > 0;
         }
         self.services.push(service);
     }
@@ -72,6 +75,11 @@ impl Registry {
             (Some(one), None) => Some(one),
             _ => None,
         }
+    }
+
+    /// Whether any method takes descriptors.
+    pub(super) fn takes_descriptors(&self) -> bool {
+        self.takes_descriptors
     }
 
     /// Whether an interface of this name is served.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 use crate::server::line::{Closed, Line, stopped};
+use crate::stream::Stream;
 
 /// A frame as it arrived.
 pub(super) enum Frame {
@@ -19,6 +19,9 @@ pub(super) enum Frame {
 /// How much of a frame that is too long is read past, so that its sender,
 /// which does not listen while it sends, can be told.
 const PAST: u64 = 64 << 20;
+
+/// How much is read at once of a frame whose length is not trusted.
+const PIECE: usize = 64 << 10;
 
 /// The next frame: begun within `wait`, ended within `within`.
 pub(super) async fn next(
@@ -35,10 +38,9 @@ pub(super) async fn next(
     let most = shared.limits.message;
     let reading = async {
         let mut first = [0; 1];
-        timeout(wait, stream.read_exact(&mut first))
+        timeout(wait, fill(stream, &mut first))
             .await
-            .map_err(|_| Closed::Idle)?
-            .map_err(|_| Closed::ByClient)?;
+            .map_err(|_| Closed::Idle)??;
         let rest = async {
             let length = length(stream, first).await?;
             payload(stream, length, most).await
@@ -52,47 +54,66 @@ pub(super) async fn next(
     }
 }
 
-async fn length(stream: &mut tokio::net::UnixStream, [first]: [u8; 1]) -> Result<u64, Closed> {
+async fn length(stream: &Stream, [first]: [u8; 1]) -> Result<u64, Closed> {
     let mut rest = [0; 3];
-    read(stream, &mut rest).await?;
+    fill(stream, &mut rest).await?;
     let [second, third, fourth] = rest;
     let short = i32::from_be_bytes([first, second, third, fourth]);
     if short != -1 {
         return u64::try_from(short).map_err(|_| Closed::Malformed);
     }
     let mut long = [0; 8];
-    read(stream, &mut long).await?;
+    fill(stream, &mut long).await?;
     Ok(u64::from_be_bytes(long))
 }
 
-/// Memory grows with what arrives, not with what is announced.
-async fn payload(
-    stream: &mut tokio::net::UnixStream,
-    length: u64,
-    most: usize,
-) -> Result<Frame, Closed> {
-    let fits = usize::try_from(length).is_ok_and(|length| length <= most);
-    if !fits {
-        let mut past = stream.take(length.min(PAST));
-        tokio::io::copy(&mut past, &mut tokio::io::sink())
-            .await
-            .map_err(|_| Closed::Broken)?;
-        return Ok(Frame::TooLong);
-    }
-    let mut payload = Vec::new();
-    let read = stream.take(length).read_to_end(&mut payload).await;
-    match read.map(u64::try_from) {
-        Ok(Ok(count)) if count == length => Ok(Frame::Whole(payload)),
-        _ => Err(Closed::ByClient),
+/// The payload, or that it is longer than allowed.
+async fn payload(stream: &Stream, length: u64, most: usize) -> Result<Frame, Closed> {
+    match usize::try_from(length) {
+        Ok(length) if length <= most => whole(stream, length).await,
+        _ => skip(stream, length.min(PAST)).await,
     }
 }
 
-async fn read(stream: &mut tokio::net::UnixStream, room: &mut [u8]) -> Result<(), Closed> {
-    stream
-        .read_exact(room)
-        .await
-        .map(drop)
-        .map_err(|_| Closed::ByClient)
+/// Memory grows with what arrives, not with what is announced.
+async fn whole(stream: &Stream, length: usize) -> Result<Frame, Closed> {
+    let mut payload = Vec::new();
+    while payload.len() < length {
+        let there = payload.len();
+        payload.resize(length.min((2 * there).max(PIECE)), 0);
+        fill(stream, payload.get_mut(there..).unwrap_or_default()).await?;
+    }
+    Ok(Frame::Whole(payload))
+}
+
+async fn skip(stream: &Stream, mut length: u64) -> Result<Frame, Closed> {
+    let mut piece = vec![0; PIECE];
+    while length > 0 {
+        let most = usize::try_from(length).map_or(PIECE, |length| length.min(PIECE));
+        let room = piece.get_mut(..most).unwrap_or_default();
+        let count = stream.receive(room).await.map_err(|_| Closed::Broken)?;
+        if count == 0 {
+            break;
+        }
+        length = length.saturating_sub(u64::try_from(count).unwrap_or(length));
+    }
+    Ok(Frame::TooLong)
+}
+
+async fn fill(stream: &Stream, mut room: &mut [u8]) -> Result<(), Closed> {
+    while !room.is_empty() {
+        let count = receive(stream, room).await?;
+        room = room.get_mut(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Some bytes, at least one.
+async fn receive(stream: &Stream, room: &mut [u8]) -> Result<usize, Closed> {
+    match stream.receive(room).await {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(Closed::ByClient),
+    }
 }
 
 /// A payload with its length in front.
