@@ -85,7 +85,7 @@ pub(crate) fn drift(changes: &[Change]) -> Event {
 pub(crate) fn concerns_uplink(changes: &[Change]) -> bool {
     changes.iter().any(|change| match change {
         Change::Link | Change::Address | Change::Route | Change::Overflow => true,
-        Change::Rule | Change::Filter => false,
+        Change::Rule | Change::Setting | Change::Filter => false,
     })
 }
 
@@ -95,6 +95,7 @@ fn name(change: Change) -> &'static str {
         Change::Address => "addresses",
         Change::Route => "routes",
         Change::Rule => "rules",
+        Change::Setting => "settings",
         Change::Filter => "firewall",
         Change::Overflow => "events were lost",
     }

@@ -33,6 +33,8 @@ pub(crate) mod kind {
     pub(crate) const DEL_ROUTE: u16 = 25;
     pub(crate) const GET_ROUTE: u16 = 26;
     pub(crate) const NEW_RULE: u16 = 32;
+    /// `RTM_NEWNETCONF`.
+    pub(crate) const NEW_SETTING: u16 = 80;
     pub(crate) const DEL_RULE: u16 = 33;
     pub(crate) const GET_RULE: u16 = 34;
 }

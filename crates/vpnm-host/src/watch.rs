@@ -23,15 +23,19 @@ pub enum Change {
     Route,
     /// A routing rule came or went.
     Rule,
+    /// A setting of an interface changed: forwarding, or its reverse path filter.
+    Setting,
     /// A table of ours in the packet filter changed.
     Filter,
     /// Events were lost; anything may have changed.
     Overflow,
 }
 
-/// A bit for each multicast group of rtnetlink: links, and for both families
-/// addresses, routes and rules.
-const ROUTE_GROUPS: u32 = 1 | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 18);
+/// A bit for each multicast group of rtnetlink: links, for both families
+/// addresses, routes and rules, and settings of IPv4, whose reverse path filter
+/// rules depend on.
+const ROUTE_GROUPS: u32 =
+    1 | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 18) | (1 << 23);
 /// The group NFNLGRP_NFTABLES of nfnetlink.
 const FILTER_GROUPS: u32 = 1 << 6;
 
@@ -111,6 +115,7 @@ fn classify(message: &Message<'_>) -> Option<Change> {
         kind::NEW_LINK | kind::DEL_LINK => Some(Change::Link),
         kind::NEW_ADDRESS | kind::DEL_ADDRESS => Some(Change::Address),
         kind::NEW_RULE | kind::DEL_RULE => Some(Change::Rule),
+        kind::NEW_SETTING => Some(Change::Setting),
         kind::NEW_ROUTE | kind::DEL_ROUTE => {
             let route = rtnl::decode_route(message).ok()??;
             let concerns = route.table == ROUTE_TABLE || route.destination.is_any();
