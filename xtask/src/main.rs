@@ -33,7 +33,8 @@ usage: cargo xtask TASK
   static   the release binary: built, static, hardened
   prepare  only install what the tests need
 
-  leaks    the leak matrix of the lab; --json, --probes N, a filter
+  leaks    the leak matrix of the lab, beside others; --json, --quick, --probes N, --jobs N,
+           --captures DIR, a filter by name
   interop  the lab's real servers; --json, a filter
   bench    measurements beside peers: bench tun|ipc [--json] [--rounds N] [--seconds S]
 ";
@@ -62,7 +63,8 @@ fn dispatch() -> Result<()> {
         "static" => static_build::run(&workspace),
         "prepare" => prepare::run(),
         "bench" => bench::run(&workspace, &rest),
-        "leaks" | "interop" => test::lab(&workspace, &task, &rest),
+        "leaks" => test::leaks(&workspace, &rest),
+        "interop" => test::lab(&workspace, &task, &[], &rest),
         "" | "help" | "-h" | "--help" => {
             output::line(USAGE.trim_end());
             Ok(())

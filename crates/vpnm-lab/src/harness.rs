@@ -4,6 +4,9 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use vpnm_world::privilege::{self, Privilege};
@@ -11,7 +14,7 @@ use vpnm_world::privilege::{self, Privilege};
 /// Set to `require`, a case that would be skipped fails.
 const VARIABLE: &str = "VPNM_LAB";
 
-type Run<'a> = Box<dyn Fn(&Options) -> anyhow::Result<()> + 'a>;
+type Run<'a> = Box<dyn Fn(&Options) -> anyhow::Result<()> + Sync + 'a>;
 
 /// A case and its name.
 pub struct Case<'a> {
@@ -30,7 +33,10 @@ impl fmt::Debug for Case<'_> {
 
 impl<'a> Case<'a> {
     /// A case that passes when `run` returns without error.
-    pub fn new(name: impl Into<String>, run: impl Fn(&Options) -> anyhow::Result<()> + 'a) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        run: impl Fn(&Options) -> anyhow::Result<()> + Sync + 'a,
+    ) -> Self {
         Self {
             name: name.into(),
             run: Box::new(run),
@@ -48,8 +54,12 @@ pub struct Options {
     pub list: bool,
     /// One JSON object on standard output instead of a table.
     pub json: bool,
-    /// Probes of every leak scenario, at least.
+    /// Probes of every kind in an ordinary leak scenario, at least.
     pub probes: u64,
+    /// Run leak scenarios against other protections too.
+    pub compare: bool,
+    /// Cases that run at a time.
+    pub jobs: usize,
     /// A directory for capture files, one for each case.
     pub captures: Option<std::path::PathBuf>,
 }
@@ -65,7 +75,9 @@ impl Options {
             filters: Vec::new(),
             list: false,
             json: false,
-            probes: 1_000,
+            probes: 70,
+            compare: false,
+            jobs: 1,
             captures: None,
         };
         let mut arguments = arguments.into_iter();
@@ -79,6 +91,8 @@ impl Options {
                 "--list" => options.list = true,
                 "--json" => options.json = true,
                 "--probes" => options.probes = value()?.parse()?,
+                "--compare" => options.compare = true,
+                "--jobs" => options.jobs = value()?.parse()?,
                 "--captures" => options.captures = Some(value()?.into()),
                 "--test-threads" | "--color" | "--format" => drop(value()?),
                 "--nocapture" | "--no-capture" | "--quiet" | "-q" | "--exact"
@@ -132,7 +146,8 @@ pub enum Outcome {
     Elsewhere(ExitCode),
 }
 
-/// Runs the selected cases one after the other, and says so on standard error.
+/// Runs the selected cases, as many at a time as asked for, and says so on
+/// standard error.
 ///
 /// # Errors
 ///
@@ -160,42 +175,64 @@ pub fn run(options: &Options, cases: &[Case<'_>]) -> io::Result<Outcome> {
         Err(error) => Some(error.to_string()),
     };
     let required = std::env::var_os(VARIABLE).is_some_and(|value| value == "require");
-    let mut count = Count::default();
-    for case in selected {
-        say(&format!("{} ... ", case.name))?;
-        let start = Instant::now();
-        let verdict = match &forbidden {
-            Some(reason) => Err(Skip(reason.clone()).into()),
-            None => attempt(case, options),
-        };
-        let seconds = start.elapsed().as_secs_f32();
-        let line = match verdict {
-            Ok(()) => {
-                count.passed += 1;
-                format!("ok ({seconds:.1} s)\n")
-            }
-            Err(error) if error.is::<Skip>() && !required => {
-                count.skipped += 1;
-                format!("SKIP {error}\n")
-            }
-            Err(error) => {
-                count.failed += 1;
-                format!("FAILED ({seconds:.1} s)\n    {}\n", chain(&error))
-            }
-        };
-        say(&line)?;
-    }
+    let next = AtomicUsize::new(0);
+    let count = Mutex::new(Count::default());
+    let work = || -> io::Result<()> {
+        while let Some(case) = selected.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let start = Instant::now();
+            let verdict = match &forbidden {
+                Some(reason) => Err(Skip(reason.clone()).into()),
+                None => attempt(case, options),
+            };
+            let seconds = start.elapsed().as_secs_f32();
+            let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+            let ending = count.add(verdict, required, seconds);
+            say(&format!("{} ... {ending}", case.name))?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let mut workers = Vec::with_capacity(options.jobs);
+        for _ in 0..options.jobs.max(1) {
+            workers.push(scope.spawn(work));
+        }
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
     let Count {
         passed,
         failed,
         skipped,
-    } = count;
+    } = count.into_inner().unwrap_or_else(PoisonError::into_inner);
     say(&format!(
         "{passed} passed, {failed} failed, {skipped} skipped\n"
     ))?;
     Ok(Outcome::Ran {
         passed: failed == 0,
     })
+}
+
+impl Count {
+    /// Counts an ending, and puts it into words.
+    fn add(&mut self, verdict: anyhow::Result<()>, required: bool, seconds: f32) -> String {
+        match verdict {
+            Ok(()) => {
+                self.passed += 1;
+                format!("ok ({seconds:.1} s)\n")
+            }
+            Err(error) if error.is::<Skip>() && !required => {
+                self.skipped += 1;
+                format!("SKIP {error}\n")
+            }
+            Err(error) => {
+                self.failed += 1;
+                format!("FAILED ({seconds:.1} s)\n    {}\n", chain(&error))
+            }
+        }
+    }
 }
 
 fn attempt(case: &Case<'_>, options: &Options) -> anyhow::Result<()> {

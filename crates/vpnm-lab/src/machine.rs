@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{Mode, OFlags};
-use vpnm_world::{Host, User};
+use vpnm_world::{Host, Process, User};
 
 use crate::harness::Skip;
 
@@ -42,6 +42,15 @@ pub fn shell_as(host: &Host, user: User, script: &str) -> Result<String> {
         );
     }
     Ok(text)
+}
+
+/// Starts a shell command of root that goes on until the process is dropped.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub fn start(host: &Host, script: &str) -> io::Result<Process> {
+    host.command("/bin/sh").args(["-c", script]).spawn()
 }
 
 /// Makes sure that the machine has these programs.

@@ -48,7 +48,7 @@ fn build() -> Result<PathBuf> {
         "json",
     ]);
     if !cfg!(debug_assertions) {
-        command.args(["--profile", "release"]);
+        command.args(["--profile", "fast"]);
     }
     let output = command
         .current_dir(env!("CARGO_MANIFEST_DIR"))

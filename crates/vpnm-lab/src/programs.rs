@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -14,6 +15,8 @@ use crate::machine;
 
 /// Where `cargo xtask prepare` puts the trees.
 const TREES: &str = "/var/cache/vpnm-lab";
+/// sing-box inside its directory.
+const PROGRAM: &str = "sing-box";
 /// Where the private bus of a host listens: the path programs expect.
 const BUS: &str = "/run/dbus/system_bus_socket";
 const BUS_CONFIG: &str = "/run/bus.conf";
@@ -65,13 +68,9 @@ impl Programs {
     }
 
     fn tree(name: &str) -> Result<Self> {
-        let tree = Path::new(TREES).join(name);
-        if tree.join("packages").exists() {
-            Ok(Self { tree })
-        } else {
-            let text = format!("{} is not there: cargo xtask prepare", tree.display());
-            Err(Skip(text).into())
-        }
+        Ok(Self {
+            tree: prepared(name, "packages")?,
+        })
     }
 
     /// Lays them over the host's `/usr`, and copies their settings into its
@@ -101,6 +100,26 @@ impl Programs {
     }
 }
 
+/// The path of sing-box.
+///
+/// # Errors
+///
+/// [`Skip`] when it has not been fetched.
+pub fn sing_box() -> Result<PathBuf> {
+    Ok(prepared("sing-box", PROGRAM)?.join(PROGRAM))
+}
+
+/// A part of what was prepared, if the file that says so is in it.
+fn prepared(name: &str, stamp: &str) -> Result<PathBuf> {
+    let path = Path::new(TREES).join(name);
+    if path.join(stamp).exists() {
+        Ok(path)
+    } else {
+        let text = format!("{} is not there: cargo xtask prepare", path.display());
+        Err(Skip(text).into())
+    }
+}
+
 /// Starts a message bus of the host's own, at the path of the system's.
 ///
 /// # Errors
@@ -115,6 +134,7 @@ pub fn start_bus(host: &Host) -> Result<Process> {
     let bus = host
         .command("dbus-daemon")
         .args(["--nofork", "--nopidfile", "--config-file", BUS_CONFIG])
+        .stderr(Stdio::null())
         .spawn()?;
     machine::wait_for("the message bus", PATIENCE, || {
         Ok(host

@@ -1,16 +1,20 @@
 //! Ways in which a tunnel may leak: rows of steps, and the drill that runs
 //! them under a hail of probes.
 
+mod crash;
 mod drill;
+mod flows;
+mod protection;
 mod rows;
 mod step;
 
-pub use drill::{Protection, run};
-pub use rows::{NOT_RUN, ROWS};
+pub use drill::{Asked, run};
+pub use protection::Protection;
+pub use rows::{NOT_RUN, rows};
 pub use step::Step;
 
 use vpnm_world::User;
-use vpnm_world::probe::Kind;
+use vpnm_world::probe::{Class, Kind};
 
 /// One scenario.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +26,9 @@ pub struct Row {
     /// Who probes.
     pub user: User,
     /// Which probes are fired; none means all.
-    pub kinds: &'static [Kind],
+    pub only: &'static [Kind],
+    /// Kinds that the row is about: each is fired as often as a class is.
+    pub focus: &'static [Kind],
     /// What happens before there is a tunnel.
     pub before: &'static [Step],
     /// What happens to the tunnel, while probes are fired. The probes asked
@@ -33,6 +39,38 @@ pub struct Row {
     pub undo: &'static [Step],
     /// What must be true at last.
     pub aftermath: Aftermath,
+    /// Whether to compare the throughput under attack with that before it.
+    pub throughput: bool,
+}
+
+/// Rows in which something is killed, stopped or cut off take more probes.
+const OF_DEATHS: std::ops::RangeInclusive<u8> = 1..=8;
+const MORE: u64 = 5;
+
+impl Row {
+    /// Probes of every kind, where an ordinary row takes `ordinary`.
+    #[must_use]
+    pub fn quota(&self, ordinary: u64) -> u64 {
+        if OF_DEATHS.contains(&self.number) {
+            ordinary * MORE
+        } else {
+            ordinary
+        }
+    }
+
+    /// Kinds by what they are counted as: classes, and each kind in focus.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(&'static str, Vec<Kind>)> {
+        let taken = |kind: &Kind| self.only.is_empty() || self.only.contains(kind);
+        let classes = Class::ALL.into_iter().map(|class| {
+            let kinds = class.kinds();
+            let common = kinds.filter(|kind| taken(kind) && !self.focus.contains(kind));
+            (class.name(), common.collect::<Vec<_>>())
+        });
+        let focus = self.focus.iter().map(|kind| (kind.name(), vec![*kind]));
+        let groups = classes.chain(focus);
+        groups.filter(|(_, kinds)| !kinds.is_empty()).collect()
+    }
 }
 
 /// How a scenario must end.
@@ -42,4 +80,26 @@ pub enum Aftermath {
     Connected,
     /// The machine is still closed; `vpnm cleanup` opens it.
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_in_one_group() {
+        for row in rows() {
+            let groups = row.groups();
+            let mut kinds: Vec<Kind> = groups.into_iter().flat_map(|(_, kinds)| kinds).collect();
+            let all = if row.only.is_empty() {
+                Kind::ALL.len()
+            } else {
+                row.only.len()
+            };
+            assert_eq!(kinds.len(), all, "{}", row.name);
+            kinds.sort_unstable();
+            kinds.dedup();
+            assert_eq!(kinds.len(), all, "{}", row.name);
+        }
+    }
 }

@@ -124,6 +124,16 @@ impl Session {
         self.capture.permit(&self.endpoints);
     }
 
+    /// The client as it is now counts as untouched from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be looked at.
+    pub fn take_for_usual(&mut self) -> Result<()> {
+        self.before = Snapshot::take(self.client())?;
+        Ok(())
+    }
+
     /// Ends the node: connections to it are refused from now on.
     pub fn end_node(&mut self) {
         self.node = None;

@@ -1,8 +1,8 @@
 //! The leak matrix: every row under a hail of probes, every frame accounted
 //! for; and proof that the observer and the attacks can fail a tunnel.
 //!
-//! `cargo test -p vpnm-lab --test leaks -- [--json] [--probes N]
-//! [--captures DIRECTORY] [FILTER…]`
+//! `cargo test -p vpnm-lab --test leaks -- [--json] [--probes N] [--compare]
+//! [--jobs N] [--captures DIRECTORY] [FILTER…]`
 
 #![expect(
     clippy::print_stdout,
@@ -10,21 +10,33 @@
     reason = "a test program reports"
 )]
 
-use std::cell::RefCell;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use vpnm_lab::harness::{self, Case, Options, Outcome};
-use vpnm_lab::report::{self, Line};
-use vpnm_lab::scenario::{self, NOT_RUN, Protection, ROWS, Row};
+use vpnm_lab::harness::{self, Case, Options, Outcome, Skip};
+use vpnm_lab::report::{self, Compared, Line};
+use vpnm_lab::scenario::{self, Asked, NOT_RUN, Protection, Row, rows};
 use vpnm_world::probe::Kind;
+
+/// What the cases found.
+type Found<T> = Mutex<Vec<T>>;
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let found = RefCell::new(Vec::new());
-    let mut cases: Vec<Case<'_>> = ROWS.iter().map(|row| defended(row, &found)).collect();
+    let (found, compared) = (Found::default(), Found::default());
+    let mut cases: Vec<Case<'_>> = rows()
+        .into_iter()
+        .map(|row| defended(row, &found))
+        .collect();
+    if options.compare {
+        for by in [Protection::WgQuick, Protection::SingBox] {
+            cases.extend(rows().into_iter().map(|row| beside(row, by, &compared)));
+        }
+    }
     cases.extend(
-        ROWS.iter()
+        rows()
+            .into_iter()
             .filter(|row| OF_RULES.contains(&row.number))
             .map(ruled),
     );
@@ -34,11 +46,21 @@ fn main() -> Result<ExitCode> {
         Outcome::Ran { passed } => passed,
     };
     drop(cases);
-    let lines = found.into_inner();
+    let mut lines = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let compared = compared
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    if options.filters.is_empty() {
+        lines.extend(
+            NOT_RUN
+                .iter()
+                .map(|(row, name, why)| Line::failed(*row, name, *why)),
+        );
+    }
     if options.json {
-        println!("{}", report::json(&lines, NOT_RUN)?);
+        println!("{}", report::json(&lines, &compared)?);
     } else if !lines.is_empty() {
-        eprint!("{}", report::table(&lines, NOT_RUN));
+        eprint!("{}", report::table(&lines, &compared));
     }
     Ok(if passed {
         ExitCode::SUCCESS
@@ -47,28 +69,112 @@ fn main() -> Result<ExitCode> {
     })
 }
 
+fn add<T>(found: &Found<T>, new: impl IntoIterator<Item = T>) {
+    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    found.extend(new);
+}
+
+fn asked(protection: Protection, row: &Row, options: &Options) -> Asked<'static> {
+    Asked {
+        protection,
+        probes: row.quota(options.probes),
+        record: None,
+    }
+}
+
 /// A row against the program under test: nothing may leave.
-fn defended<'a>(row: &'a Row, found: &'a RefCell<Vec<Line>>) -> Case<'a> {
+fn defended<'a>(row: &'a Row, found: &'a Found<Line>) -> Case<'a> {
     Case::new(
         format!("row {}: {}", row.number, row.name),
         move |options| {
             let record = record(options, row)?;
-            let lines = scenario::run(row, Protection::Product, options.probes, record.as_deref())?;
-            found.borrow_mut().extend_from_slice(&lines);
-            ensure!(
-                report::attempted(&lines) >= options.probes,
-                "too few probes were fired"
+            let asked = Asked {
+                record: record.as_deref(),
+                ..asked(Protection::Product, row, options)
+            };
+            let result = scenario::run(row, asked).and_then(|mut lines| {
+                let verdict = judge(&lines, asked.probes);
+                if let (Err(error), Some(line)) = (&verdict, lines.last_mut()) {
+                    line.why = error.to_string();
+                }
+                add(found, lines);
+                verdict.map_err(|error| error.context(SAID))
+            });
+            if let Err(error) = &result
+                && error.to_string() != SAID
+            {
+                add(
+                    found,
+                    [Line::failed(row.number, row.name, format!("{error:#}"))],
+                );
+            }
+            result
+        },
+    )
+}
+
+/// A failure that stands in its lines already.
+const SAID: &str = "the row did not pass";
+
+/// Every kind as often as asked, no frame where it should not be, none missed.
+fn judge(lines: &[Line], probes: u64) -> Result<()> {
+    let what = lines.last().map_or("", |line| line.what.as_str());
+    ensure!(report::leaked(lines) == 0, "leaked: {what}");
+    ensure!(
+        report::unaccounted(lines) == 0,
+        "{} frames are unaccounted for",
+        report::unaccounted(lines)
+    );
+    for line in lines.iter().filter(|line| line.is_of_probes()) {
+        ensure!(
+            line.attempted >= probes,
+            "{} probes of {}, not {probes}",
+            line.attempted,
+            line.kind
+        );
+    }
+    Ok(())
+}
+
+/// A row against something else, for comparison: it only has to be counted.
+fn beside<'a>(row: &'a Row, by: Protection, found: &'a Found<Compared>) -> Case<'a> {
+    Case::new(
+        format!("{by}, row {}: {}", row.number, row.name),
+        move |options| {
+            let probes = options.probes.min(COMPARED);
+            let result = scenario::run(
+                row,
+                Asked {
+                    protection: by,
+                    probes,
+                    record: None,
+                },
             );
-            let what = lines.last().map_or("", |line| line.what.as_str());
-            ensure!(report::leaked(&lines) == 0, "leaked: {what}");
-            ensure!(
-                report::unaccounted(&lines) == 0,
-                "frames are unaccounted for"
+            let (lines, why) = match result {
+                Ok(lines) => (lines, String::new()),
+                Err(error) => (Vec::new(), format!("{error:#}")),
+            };
+            add(
+                found,
+                [Compared {
+                    row: row.number,
+                    scenario: row.name,
+                    by: by.to_string(),
+                    attempted: report::attempted(&lines),
+                    leaked: report::leaked(&lines),
+                    unaccounted: report::unaccounted(&lines),
+                    why: why.clone(),
+                }],
             );
+            // What a peer does not bear is no failure of ours.
+            ensure!(why.is_empty(), Skip(why));
             Ok(())
         },
     )
 }
+
+/// Probes of every kind that show enough of a peer.
+const COMPARED: u64 = 1_000;
 
 /// Rows in which the rules alone decide what leaves.
 const OF_RULES: &[u8] = &[
@@ -80,14 +186,8 @@ fn ruled(row: &Row) -> Case<'_> {
     Case::new(
         format!("rules alone, row {}: {}", row.number, row.name),
         move |options| {
-            let lines = scenario::run(row, Protection::Rules, options.probes, None)?;
-            let what = lines.last().map_or("", |line| line.what.as_str());
-            ensure!(report::leaked(&lines) == 0, "leaked: {what}");
-            ensure!(
-                report::unaccounted(&lines) == 0,
-                "frames are unaccounted for"
-            );
-            Ok(())
+            let asked = asked(Protection::Rules, row, options);
+            judge(&scenario::run(row, asked)?, asked.probes)
         },
     )
 }
@@ -103,10 +203,11 @@ fn observed() -> Vec<Case<'static>> {
         Case::new(
             format!("observer: row {number} without a tunnel is seen"),
             move |options| {
-                let lines =
-                    scenario::run(&row(number)?, Protection::Nothing, options.probes, None)?;
+                let row = row(number)?;
+                let asked = asked(Protection::Nothing, &row, options);
+                let lines = scenario::run(&row, asked)?;
                 ensure!(
-                    report::leaked(&lines) >= options.probes / 2,
+                    report::leaked(&lines) >= report::attempted(&lines) / 2,
                     "not everything was seen"
                 );
                 ensure!(
@@ -121,10 +222,12 @@ fn observed() -> Vec<Case<'static>> {
         "observer: wg-quick's rules hold while nothing happens",
         |options| {
             let quiet = Row {
-                kinds: PLAIN,
+                only: PLAIN,
+                focus: &[],
                 ..row(23)?
             };
-            let lines = scenario::run(&quiet, Protection::WgQuick, options.probes, None)?;
+            let asked = asked(Protection::WgQuick, &quiet, options);
+            let lines = scenario::run(&quiet, asked)?;
             ensure!(
                 report::leaked(&lines) + report::unaccounted(&lines) == 0,
                 "something left"
@@ -145,9 +248,14 @@ fn observed() -> Vec<Case<'static>> {
             format!("observer: row {number} breaks wg-quick's rules"),
             move |options| {
                 let row = row(number)?;
-                let kinds = if kinds.is_empty() { row.kinds } else { kinds };
-                let row = Row { kinds, ..row };
-                let lines = scenario::run(&row, Protection::WgQuick, options.probes, None)?;
+                let only = if kinds.is_empty() { row.focus } else { kinds };
+                let row = Row {
+                    only,
+                    focus: &[],
+                    ..row
+                };
+                let asked = asked(Protection::WgQuick, &row, options);
+                let lines = scenario::run(&row, asked)?;
                 ensure!(report::leaked(&lines) > 0, "nothing was seen to leave");
                 ensure!(
                     report::unaccounted(&lines) == 0,
@@ -161,8 +269,9 @@ fn observed() -> Vec<Case<'static>> {
 }
 
 fn row(number: u8) -> Result<Row> {
-    let row = ROWS.iter().find(|row| row.number == number);
-    row.copied()
+    let mut rows = rows().into_iter();
+    rows.find(|row| row.number == number)
+        .copied()
         .with_context(|| format!("there is no row {number}"))
 }
 
@@ -171,5 +280,18 @@ fn record(options: &Options, row: &Row) -> Result<Option<std::path::PathBuf>> {
         return Ok(None);
     };
     std::fs::create_dir_all(directory)?;
-    Ok(Some(directory.join(format!("row-{}.pcap", row.number))))
+    let name: String = row
+        .name
+        .chars()
+        .map(|letter| {
+            if letter.is_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    Ok(Some(
+        directory.join(format!("row-{}-{name}.pcap", row.number)),
+    ))
 }

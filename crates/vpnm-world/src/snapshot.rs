@@ -131,7 +131,7 @@ fn list(
         let messages = netlink.dump(&Request::new(table.kind, 0, &vec![0; table.header]))?;
         // Not their order, which says when entries were made; but how many are equal.
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for message in &messages {
+        for message in messages.iter().filter(|message| !is_cached(table, message)) {
             let name = format!("{} {}", table.name, describe(table, message));
             *counts.entry(name).or_default() += 1;
         }
@@ -142,6 +142,15 @@ fn list(
         );
     }
     Ok(())
+}
+
+/// `RTM_F_CLONED`: what the kernel has learnt about a way by using it.
+const CLONED: u32 = 0x200;
+
+/// Whether it is no setting, but a route's cached exception.
+fn is_cached(table: &Table, message: &Message) -> bool {
+    let flags = message.body.get(8..).and_then(|rest| rest.first_chunk());
+    table.name == "route" && flags.is_some_and(|flags| u32::from_ne_bytes(*flags) & CLONED != 0)
 }
 
 fn describe(table: &Table, message: &Message) -> String {

@@ -141,6 +141,27 @@ pub(crate) fn packet_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(stats.tp_drops)
 }
 
+/// Lets a packet socket send past the interface's queue (`PACKET_QDISC_BYPASS`).
+pub(crate) fn bypass_queue(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(
+        socket.as_raw_fd(),
+        libc::SOL_PACKET,
+        libc::PACKET_QDISC_BYPASS,
+        &1_i32.to_ne_bytes(),
+    )
+}
+
+/// Keeps what the host itself sends away from a packet socket
+/// (`PACKET_IGNORE_OUTGOING`).
+pub(crate) fn ignore_outgoing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(
+        socket.as_raw_fd(),
+        libc::SOL_PACKET,
+        libc::PACKET_IGNORE_OUTGOING,
+        &1_i32.to_ne_bytes(),
+    )
+}
+
 /// Ties a socket to an interface by name (`SO_BINDTODEVICE`).
 pub(crate) fn bind_to_device(socket: BorrowedFd<'_>, interface: &str) -> io::Result<()> {
     set_option(

@@ -33,6 +33,28 @@ pub enum Step {
     Client(&'static str),
     /// A shell command of root on the router.
     Router(&'static str),
+    /// Daemons of Debian are there on the client from now on, with a message
+    /// bus; the state of the host is that with them.
+    Programs,
+    /// As `Programs`, on the router.
+    RouterPrograms,
+    /// systemd-resolved answers on the client from now on, and asks the LAN for
+    /// every name.
+    Resolved,
+    /// It ends and starts anew.
+    RestartResolved,
+    /// NetworkManager writes the client's `resolv.conf` from now on.
+    NetworkManager,
+    /// A shell command of root on the client that goes on until
+    /// [`Step::EndPrograms`].
+    Start(&'static str),
+    /// As `Start`, on the router.
+    StartRouter(&'static str),
+    /// Everything started ends.
+    EndPrograms,
+    /// The control plane dies at every place it can die at, each time coming
+    /// back to a kernel without its rules and routes.
+    Crash,
     /// Routes lead to the LAN's other device from now on, which may be asked for.
     OtherGateway,
     /// The router advertises itself as the best way to everywhere.

@@ -9,8 +9,8 @@ mod resolver;
 mod rights;
 mod traffic;
 
-use std::cell::RefCell;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use vpnm_lab::harness::{self, Case, Options, Outcome};
@@ -19,7 +19,7 @@ use vpnm_lab::report::{self, Cell};
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let cells = RefCell::new(Vec::new());
+    let cells = Mutex::new(Vec::new());
     let variants = Variant::all().into_iter();
     let mut cases: Vec<Case<'_>> = variants.map(|variant| spoken(variant, &cells)).collect();
     cases.extend(faults::cases());
@@ -31,7 +31,10 @@ fn main() -> Result<ExitCode> {
     };
     drop(cases);
     if options.json {
-        println!("{}", report::cells(&cells.into_inner())?);
+        println!(
+            "{}",
+            report::cells(&cells.into_inner().unwrap_or_else(PoisonError::into_inner))?
+        );
     }
     Ok(if passed {
         ExitCode::SUCCESS
@@ -41,21 +44,24 @@ fn main() -> Result<ExitCode> {
 }
 
 /// A variant with everything people do; a cell says how it went.
-fn spoken(variant: Variant, cells: &RefCell<Vec<Cell>>) -> Case<'_> {
+fn spoken(variant: Variant, cells: &Mutex<Vec<Cell>>) -> Case<'_> {
     Case::new(format!("v2ray {variant}"), move |_| {
         let result = traffic::run(variant);
-        cells.borrow_mut().push(Cell {
-            protocol: variant.protocol(),
-            transport: variant.network(),
-            security: variant.security(),
-            peer: "v2ray",
-            role: "server",
-            ok: result.is_ok(),
-            why: result
-                .as_ref()
-                .err()
-                .map_or_else(String::new, |error| format!("{error:#}")),
-        });
+        cells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Cell {
+                protocol: variant.protocol(),
+                transport: variant.network(),
+                security: variant.security(),
+                peer: "v2ray",
+                role: "server",
+                ok: result.is_ok(),
+                why: result
+                    .as_ref()
+                    .err()
+                    .map_or_else(String::new, |error| format!("{error:#}")),
+            });
         result
     })
 }

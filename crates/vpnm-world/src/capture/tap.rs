@@ -22,6 +22,8 @@ use crate::{World, links, sys};
 const SNAP: usize = 2048;
 /// The kernel holds this much while the thread is not scheduled.
 const BUFFER: usize = 256 << 20;
+/// Frames looked at before others may look at the counts.
+const BATCH: usize = 64;
 /// Longest wait of one round, so that a stop is noticed.
 const ROUND: Timespec = Timespec {
     tv_sec: 0,
@@ -63,6 +65,10 @@ impl Capture {
     /// Those of opening the packet socket or the file.
     pub fn start(world: &World, endpoints: &[Endpoint], record: Option<&Path>) -> io::Result<Self> {
         let socket = world.router().run(open)?;
+        if record.is_none() {
+            // Half of the traffic, of which nothing can be a leak.
+            sys::ignore_outgoing(socket.as_fd())?;
+        }
         let longest = u32::try_from(SNAP).map_err(io::Error::other)?;
         let recording = record
             .map(|path| Recording::create(path, longest))
@@ -79,10 +85,16 @@ impl Capture {
             state: Mutex::new(state),
             dry: Condvar::new(),
         });
-        let theirs = Arc::clone(&shared);
+        let (theirs, router) = (Arc::clone(&shared), world.router().clone());
         let thread = thread::Builder::new()
             .name("world-capture".to_owned())
-            .spawn(move || watch(&socket, &theirs, recording))?;
+            .spawn(move || {
+                let entered = router.enter().and_then(|()| lost_before());
+                match entered {
+                    Ok(lost) => watch(&Tap { socket, lost }, &theirs, recording),
+                    Err(error) => theirs.fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+                }
+            })?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -132,6 +144,11 @@ impl Drop for Capture {
 }
 
 impl Shared {
+    fn fail(&self, why: Errno) {
+        self.lock().failure = Some(why);
+        self.dry.notify_all();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Counters stay meaningful whoever panicked while counting.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -157,20 +174,53 @@ fn open() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn watch(socket: &OwnedFd, shared: &Shared, mut recording: Option<Recording>) {
+/// Frames the wire has lost before the capture could see them: the kernel had
+/// no room in the queue between the two ends.
+fn lost_before() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(LAN_LINK)?.strip_prefix(':'));
+    line.and_then(|counts| counts.split_whitespace().nth(3)?.parse().ok())
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The socket on the wire, and what had been lost when it was opened.
+#[derive(Debug)]
+struct Tap {
+    socket: OwnedFd,
+    lost: u64,
+}
+
+impl Tap {
+    /// What was lost since the last call, by the wire or by the socket.
+    fn lost(&self, before: &mut u64) -> io::Result<u64> {
+        let wire = lost_before()?;
+        let lost = wire.saturating_sub(*before);
+        *before = wire;
+        Ok(lost + u64::from(sys::packet_drops(self.socket.as_fd())?))
+    }
+}
+
+fn watch(tap: &Tap, shared: &Shared, mut recording: Option<Recording>) {
     let mut buffer = vec![0; SNAP];
+    let mut before = tap.lost;
     loop {
-        let result = drain(socket, shared, &mut buffer, recording.as_mut());
+        let result = drain(&tap.socket, shared, &mut buffer, recording.as_mut());
+        let lost = tap.lost(&mut before);
         let mut state = shared.lock();
         state.rounds += 1;
-        state.tally.dropped += u64::from(sys::packet_drops(socket.as_fd()).unwrap_or(0));
         state.failure = result.err();
+        match lost {
+            Ok(lost) => state.tally.dropped += lost,
+            Err(_) => state.failure = Some(Errno::IO),
+        }
         shared.dry.notify_all();
         if state.stop || state.failure.is_some() {
             break;
         }
         drop(state);
-        let mut waiting = [PollFd::new(socket, PollFlags::IN)];
+        let mut waiting = [PollFd::new(&tap.socket, PollFlags::IN)];
         poll(&mut waiting, Some(&ROUND)).ok();
     }
     if let Some(mut recording) = recording {
@@ -186,25 +236,26 @@ fn drain(
     mut recording: Option<&mut Recording>,
 ) -> Result<(), Errno> {
     loop {
-        let length = match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
-            Ok((_, length)) => length,
-            Err(Errno::AGAIN) => return Ok(()),
-            Err(Errno::INTR | Errno::NETDOWN) => continue,
-            Err(error) => return Err(error),
-        };
-        let frame = buffer.get(..length.min(SNAP)).unwrap_or_default();
-        if let Some(recording) = recording.as_deref_mut() {
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            recording.write(now, frame, length).map_err(|_| Errno::IO)?;
-        }
-        if sender(frame) != Some(GATEWAY_MAC) {
-            let mut state = shared.lock();
-            let judgement = judge(frame, &state.permitted);
-            state
-                .tally
-                .add(judgement, u64::try_from(length).unwrap_or(u64::MAX));
+        let mut state = shared.lock();
+        for _ in 0..BATCH {
+            let length = match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
+                Ok((_, length)) => length,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR | Errno::NETDOWN) => continue,
+                Err(error) => return Err(error),
+            };
+            let frame = buffer.get(..length.min(SNAP)).unwrap_or_default();
+            if let Some(recording) = recording.as_deref_mut() {
+                let now = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                recording.write(now, frame, length).map_err(|_| Errno::IO)?;
+            }
+            if sender(frame) != Some(GATEWAY_MAC) {
+                let judgement = judge(frame, &state.permitted);
+                let length = u64::try_from(length).unwrap_or(u64::MAX);
+                state.tally.add(judgement, length);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::class::Class;
+
 /// One way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -79,13 +81,20 @@ pub enum Kind {
     Lan6,
     /// UDP to another device of the LAN that insists on no router (`SO_DONTROUTE`).
     DontRoute,
+    /// Membership of a multicast group on the interface, asked for and given
+    /// up: the kernel itself reports both (RFC 3376).
+    Join,
+    /// As `Join`, over IPv6 (RFC 3810).
+    Join6,
     /// A whole frame from a packet socket of root.
     Packet,
+    /// As `Packet`, past the interface's queue (`PACKET_QDISC_BYPASS`).
+    PacketBypass,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::Udp,
         Self::Udp6,
         Self::LargeUdp,
@@ -123,8 +132,41 @@ impl Kind {
         Self::LanTcp,
         Self::Lan6,
         Self::DontRoute,
+        Self::Join,
+        Self::Join6,
         Self::Packet,
+        Self::PacketBypass,
     ];
+
+    /// The class it belongs to.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Udp | Self::LargeUdp => Class::Udp,
+            Self::Udp6 => Class::Udp6,
+            Self::Tcp | Self::Tcp6 | Self::Dot => Class::Tcp,
+            Self::Icmp | Self::Icmp6 => Class::Icmp,
+            Self::DnsUdp | Self::Dns6Udp => Class::DnsUdp,
+            Self::DnsLanUdp | Self::Dns6LanUdp | Self::DnsLinkLocal | Self::DnsStub => {
+                Class::DnsLanUdp
+            }
+            Self::DnsTcp => Class::DnsTcp,
+            Self::DnsLanTcp => Class::DnsLanTcp,
+            Self::ServerOtherPort => Class::ServerOtherPort,
+            Self::ServerUdp | Self::ServerSamePort => Class::ServerSamePort,
+            Self::BoundUdp | Self::BoundTcp | Self::BoundUdp6 | Self::BoundDns => Class::Device,
+            Self::UnicastIf
+            | Self::UnicastIfDns
+            | Self::UnicastIf6
+            | Self::SourceUdp
+            | Self::SourceTcp => Class::Source,
+            Self::Mdns | Self::Mdns6 | Self::Llmnr | Self::Netbios | Self::Join | Self::Join6 => {
+                Class::Multicast
+            }
+            Self::DotLan | Self::LanUdp | Self::LanTcp | Self::Lan6 | Self::DontRoute => Class::Lan,
+            Self::Packet | Self::PacketBypass => Class::Packet,
+        }
+    }
 
     /// A short name, the same in reports and in payloads.
     #[must_use]
@@ -167,7 +209,10 @@ impl Kind {
             Self::LanTcp => "lan-tcp",
             Self::Lan6 => "lan6",
             Self::DontRoute => "dont-route",
+            Self::Join => "join",
+            Self::Join6 => "join6",
             Self::Packet => "packet",
+            Self::PacketBypass => "packet-bypass",
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn of(kind: Kind) -> Vec<u8> {
         Kind::DnsTcp | Kind::DnsLanTcp => framed(&query(kind)),
         Kind::Icmp => echo(8, kind),
         Kind::Icmp6 => echo(128, kind),
-        Kind::Packet => frame(kind),
+        Kind::Packet | Kind::PacketBypass => frame(kind),
         Kind::LargeUdp => {
             let mut bytes = mark::of(kind.name());
             bytes.resize(LARGE, 0);
@@ -50,7 +50,9 @@ pub(super) fn of(kind: Kind) -> Vec<u8> {
         | Kind::LanUdp
         | Kind::LanTcp
         | Kind::Lan6
-        | Kind::DontRoute => mark::of(kind.name()),
+        | Kind::DontRoute
+        | Kind::Join
+        | Kind::Join6 => mark::of(kind.name()),
     }
 }
 

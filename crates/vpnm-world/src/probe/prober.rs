@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
@@ -19,30 +20,38 @@ use crate::{Host, User, links, sys};
 
 /// Connections kept open at a time, to write into once they stand.
 const OPEN: usize = 256;
+/// Time between two volleys.
+const TICK: Duration = Duration::from_millis(1);
+/// The longest time that is caught up with after a pause.
+const ARREARS: Duration = Duration::from_millis(20);
 
 /// What to probe, as whom, how fast.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The proxy server's address and port.
     pub server: SocketAddr,
-    /// Which kinds, in turn.
-    pub kinds: Vec<Kind>,
+    /// Groups that get an equal share each; the kinds of a group take turns.
+    pub groups: Vec<Vec<Kind>>,
     /// Who probes.
     pub user: User,
-    /// Time from one probe to the next.
-    pub interval: Duration,
+    /// Probes in a second.
+    pub rate: u32,
 }
 
 impl Plan {
-    /// Every kind in turn, by a user without any right, one each millisecond.
+    /// Every kind in turn, by a user without any right, a thousand in a second.
     #[must_use]
     pub fn everything(server: SocketAddr) -> Self {
         Self {
             server,
-            kinds: Kind::ALL.to_vec(),
+            groups: Kind::ALL.map(|kind| vec![kind]).to_vec(),
             user: User::Mallory,
-            interval: Duration::from_millis(1),
+            rate: 1_000,
         }
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.groups.iter().flatten().copied()
     }
 }
 
@@ -55,12 +64,48 @@ pub struct Attempts {
     pub refused: u64,
 }
 
+/// Counts of all kinds, shared with who waits for them.
+#[derive(Debug)]
+struct Counts(BTreeMap<Kind, (AtomicU64, AtomicU64)>);
+
+impl Counts {
+    fn of(plan: &Plan) -> Self {
+        Self(
+            plan.kinds()
+                .map(|kind| (kind, Default::default()))
+                .collect(),
+        )
+    }
+
+    fn add(&self, kind: Kind, refused: bool) {
+        if let Some((attempted, of_those)) = self.0.get(&kind) {
+            attempted.fetch_add(1, Ordering::Relaxed);
+            of_those.fetch_add(u64::from(refused), Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) -> BTreeMap<Kind, Attempts> {
+        let read = |(attempted, refused): &(AtomicU64, AtomicU64)| Attempts {
+            attempted: attempted.load(Ordering::Relaxed),
+            refused: refused.load(Ordering::Relaxed),
+        };
+        let counts = self.0.iter();
+        counts.map(|(kind, counts)| (*kind, read(counts))).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    stop: AtomicBool,
+    rate: AtomicU32,
+    counts: Counts,
+}
+
 /// Probes being fired. Stops when dropped.
 #[derive(Debug)]
 pub struct Prober {
-    stop: Arc<AtomicBool>,
-    fired: Arc<AtomicU64>,
-    thread: Option<JoinHandle<BTreeMap<Kind, Attempts>>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Prober {
@@ -70,50 +115,59 @@ impl Prober {
     ///
     /// When the host cannot be entered or the user taken.
     pub fn start(host: &Host, plan: Plan) -> io::Result<Self> {
-        let (stop, fired) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
-        let (theirs, count, host) = (Arc::clone(&stop), Arc::clone(&fired), host.clone());
-        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            rate: AtomicU32::new(plan.rate),
+            counts: Counts::of(&plan),
+        });
+        let (theirs, host) = (Arc::clone(&shared), host.clone());
+        let (ready, started) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name("world-prober".to_owned())
             .spawn(move || match prepare(&host, &plan) {
                 Ok(range) => {
                     ready.send(Ok(())).ok();
-                    fire(range, &plan, &theirs, &count)
+                    fire(range, &plan, &theirs);
                 }
-                Err(error) => {
-                    ready.send(Err(error)).ok();
-                    BTreeMap::new()
-                }
+                Err(error) => drop(ready.send(Err(error))),
             })?;
         started.recv().map_err(io::Error::other)??;
         Ok(Self {
-            stop,
-            fired,
+            shared,
             thread: Some(thread),
         })
     }
 
-    /// Probes fired so far.
+    /// Changes the pace, in probes a second.
+    pub fn set_rate(&self, rate: u32) {
+        self.shared.rate.store(rate, Ordering::Relaxed);
+    }
+
+    /// Probes fired so far, of all kinds.
     #[must_use]
     pub fn fired(&self) -> u64 {
-        self.fired.load(Ordering::Relaxed)
+        let attempts = self.attempts();
+        attempts.values().map(|kind| kind.attempted).sum()
+    }
+
+    /// What was done so far, by kind.
+    #[must_use]
+    pub fn attempts(&self) -> BTreeMap<Kind, Attempts> {
+        self.shared.counts.read()
     }
 
     /// Stops, and says what was done by kind.
     #[must_use]
     pub fn stop(mut self) -> BTreeMap<Kind, Attempts> {
-        self.end()
+        self.end();
+        self.attempts()
     }
 
-    fn end(&mut self) -> BTreeMap<Kind, Attempts> {
-        self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take();
-        thread
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default()
+    fn end(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
     }
 }
 
@@ -126,11 +180,16 @@ impl Drop for Prober {
 fn prepare(host: &Host, plan: &Plan) -> io::Result<Range> {
     host.enter()?;
     let interface = links::index(CLIENT_LINK)?;
-    let packet = if plan.kinds.contains(&Kind::Packet) {
-        Some(packet_socket(interface)?)
-    } else {
-        None
-    };
+    let mut packet = BTreeMap::new();
+    for kind in [Kind::Packet, Kind::PacketBypass] {
+        if plan.kinds().any(|other| other == kind) {
+            let socket = packet_socket(interface)?;
+            if kind == Kind::PacketBypass {
+                sys::bypass_queue(socket.as_fd())?;
+            }
+            packet.insert(kind, socket);
+        }
+    }
     // The kernel looks at the user of a socket's creator: this thread's alone
     // changes.
     plan.user.become_on_this_thread()?;
@@ -138,6 +197,7 @@ fn prepare(host: &Host, plan: &Plan) -> io::Result<Range> {
         server: plan.server,
         interface,
         packet,
+        aimed: BTreeMap::new(),
         count: 0,
     })
 }
@@ -150,39 +210,59 @@ fn packet_socket(interface: u32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn fire(
-    mut range: Range,
-    plan: &Plan,
-    stop: &AtomicBool,
-    fired: &AtomicU64,
-) -> BTreeMap<Kind, Attempts> {
-    let mut attempts: BTreeMap<Kind, Attempts> = BTreeMap::new();
+fn fire(mut range: Range, plan: &Plan, shared: &Shared) {
+    let mut magazine = magazine(plan);
     let mut open = VecDeque::with_capacity(OPEN);
-    for kind in plan.kinds.iter().copied().cycle() {
-        if stop.load(Ordering::Relaxed) {
-            break;
+    // Nanoseconds worth of probes that are owed.
+    let (mut then, mut owed) = (Instant::now(), Duration::ZERO);
+    while !shared.stop.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        owed = (owed + (now - then)).min(ARREARS);
+        then = now;
+        let each = Duration::from_secs(1) / shared.rate.load(Ordering::Relaxed).max(1);
+        while owed >= each {
+            owed = owed.saturating_sub(each.max(Duration::from_nanos(1)));
+            let Some((kind, payload)) = magazine.next() else {
+                return;
+            };
+            match range.fire(kind, &payload) {
+                Fired::Sent => shared.counts.add(kind, false),
+                Fired::Connecting(socket) => {
+                    shared.counts.add(kind, false);
+                    keep(&mut open, payload, socket);
+                }
+                Fired::Refused => shared.counts.add(kind, true),
+                Fired::Failed => {}
+            }
         }
-        let entry = attempts.entry(kind).or_default();
-        entry.attempted += 1;
-        match range.fire(kind) {
-            Fired::Sent => {}
-            Fired::Connecting(socket) => keep(&mut open, kind, socket),
-            Fired::Refused => entry.refused += 1,
-        }
-        fired.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(plan.interval);
+        thread::sleep(TICK);
     }
-    attempts
+}
+
+/// Kinds and their payloads for ever: group by group, kind by kind.
+fn magazine(plan: &Plan) -> impl Iterator<Item = (Kind, Rc<[u8]>)> + use<> {
+    let load = |kind: &Kind| (*kind, Rc::from(payload::of(*kind)));
+    let filled = plan.groups.iter().filter(|group| !group.is_empty());
+    let groups: Vec<Vec<(Kind, Rc<[u8]>)>> = filled
+        .map(|group| group.iter().map(load).collect())
+        .collect();
+    let mut turn = 0;
+    std::iter::from_fn(move || {
+        let group = groups.get(turn % groups.len().max(1))?;
+        let shot = group.get(turn / groups.len() % group.len())?;
+        turn += 1;
+        Some(shot.clone())
+    })
 }
 
 /// Keeps a connection, and writes into the one that makes room for it: by then
 /// it stands, or it never will.
-fn keep(open: &mut VecDeque<(Kind, OwnedFd)>, kind: Kind, socket: OwnedFd) {
+fn keep(open: &mut VecDeque<(Rc<[u8]>, OwnedFd)>, payload: Rc<[u8]>, socket: OwnedFd) {
     if open.len() == OPEN
-        && let Some((kind, socket)) = open.pop_front()
+        && let Some((payload, socket)) = open.pop_front()
     {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        rustix::net::send(&socket, &payload::of(kind), flags).ok();
+        rustix::net::send(&socket, &payload, flags).ok();
     }
-    open.push_back((kind, socket));
+    open.push_back((payload, socket));
 }

@@ -1,14 +1,15 @@
 //! One probe: open, aim, fire, never wait.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::kind::Kind;
-use super::payload;
 use crate::addresses::{
     CLIENT, CLIENT_LINK, CLOUDFLARE, GATEWAY, GATEWAY_LINK_LOCAL, NEIGHBOUR, PLAIN_RESOLVER, SITE,
 };
@@ -22,8 +23,10 @@ pub(super) struct Range {
     pub(super) server: SocketAddr,
     /// Number of the client's interface.
     pub(super) interface: u32,
-    /// A packet socket opened by root.
-    pub(super) packet: Option<OwnedFd>,
+    /// Packet sockets opened by root, by the kind that uses them.
+    pub(super) packet: BTreeMap<Kind, OwnedFd>,
+    /// Sockets for datagrams, aimed, and how often each was used.
+    pub(super) aimed: BTreeMap<Kind, (OwnedFd, SocketAddr, u16)>,
     /// Shots so far.
     pub(super) count: u16,
 }
@@ -37,6 +40,8 @@ pub(super) enum Fired {
     Connecting(OwnedFd),
     /// The kernel refused at once.
     Refused,
+    /// Not fired for want of something else: memory, descriptors, ports.
+    Failed,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,41 +49,82 @@ enum Carrier {
     Udp(SocketAddr),
     Tcp(SocketAddr),
     Ping(IpAddr),
+    /// Membership of a group, for a moment.
+    Group(IpAddr),
     Frame,
 }
 
 const DISCARD: u16 = 9;
+/// Datagrams from one socket, before another is opened: what is cached with a
+/// socket, such as its route, is tried both fresh and old.
+const USES: u16 = 64;
 
 impl Range {
     /// Fires one probe.
-    pub(super) fn fire(&mut self, kind: Kind) -> Fired {
+    pub(super) fn fire(&mut self, kind: Kind, payload: &[u8]) -> Fired {
         self.count = self.count.wrapping_add(1);
-        match self.attempt(kind) {
+        match self.attempt(kind, payload) {
             Ok(fired) => fired,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::ADDRINUSE) => {
+                Fired::Failed
+            }
+            // A frame that a filter drops is reported as one without room, too.
             Err(_) => Fired::Refused,
         }
     }
 
-    fn attempt(&self, kind: Kind) -> io::Result<Fired> {
-        let carrier = self.carrier(kind);
-        if let Carrier::Frame = carrier {
-            return self.fire_frame(kind);
+    fn attempt(&mut self, kind: Kind, payload: &[u8]) -> Result<Fired, Errno> {
+        match self.carrier(kind) {
+            Carrier::Frame => {
+                let socket = self.packet.get(&kind).ok_or(Errno::BADF)?;
+                rustix::net::send(socket, payload, SendFlags::DONTWAIT)?;
+                Ok(Fired::Sent)
+            }
+            Carrier::Group(group) => self.join(group),
+            carrier @ Carrier::Tcp(_) => self.connect(kind, carrier),
+            carrier @ (Carrier::Udp(_) | Carrier::Ping(_)) => self.send(kind, carrier, payload),
         }
+    }
+
+    fn connect(&self, kind: Kind, carrier: Carrier) -> Result<Fired, Errno> {
         let (socket, target) = open(carrier)?;
+        // Leaves no port behind that is taken for a minute.
+        sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
         self.aim(kind, &socket)?;
-        if let Carrier::Tcp(_) = carrier {
-            return match rustix::net::connect(&socket, &target) {
-                Ok(()) | Err(Errno::INPROGRESS) => Ok(Fired::Connecting(socket)),
-                Err(error) => Err(error.into()),
-            };
+        match rustix::net::connect(&socket, &target) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Fired::Connecting(socket)),
+            // Every port towards the target is taken.
+            Err(Errno::ADDRNOTAVAIL) => Ok(Fired::Failed),
+            Err(error) => Err(error),
         }
-        rustix::net::sendto(&socket, &payload::of(kind), SendFlags::DONTWAIT, &target)?;
+    }
+
+    fn send(&mut self, kind: Kind, carrier: Carrier, payload: &[u8]) -> Result<Fired, Errno> {
+        let (socket, target, uses) = match self.aimed.remove(&kind) {
+            Some(old) => old,
+            None => {
+                let (socket, target) = open(carrier)?;
+                self.aim(kind, &socket)?;
+                (socket, target, 0)
+            }
+        };
+        // One that failed is closed, and another opened for the next shot.
+        rustix::net::sendto(&socket, payload, SendFlags::DONTWAIT, &target)?;
+        if uses < USES {
+            self.aimed.insert(kind, (socket, target, uses + 1));
+        }
         Ok(Fired::Sent)
     }
 
-    fn fire_frame(&self, kind: Kind) -> io::Result<Fired> {
-        let socket = self.packet.as_ref().ok_or(Errno::BADF)?;
-        rustix::net::send(socket, &payload::of(kind), SendFlags::DONTWAIT)?;
+    /// Asks for a membership, which ends with the socket.
+    fn join(&self, group: IpAddr) -> Result<Fired, Errno> {
+        let (socket, _) = open(Carrier::Udp(SocketAddr::new(group, DISCARD)))?;
+        match group {
+            IpAddr::V4(group) => sockopt::set_ip_add_membership(&socket, &group, &CLIENT.v4)?,
+            IpAddr::V6(group) => {
+                sockopt::set_ipv6_add_membership(&socket, &group, self.interface)?;
+            }
+        }
         Ok(Fired::Sent)
     }
 
@@ -118,12 +164,24 @@ impl Range {
             Kind::LanUdp | Kind::DontRoute => udp(NEIGHBOUR.v4.into(), DISCARD),
             Kind::LanTcp => tcp(NEIGHBOUR.v4.into(), 80),
             Kind::Lan6 => udp(NEIGHBOUR.v6.into(), DISCARD),
-            Kind::Packet => Carrier::Frame,
+            Kind::Join => {
+                let [high, low] = self.count.to_be_bytes();
+                Carrier::Group(Ipv4Addr::new(239, 77, high, low).into())
+            }
+            Kind::Join6 => {
+                Carrier::Group(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0x77, self.count).into())
+            }
+            Kind::Packet | Kind::PacketBypass => Carrier::Frame,
         }
     }
 
     /// What makes the kind special, before anything is sent.
-    fn aim(&self, kind: Kind, socket: &OwnedFd) -> io::Result<()> {
+    fn aim(&self, kind: Kind, socket: &OwnedFd) -> Result<(), Errno> {
+        self.set(kind, socket)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+
+    fn set(&self, kind: Kind, socket: &OwnedFd) -> io::Result<()> {
         match kind {
             Kind::BoundUdp | Kind::BoundTcp | Kind::BoundUdp6 | Kind::BoundDns => {
                 sys::bind_to_device(socket.as_fd(), CLIENT_LINK)
@@ -163,7 +221,10 @@ impl Range {
             | Kind::LanUdp
             | Kind::LanTcp
             | Kind::Lan6
-            | Kind::Packet => Ok(()),
+            | Kind::Join
+            | Kind::Join6
+            | Kind::Packet
+            | Kind::PacketBypass => Ok(()),
         }
     }
 
@@ -183,7 +244,7 @@ fn bind(socket: &OwnedFd, to: SocketAddr) -> io::Result<()> {
     Ok(rustix::net::bind(socket, &to)?)
 }
 
-fn open(carrier: Carrier) -> io::Result<(OwnedFd, SocketAddr)> {
+fn open(carrier: Carrier) -> Result<(OwnedFd, SocketAddr), Errno> {
     let (target, kind, protocol) = match carrier {
         Carrier::Udp(target) => (target, SocketType::DGRAM, None),
         Carrier::Tcp(target) => (target, SocketType::STREAM, None),
@@ -195,15 +256,13 @@ fn open(carrier: Carrier) -> io::Result<(OwnedFd, SocketAddr)> {
             };
             (SocketAddr::new(address, 0), SocketType::DGRAM, Some(icmp))
         }
-        Carrier::Frame => return Err(Errno::INVAL.into()),
+        Carrier::Group(_) | Carrier::Frame => return Err(Errno::INVAL),
     };
     let family = match target {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    Ok((
-        rustix::net::socket_with(family, kind, flags, protocol)?,
-        target,
-    ))
+    let socket = rustix::net::socket_with(family, kind, flags, protocol)?;
+    Ok((socket, target))
 }
