@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use vpnm_proxy::Datagrams;
 
+use crate::datagram_run::{Run, Space};
 use crate::netshell::UdpFlow;
 
 /// A session without a datagram in either direction ends after this long
@@ -36,36 +37,55 @@ pub(crate) enum Ended {
 ///
 /// `space` is lent for the time of each call only, so that one buffer serves all
 /// sessions. A datagram that the session cannot take at once is lost, as on any
-/// full link; nothing is queued.
+/// full link; nothing is queued. Datagrams of one size that the session has at once go
+/// to the application as one packet.
 pub(crate) async fn relay(
     mut flow: UdpFlow,
     session: &mut (dyn Datagrams + '_),
-    space: &RefCell<Vec<u8>>,
+    space: &RefCell<Space>,
 ) -> Ended {
     let mut idle = pin!(tokio::time::sleep(IDLE));
     poll_fn(|cx| {
-        let mut space = space.borrow_mut();
-        let mut moved = false;
-        for _ in 0..BURST {
-            let up = match up(cx, &mut flow, session, &mut space) {
-                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
-                Poll::Ready(Ok(())) => true,
-                Poll::Pending => false,
-            };
-            let down = match down(cx, &flow, session, &mut space) {
-                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
-                Poll::Ready(Ok(())) => true,
-                Poll::Pending => false,
-            };
-            if !up && !down {
-                return rest(cx, idle.as_mut(), moved);
+        let Space { datagram, run } = &mut *space.borrow_mut();
+        run.clear();
+        let moved = burst(cx, &mut flow, session, datagram, run);
+        flush(&flow, run);
+        match moved {
+            Ok(BURST) => {
+                cx.waker().wake_by_ref();
+                rest(cx, idle.as_mut(), true)
             }
-            moved = true;
+            Ok(count) => rest(cx, idle.as_mut(), count > 0),
+            Err(ended) => Poll::Ready(ended),
         }
-        cx.waker().wake_by_ref();
-        rest(cx, idle.as_mut(), moved)
     })
     .await
+}
+
+/// Moves what there is in both directions; how many times, [`BURST`] at most. What is for
+/// the application is left in `run` in part.
+fn burst(
+    cx: &mut Context<'_>,
+    flow: &mut UdpFlow,
+    session: &mut (dyn Datagrams + '_),
+    datagram: &mut [u8],
+    run: &mut Run,
+) -> Result<usize, Ended> {
+    for count in 0..BURST {
+        let up = up(cx, flow, session, datagram)?.is_ready();
+        let down = down(cx, flow, session, datagram, run)?.is_ready();
+        if !up && !down {
+            return Ok(count);
+        }
+    }
+    Ok(BURST)
+}
+
+fn flush(flow: &UdpFlow, run: &mut Run) {
+    if !run.is_empty() {
+        flow.send_batch(run.bytes(), run.segment());
+        run.clear();
+    }
 }
 
 fn up(
@@ -73,14 +93,16 @@ fn up(
     flow: &mut UdpFlow,
     session: &mut (dyn Datagrams + '_),
     space: &mut [u8],
-) -> Poll<Result<(), Ended>> {
-    let length = std::task::ready!(flow.poll_recv(cx, space)).map_err(Ended::Application)?;
+) -> Result<Poll<()>, Ended> {
+    let Poll::Ready(length) = flow.poll_recv(cx, space).map_err(Ended::Application)? else {
+        return Ok(Poll::Pending);
+    };
     let datagram = space.get(..length).unwrap_or_default();
     match session.poll_send(cx, datagram) {
         Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => {
-            Poll::Ready(Err(Ended::Session(error)))
+            Err(Ended::Session(error))
         }
-        Poll::Ready(_) | Poll::Pending => Poll::Ready(Ok(())),
+        Poll::Ready(_) | Poll::Pending => Ok(Poll::Ready(())),
     }
 }
 
@@ -89,10 +111,17 @@ fn down(
     flow: &UdpFlow,
     session: &mut (dyn Datagrams + '_),
     space: &mut [u8],
-) -> Poll<Result<(), Ended>> {
-    let length = std::task::ready!(session.poll_recv(cx, space)).map_err(Ended::Session)?;
-    flow.send(space.get(..length).unwrap_or_default());
-    Poll::Ready(Ok(()))
+    run: &mut Run,
+) -> Result<Poll<()>, Ended> {
+    let Poll::Ready(length) = session.poll_recv(cx, space).map_err(Ended::Session)? else {
+        return Ok(Poll::Pending);
+    };
+    let datagram = space.get(..length).unwrap_or_default();
+    if !run.takes(datagram.len()) {
+        flush(flow, run);
+    }
+    run.push([&[], datagram]);
+    Ok(Poll::Ready(()))
 }
 
 /// Nothing more to move: the idle clock runs, from now on if anything moved.

@@ -10,6 +10,7 @@ use vpnm_proxy::DialError;
 use vpnm_wire::{Domain, Host, Target};
 
 use crate::datagram_relay;
+use crate::datagram_run::Space;
 use crate::exit::Exit;
 use crate::fault;
 use crate::monitor::Monitor;
@@ -20,8 +21,6 @@ use crate::netshell::{self, DnsQuery, Ended, Handler, Refusal, TcpIncoming, UdpI
 const DNS: u16 = 53;
 /// Sessions of datagrams that may be open at once; each is a connection to the server.
 const SESSIONS: usize = 4_096;
-/// Longest datagram that can arrive or leave.
-const LONGEST_DATAGRAM: usize = 65_535;
 
 /// How destinations are told to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,7 +63,7 @@ pub struct Dispatcher {
     naming: Naming,
     sessions: Cell<usize>,
     /// Where datagrams pass through; lent for one call at a time.
-    space: RefCell<Vec<u8>>,
+    space: RefCell<Space>,
 }
 
 impl Dispatcher {
@@ -77,7 +76,7 @@ impl Dispatcher {
             monitor,
             naming,
             sessions: Cell::new(0),
-            space: RefCell::new(vec![0; LONGEST_DATAGRAM]),
+            space: RefCell::default(),
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod check;
 pub mod control;
 mod datagram_relay;
+mod datagram_run;
 pub mod device;
 pub mod dialer;
 pub mod dispatcher;

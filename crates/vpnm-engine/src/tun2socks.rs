@@ -16,7 +16,6 @@ mod forward;
 mod proxy;
 mod relay_socket;
 mod relays;
-mod run;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -30,13 +29,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
+use crate::datagram_run::{Run, Space};
 use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender};
-use association::{Association, Scratch};
+use association::Association;
 use proxy::ProxyError;
 pub use proxy::{Bypass, Proxy};
 use relay_socket::RelaySocket;
 use relays::{Relays, Way};
-use run::Run;
 pub use vpnm_proxy::socks5::{Credentials, CredentialsError};
 
 /// What the engine is run with.
@@ -91,7 +90,7 @@ pub fn run(tun: OwnedFd, options: Options) -> io::Result<()> {
         oldest: RefCell::new(VecDeque::new()),
         relays: Relays::default(),
         descriptors,
-        scratch: Scratch::default(),
+        space: RefCell::default(),
     });
     LocalSet::new().block_on(&runtime, netshell::run(tun, config, handler))
 }
@@ -130,7 +129,8 @@ struct Tun2Socks {
     relays: Relays,
     /// How many this process may have.
     descriptors: usize,
-    scratch: Scratch,
+    /// Lent for one call at a time.
+    space: RefCell<Space>,
 }
 
 impl Tun2Socks {
@@ -206,14 +206,7 @@ impl Tun2Socks {
     ) {
         let reply = |from, run: &Run| sender.send_batch(from, source, run.bytes(), run.segment());
         let idle = self.options.udp_idle;
-        let ended = association::serve(
-            association,
-            &way.control,
-            socket,
-            idle,
-            &self.scratch,
-            reply,
-        );
+        let ended = association::serve(association, &way.control, socket, idle, &self.space, reply);
         if let Err(error) = ended.await {
             tracing::debug!(%error, "a UDP association broke");
         }

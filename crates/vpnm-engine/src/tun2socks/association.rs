@@ -14,34 +14,12 @@ use vpnm_proxy::socks5::{decode_datagram, encode_datagram};
 use vpnm_wire::Host;
 
 use super::relay_socket::RelaySocket;
-use super::run::Run;
+use crate::datagram_run::{Run, Space};
 
 /// Datagrams kept while the proxy is being asked; more are lost, as on a full link.
 const WAITING: usize = 64;
 /// Datagrams received before others get their turn.
 const BURST: usize = 256;
-
-/// Buffers for all associations of a thread: no datagram outlives the call that moves
-/// it, and 64 KiB for each of thousands would be most of the memory.
-#[derive(Debug)]
-pub(super) struct Scratch(pub(super) RefCell<Space>);
-
-/// What a [`Scratch`] lends.
-#[derive(Debug)]
-pub(super) struct Space {
-    /// Room for the longest datagram.
-    datagram: Box<[u8]>,
-    pub(super) run: Run,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self(RefCell::new(Space {
-            datagram: vec![0; 65_536].into_boxed_slice(),
-            run: Run::default(),
-        }))
-    }
-}
 
 /// The way of one application socket through the proxy.
 #[derive(Debug)]
@@ -162,7 +140,7 @@ pub(super) async fn serve(
     control: &TcpStream,
     socket: &RelaySocket,
     udp_idle: Duration,
-    scratch: &Scratch,
+    space: &RefCell<Space>,
     reply: impl Fn(SocketAddr, &Run),
 ) -> io::Result<()> {
     tokio::select! {
@@ -170,19 +148,19 @@ pub(super) async fn serve(
         () = association.closed.notified() => Ok(()),
         () = idle(association, udp_idle) => Ok(()),
         () = ended(control) => Ok(()),
-        failed = receive(association, socket, scratch, reply) => failed,
+        failed = receive(association, socket, space, reply) => failed,
     }
 }
 
 async fn receive(
     association: &Association,
     socket: &RelaySocket,
-    scratch: &Scratch,
+    space: &RefCell<Space>,
     reply: impl Fn(SocketAddr, &Run),
 ) -> io::Result<()> {
     loop {
         socket.readable().await?;
-        let is_drained = receive_burst(socket, &mut scratch.0.borrow_mut(), &reply)?;
+        let is_drained = receive_burst(socket, &mut space.borrow_mut(), &reply)?;
         association.last_used.set(Instant::now());
         if !is_drained {
             tokio::task::yield_now().await;

@@ -9,7 +9,7 @@ use vpnm_proxy::socks5::encode_datagram;
 
 use super::Tun2Socks;
 use super::association::{Association, Shut};
-use super::run::Run;
+use crate::datagram_run::Run;
 use crate::netshell::{Datagrams, Refusal, UdpFlow};
 
 /// Packets taken from a flow before others get their turn.
@@ -50,7 +50,7 @@ pub(super) async fn forward(flow: UdpFlow, tunnel: Rc<Tun2Socks>) {
     };
     loop {
         let pause = poll_fn(|cx| {
-            let run = &mut tunnel.scratch.0.borrow_mut().run;
+            let run = &mut tunnel.space.borrow_mut().run;
             forward.poll(cx, run)
         });
         match pause.await {

@@ -18,14 +18,7 @@ fn datagrams_of_every_size_come_back_whole() {
 
 pub(crate) fn datagrams_come_back(world: &World) {
     for host in SERVER {
-        let server = world.net.run(move || UdpSocket::bind((host, 0)).unwrap());
-        let address = server.local_addr().unwrap();
-        std::thread::spawn(move || {
-            let mut buffer = vec![0; 65_535];
-            while let Ok((count, peer)) = server.recv_from(&mut buffer) {
-                server.send_to(&buffer[..count], peer).ok();
-            }
-        });
+        let address = echo_datagrams(world, host);
         let client = connected(world, address);
         let mut buffer = vec![0; 65_535];
         for size in [0, 1, 16, 1_200, 1_472, 1_473, 4_000, 9_000, 65_000] {
@@ -39,8 +32,21 @@ pub(crate) fn datagrams_come_back(world: &World) {
     }
 }
 
+/// A server that sends every datagram back.
+pub(crate) fn echo_datagrams(world: &World, host: &'static str) -> SocketAddr {
+    let server = world.net.run(move || UdpSocket::bind((host, 0)).unwrap());
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65_535];
+        while let Ok((count, peer)) = server.recv_from(&mut buffer) {
+            server.send_to(&buffer[..count], peer).ok();
+        }
+    });
+    address
+}
+
 /// A socket among the applications, connected to `address`.
-fn connected(world: &World, address: SocketAddr) -> UdpSocket {
+pub(crate) fn connected(world: &World, address: SocketAddr) -> UdpSocket {
     let any = if address.is_ipv4() {
         "0.0.0.0:0"
     } else {

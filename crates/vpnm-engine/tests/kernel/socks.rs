@@ -1,18 +1,20 @@
 //! The engine alone, in front of a SOCKS 5 proxy (RFC 1928).
 
+use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
 };
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use vpnm_engine::tun2socks::{self, Bypass, Options, Proxy};
 
 use crate::connections::eight_megabytes;
-use crate::datagrams::datagrams_come_back;
+use crate::datagrams::{connected, datagrams_come_back, echo_datagrams};
 use crate::exchange::{echo, exchange_in, world_of};
 use crate::world::{Queue, SERVER, World};
 
@@ -21,9 +23,16 @@ const PROXY: ([u8; 4], u16) = ([10, 99, 0, 1], 1080);
 const SILENT: u16 = 6_666;
 /// Whether a client of the proxy that wanted that port has gone.
 static GAVE_UP: AtomicBool = AtomicBool::new(false);
+/// Control streams of associations that share a relay.
+static SHARING: AtomicUsize = AtomicUsize::new(0);
 
 /// A world whose engine sends everything through a proxy among the servers.
 pub(crate) fn world() -> Option<World> {
+    behind(associate)
+}
+
+/// The same with a proxy that serves associations like this.
+fn behind(associate: fn(TcpStream) -> io::Result<()>) -> Option<World> {
     let serve = |tun: OwnedFd| {
         let proxy = Proxy {
             address: SocketAddr::from(PROXY),
@@ -44,14 +53,14 @@ pub(crate) fn world() -> Option<World> {
         .run(|| TcpListener::bind(SocketAddr::from(PROXY)).unwrap());
     world.net.spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
-            thread::spawn(move || proxy(stream).ok());
+            thread::spawn(move || proxy(stream, associate).ok());
         }
     });
     Some(world)
 }
 
 /// Serves one client.
-fn proxy(mut client: TcpStream) -> io::Result<()> {
+fn proxy(mut client: TcpStream, associate: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
     let mut methods = [0; 2];
     client.read_exact(&mut methods)?;
     client.read_exact(&mut vec![0; usize::from(methods[1])])?;
@@ -113,11 +122,12 @@ fn connect(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
         Ok(server) => server,
         Err(error) => {
             // RFC 1928 section 6.
-            let code = match error.kind() {
-                io::ErrorKind::NetworkUnreachable => 3,
-                io::ErrorKind::HostUnreachable => 4,
-                _ => 5,
-            };
+            let codes = [
+                (io::ErrorKind::NetworkUnreachable, 3),
+                (io::ErrorKind::HostUnreachable, 4),
+            ];
+            let known = codes.iter().find(|(kind, _)| *kind == error.kind());
+            let code = known.map_or(5, |(_, code)| *code);
             return reply(&mut client, code, target);
         }
     };
@@ -147,7 +157,7 @@ fn associate(mut client: TcpStream) -> io::Result<()> {
     reply(&mut client, 0, inside.local_addr()?)?;
     let (from, to) = (inside.try_clone()?, outside.try_clone()?);
     thread::spawn(move || up(&from, &to));
-    thread::spawn(move || down(&outside, &inside));
+    thread::spawn(move || down(&outside, |message| inside.send(message)));
     client.read(&mut [0]).map(drop)
 }
 
@@ -156,17 +166,21 @@ fn up(client: &UdpSocket, servers: &UdpSocket) -> io::Result<()> {
     loop {
         let (count, peer) = client.recv_from(&mut buffer)?;
         client.connect(peer)?;
-        let mut rest = &buffer[3..count];
-        let target = read_address(&mut rest)?;
-        let ip = match target.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        servers.send_to(rest, (ip, target.port()))?;
+        pass_datagram(&buffer[..count], servers)?;
     }
 }
 
-fn down(servers: &UdpSocket, client: &UdpSocket) -> io::Result<()> {
+fn pass_datagram(relayed: &[u8], servers: &UdpSocket) -> io::Result<()> {
+    let mut rest = &relayed[3..];
+    let target = read_address(&mut rest)?;
+    let ip = match target.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    servers.send_to(rest, (ip, target.port())).map(drop)
+}
+
+fn down(servers: &UdpSocket, to_client: impl Fn(&[u8]) -> io::Result<usize>) -> io::Result<()> {
     let mut buffer = vec![0; 65_535];
     loop {
         let (count, from) = servers.recv_from(&mut buffer)?;
@@ -176,8 +190,36 @@ fn down(servers: &UdpSocket, client: &UdpSocket) -> io::Result<()> {
             &mut message,
         );
         message.extend(&buffer[..count]);
-        client.send(&message)?;
+        to_client(&message)?;
     }
+}
+
+/// Gives every client the same relay, and keeps its control stream open.
+fn share(mut client: TcpStream) -> io::Result<()> {
+    static RELAY: OnceLock<SocketAddr> = OnceLock::new();
+    SHARING.fetch_add(1, Ordering::Release);
+    reply(&mut client, 0, *RELAY.get_or_init(shared_relay))?;
+    client.read(&mut [0]).map(drop)
+}
+
+/// A relay that tells its clients apart by their addresses.
+fn shared_relay() -> SocketAddr {
+    let inside = UdpSocket::bind((SERVER[0], 0)).unwrap();
+    let address = inside.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut clients = HashMap::new();
+        let mut buffer = vec![0; 65_535];
+        while let Ok((count, peer)) = inside.recv_from(&mut buffer) {
+            let outside = clients.entry(peer).or_insert_with(|| {
+                let outside = UdpSocket::bind("[::]:0").unwrap();
+                let (from, to) = (outside.try_clone().unwrap(), inside.try_clone().unwrap());
+                thread::spawn(move || down(&from, |message| to.send_to(message, peer)));
+                outside
+            });
+            pass_datagram(&buffer[..count], outside).unwrap();
+        }
+    });
+    address
 }
 
 #[test]
@@ -212,4 +254,30 @@ fn an_application_that_gives_up_is_not_dialled_for_any_longer() {
     while !GAVE_UP.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn sockets_share_a_relay_that_tells_them_apart() {
+    let Some(world) = behind(share) else { return };
+    let address = echo_datagrams(&world, SERVER[0]);
+    let clients: Vec<UdpSocket> = (0..40)
+        .map(|number: u8| {
+            let client = connected(&world, address);
+            assert_eq!(exchanged(&client, number), [number]);
+            client
+        })
+        .collect();
+    for (client, number) in clients.iter().zip(100..) {
+        assert_eq!(exchanged(client, number), [number]);
+    }
+    // The second showed that the relay is shared; no other was needed.
+    assert_eq!(SHARING.load(Ordering::Acquire), 2);
+}
+
+/// What comes back of a datagram.
+fn exchanged(client: &UdpSocket, number: u8) -> Vec<u8> {
+    client.send(&[number]).unwrap();
+    let mut buffer = [0; 16];
+    let count = client.recv(&mut buffer).unwrap();
+    buffer[..count].to_vec()
 }

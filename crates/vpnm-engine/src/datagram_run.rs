@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 65_535 - 48;
 /// Datagrams of one size back to back, the last possibly shorter: what one system call
 /// or one super-packet carries.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(crate) struct Run {
     bytes: Vec<u8>,
     /// The size of each in bytes, of all but the last one.
     segment: usize,
@@ -19,7 +19,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Whether a datagram of `length` bytes can be appended. The first always can.
-    pub(super) fn takes(&self, length: usize) -> bool {
+    pub(crate) fn takes(&self, length: usize) -> bool {
         self.count == 0
             || !self.is_complete
                 && (1..=self.segment).contains(&length)
@@ -28,7 +28,7 @@ impl Run {
     }
 
     /// Appends a datagram of two pieces that [`Self::takes`] allows.
-    pub(super) fn push(&mut self, pieces: [&[u8]; 2]) {
+    pub(crate) fn push(&mut self, pieces: [&[u8]; 2]) {
         let length = pieces.iter().map(|piece| piece.len()).sum();
         debug_assert!(self.takes(length), "the run is complete");
         if self.count == 0 {
@@ -42,25 +42,44 @@ impl Run {
     }
 
     /// Takes everything out.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
         self.segment = 0;
         self.is_complete = false;
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// All datagrams, back to back.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The size of each in bytes, of all but the last one; 0 only for one empty datagram.
-    pub(super) fn segment(&self) -> usize {
+    pub(crate) fn segment(&self) -> usize {
         self.segment
+    }
+}
+
+/// Room through which the datagrams of all flows of a thread pass: none outlives the call
+/// that moves it, and 64 KiB for each of thousands of flows would be most of the memory.
+#[derive(Debug)]
+pub(crate) struct Space {
+    /// Room for the longest datagram.
+    pub(crate) datagram: Box<[u8]>,
+    /// Datagrams that wait for more of their kind.
+    pub(crate) run: Run,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self {
+            datagram: vec![0; 65_536].into_boxed_slice(),
+            run: Run::default(),
+        }
     }
 }
 
