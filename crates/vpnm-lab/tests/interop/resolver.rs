@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use vpnm_lab::harness::Case;
 use vpnm_lab::machine::{shell, shell_as, wait_for};
+use vpnm_lab::programs::Programs;
 use vpnm_lab::resolver::{NetworkManager, Resolved, Told, check_names};
 use vpnm_lab::session::Session;
 use vpnm_world::User;
@@ -20,6 +22,7 @@ pub(crate) fn cases<'a>() -> Vec<Case<'a>> {
         }),
         Case::new("a message bus that hangs", |_| hanging()),
         Case::new("NetworkManager that writes resolv.conf", |_| manager()),
+        Case::new("openresolv that writes resolv.conf", |_| openresolv()),
         Case::new("resolv.conf that names nobody", |_| nobody()),
         Case::new("names of the local network", |_| local()),
     ]
@@ -33,6 +36,7 @@ fn resolved() -> Result<()> {
     session.connect()?;
     let connected = session.capture().tally()?;
     wait_until_told(&session)?;
+    check_keeper(&session, "systemd-resolved (stub)")?;
     check_names(session.client(), NAME)?;
     resolved.restart(session.client())?;
     wait_until_told(&session)?;
@@ -60,6 +64,22 @@ fn resolved() -> Result<()> {
         let same = Told::on(session.client())?.check_same_as(&before);
         Ok(same.ok())
     })
+}
+
+/// Makes sure that `vpnm doctor` tells who writes `resolv.conf`.
+fn check_keeper(session: &Session, keeper: &str) -> Result<()> {
+    // Whatever else it finds here is no matter.
+    let output = session.vpnm(User::Root, &["doctor", "--json"])?;
+    let findings: Value = serde_json::from_slice(&output.stdout)?;
+    let checks = findings.get("checks").and_then(Value::as_array);
+    let is_it = |check: &&Value| check.get("name").is_some_and(|name| name == "resolver");
+    let check = checks.and_then(|checks| checks.iter().find(is_it));
+    let found = check.and_then(|check| check.get("found")?.as_str());
+    ensure!(
+        found.is_some_and(|found| found.ends_with(keeper)),
+        "written by {keeper}, not {found:?}"
+    );
+    Ok(())
 }
 
 /// Waits until systemd-resolved sends every name into the tunnel.
@@ -102,6 +122,7 @@ fn manager() -> Result<()> {
     session.connect()?;
     let connected = session.capture().tally()?;
     check_names(session.client(), NAME)?;
+    check_keeper(&session, "NetworkManager")?;
     // It sees the tunnel's link as somebody else's ...
     let devices = shell(session.client(), "nmcli -t -f DEVICE,STATE device")?;
     ensure!(
@@ -124,6 +145,27 @@ fn manager() -> Result<()> {
     session.command(&["disconnect"])?;
     let text = shell(session.client(), "cat /etc/resolv.conf")?;
     ensure!(text.contains(WRITTEN), "resolv.conf is {text:?}");
+    Ok(())
+}
+
+fn openresolv() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    Programs::openresolv()?.show(session.client())?;
+    let client = session.client().clone();
+    let learn = |server: &str| {
+        let script = format!("printf 'search lan\nnameserver {server}\n' | resolvconf -a eth0");
+        shell(&client, &script)
+    };
+    learn("192.168.77.1")?;
+    session.start_daemon()?;
+    session.connect()?;
+    check_keeper(&session, "openresolv")?;
+    check_names(session.client(), NAME)?;
+    learn("192.168.77.9")?;
+    check_names(session.client(), NAME)?;
+    session.command(&["disconnect"])?;
+    let text = shell(session.client(), "cat /etc/resolv.conf")?;
+    ensure!(text.contains("192.168.77.9"), "resolv.conf is {text:?}");
     Ok(())
 }
 
