@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+#[cfg(feature = "server")]
 use rustix::net::RecvFlags;
+use rustix::net::SendFlags;
 use tokio::io::Interest;
 use tokio::task::coop::consume_budget;
 
@@ -169,7 +171,11 @@ impl Stream {
         descriptors::make_room(self, bytes.len());
         let mut turn = None;
         while !bytes.is_empty() {
-            match descriptors::send(self, bytes, fds) {
+            let sent = match fds {
+                [] => rustix::net::send(self, bytes, SendFlags::NOSIGNAL).map_err(io::Error::from),
+                fds => descriptors::send(self, bytes, fds),
+            };
+            match sent {
                 Ok(sent) => {
                     fds = &[];
                     bytes = bytes.get(sent..).unwrap_or_default();
