@@ -1,9 +1,10 @@
 //! The real program against an unmodified v2ray: every protocol, transport and
-//! security, with the programs people use; and every way in which a server may
-//! not be there.
+//! security, with the programs people use; every way in which a server may not be
+//! there; and clients of the daemon that others wrote.
 
 #![expect(clippy::print_stdout, reason = "a test program reports")]
 
+mod control;
 mod faults;
 mod resolver;
 mod rights;
@@ -23,6 +24,7 @@ fn main() -> Result<ExitCode> {
     let variants = Variant::all().into_iter();
     let mut cases: Vec<Case<'_>> = variants.map(|variant| spoken(variant, &cells)).collect();
     cases.extend(faults::cases());
+    cases.extend(control::cases());
     cases.push(rights::case());
     cases.extend(resolver::cases());
     let passed = match harness::run(&options, &cases)? {
