@@ -7,6 +7,8 @@ mod docs;
 mod emit;
 mod fault;
 mod method;
+#[cfg(test)]
+mod mistakes;
 mod reply_type;
 mod serde_attributes;
 mod service;

@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::parameters::{Invalid, Parameters};
@@ -154,6 +155,10 @@ impl<E> CallError<E> {
             Self::Closed { method }
         } else if late.contains(&source.kind()) {
             Self::NoAnswer { method }
+        } else if source.raw_os_error() == Some(Errno::PERM.raw_os_error()) {
+            // The kernel's word for descriptors that the daemon does not let in.
+            let reason = "it takes no descriptors of this user".to_owned();
+            Self::Denied { method, reason }
         } else {
             Self::Io { method, source }
         }

@@ -160,3 +160,19 @@ fn descriptors_that_come_one_by_one_are_counted_together() {
     reads.read_to_end(&mut nothing).unwrap();
     arena.assert_alive();
 }
+
+#[test]
+fn our_client_is_told_that_its_descriptors_are_not_taken() {
+    if !is_root() && skip("needs root and another user") {
+        return;
+    }
+    let arena = Arena::new(brisk());
+    let path = arena.path();
+    let refused = crate::arena::as_user(crate::arena::MALLORY, move || {
+        let client = anyd::blocking::Client::open(path).unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        crate::target::TargetBlocking::from(client).keep(&[null.as_fd()])
+    });
+    let denied = matches!(refused, Err(anyd::CallError::Denied { .. }));
+    assert!(denied, "{refused:?}");
+}
