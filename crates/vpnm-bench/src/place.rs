@@ -138,12 +138,10 @@ impl Place {
     /// Whether the engine's device exists and is up; brings it up if not.
     pub(crate) fn device_is_up(&self) -> bool {
         let client = &self.client.name;
-        // Without an address of its own the kernel sends nothing by itself, which would
-        // wake the engine.
-        ip(&format!(
-            "-n {client} link set {DEVICE} addrgenmode none up"
-        ))
-        .is_ok()
+        // Without an address of its own, which it takes the moment it goes up, the kernel
+        // sends nothing by itself, which would wake the engine.
+        ip(&format!("-n {client} link set {DEVICE} addrgenmode none")).is_ok()
+            && ip(&format!("-n {client} link set {DEVICE} up")).is_ok()
     }
 
     /// Gives the device an address, where the engine did not.
