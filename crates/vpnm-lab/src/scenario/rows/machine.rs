@@ -18,6 +18,9 @@ const NAMES: &[Kind] = &[
     Kind::DnsStub,
 ];
 
+/// Programs find a name by the C library.
+const FIND: Step = Client("for i in 1 2 3 4 5; do getent hosts site.example || exit 1; done");
+
 /// Datagrams from the container: to the site, to public and to LAN resolvers.
 const BOX_PROBES: Step = Client(
     "ip netns exec box bash -c 'for i in {1..2500}; do \
@@ -176,7 +179,7 @@ pub(super) const ROWS: &[Row] = &[
         attack: &[
             Client("cp /etc/resolv.conf /run/resolv.saved"),
             Client("printf 'nameserver 192.168.77.1\nnameserver 8.8.8.8\n' > /etc/resolv.conf"),
-            Client("for i in 1 2 3 4 5; do getent hosts site.example || exit 1; done"),
+            FIND,
         ],
         undo: &[Client("cat /run/resolv.saved > /etc/resolv.conf")],
         ..PLAIN
@@ -202,12 +205,14 @@ pub(super) const ROWS: &[Row] = &[
         attack: &[
             RestartResolved,
             Expect(UP),
+            FIND,
             Client(
                 "ip tuntap add tun9 mode tun && ip link set tun9 up && \
                  resolvectl domain tun9 '~.' && resolvectl dns tun9 192.168.77.9",
             ),
             RestartResolved,
             Expect(UP),
+            FIND,
         ],
         undo: &[Client("ip link del tun9"), EndPrograms],
         ..PLAIN
