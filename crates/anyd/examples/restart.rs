@@ -17,7 +17,8 @@
     reason = "a program for the terminal"
 )]
 
-use std::error::Error;
+mod terminal;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -177,17 +178,11 @@ fn show(units: &Units) {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run() else {
-        return ExitCode::SUCCESS;
-    };
-    eprintln!("{error}");
-    ExitCode::FAILURE
+    terminal::main(run)
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
+fn run(words: &[&str]) -> terminal::Outcome {
+    match words {
         ["serve", path] => serve(path)?,
         ["list", path] => show(&client(path)?.list()?),
         ["watch", path] => {

@@ -13,8 +13,9 @@
     reason = "a program for the terminal"
 )]
 
+mod terminal;
+
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -181,17 +182,11 @@ fn client(path: &str) -> io::Result<VaultBlocking> {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run() else {
-        return ExitCode::SUCCESS;
-    };
-    eprintln!("{error}");
-    ExitCode::FAILURE
+    terminal::main(run)
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
+fn run(words: &[&str]) -> terminal::Outcome {
+    match words {
         ["serve", path] => serve(path)?,
         ["list", path] => println!("{}", client(path)?.list()?.names.join("\n")),
         ["put", path, name] => {

@@ -31,15 +31,9 @@ impl<R: DeserializeOwned, E: Fault> Iterator for Stream<'_, R, E> {
     type Item = Result<R, CallError<E>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.replies.have_ended() {
-            return None;
-        }
-        let method = self.replies.method.qualified;
-        let message = match self.client.receive(method, None) {
-            Ok(message) => message,
-            Err(error) => return Some(Err(self.replies.break_off(error))),
-        };
-        let reply = self.replies.read(self.client.inbox.bytes(message));
+        let method = self.replies.awaited()?;
+        let received = self.client.receive(method, None);
+        let reply = self.replies.take(received, &self.client.inbox);
         self.client.broken = !self.replies.have_ended();
         reply
     }
@@ -47,7 +41,7 @@ impl<R: DeserializeOwned, E: Fault> Iterator for Stream<'_, R, E> {
 
 impl<R, E> Drop for Stream<'_, R, E> {
     fn drop(&mut self) {
-        if !self.replies.have_ended() {
+        if self.replies.awaited().is_some() {
             // Tells the daemon that nobody listens; the socket may be gone already.
             let _gone = self.client.stream.shutdown(std::net::Shutdown::Both);
         }

@@ -32,15 +32,9 @@ impl<R: DeserializeOwned, E: Fault> Stream<'_, R, E> {
     /// The next reply; `None` when the stream has ended. May be dropped while
     /// it waits: nothing is lost.
     pub async fn next(&mut self) -> Option<Result<R, CallError<E>>> {
-        if self.replies.have_ended() {
-            return None;
-        }
-        let method = self.replies.method.qualified;
-        let message = match self.client.receive(method).await {
-            Ok(message) => message,
-            Err(error) => return Some(Err(self.replies.break_off(error))),
-        };
-        let reply = self.replies.read(self.client.inbox.bytes(message));
+        let method = self.replies.awaited()?;
+        let received = self.client.receive(method).await;
+        let reply = self.replies.take(received, &self.client.inbox);
         self.client.broken = !self.replies.have_ended();
         reply
     }
@@ -48,7 +42,7 @@ impl<R: DeserializeOwned, E: Fault> Stream<'_, R, E> {
 
 impl<R, E> Drop for Stream<'_, R, E> {
     fn drop(&mut self) {
-        if !self.replies.have_ended() {
+        if self.replies.awaited().is_some() {
             // Tells the daemon that nobody listens; the socket may be gone already.
             let _gone = rustix::net::shutdown(&self.client.stream, rustix::net::Shutdown::Both);
         }
