@@ -33,8 +33,9 @@ pub enum TransferError {
 
 impl TcpFlow {
     /// Reads once from `from` straight into a buffer that becomes a packet to the
-    /// application; 0 means that `from` ended. The packet leaves with the next call of
-    /// [`Self::flush`], which a caller makes before it waits for anything.
+    /// application; 0 means that `from` ended. A small packet leaves with the next call of
+    /// [`Self::flush`], which a caller makes before it waits for anything: more data or
+    /// the end may still join it.
     ///
     /// Waits for room first, so that back-pressure reaches `from`.
     ///
@@ -54,13 +55,15 @@ impl TcpFlow {
         if count == 0 {
             return Poll::Ready(Ok(0));
         }
-        let sent = self.net.queue(|stack, now| {
-            if count < WORTH_HANDING_OVER {
-                stack.tcp_send(self.id, buffer.get(..count).unwrap_or_default(), now)
-            } else {
-                stack.tcp_send_chunk(self.id, Chunk::new(buffer, 0, count), now)
-            }
-        });
+        let sent = if count < WORTH_HANDING_OVER {
+            let bytes = buffer.get(..count).unwrap_or_default();
+            self.net
+                .queue(|stack, now| stack.tcp_send(self.id, bytes, now))
+        } else {
+            let bytes = Chunk::new(buffer, 0, count);
+            self.net
+                .act(|stack, now| stack.tcp_send_chunk(self.id, bytes, now))
+        };
         match sent {
             Sent::Bytes(taken) if taken == count => Poll::Ready(Ok(count)),
             Sent::Bytes(_) | Sent::Full => Poll::Ready(Err(TransferError::Flow(io::Error::other(

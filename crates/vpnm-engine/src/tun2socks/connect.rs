@@ -16,7 +16,8 @@ use crate::netshell::{Ended, Refusal, TcpIncoming, relay};
 /// a refused connection to the application too.
 pub(super) async fn serve(flow: TcpIncoming, options: Rc<Options>) {
     let target = flow.destination.into();
-    let connecting = options.proxy.connect(target, options.handshake);
+    // In a box that goes when it is done: an idle flow must not keep its size.
+    let connecting = Box::pin(options.proxy.connect(target, options.handshake));
     let connected = tokio::select! {
         biased;
         connected = connecting => connected,
