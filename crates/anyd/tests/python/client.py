@@ -1,6 +1,7 @@
 """Calls a daemon's endpoints with the package anyd, as programs of old do."""
 
 import os
+import socket
 import subprocess
 import sys
 from multiprocessing import AuthenticationError
@@ -103,6 +104,29 @@ def session(address, **options):
         assert client.commit("echo", "still there") == "still there"
 
 
+def own_tests():
+    """What the tests in the package's repository ask of a server: neither the
+    wheel nor the source distribution has them."""
+    with ClientSession(OPEN) as client:
+        assert client.commit("get_sum", 1, 2) == 3
+    with ClientSession(OPEN) as client:
+        response = client.commit("get_sum", 2, 2)
+        assert response == 4
+        assert client.commit("get_sum", 12, response) == 16
+    with ClientSession(OPEN) as client:
+        assert client.commit("no_args_action") is True
+    with ClientSession(LOCKED, authkey=KEY) as client:
+        assert client.commit("echo", "hello") == "hello"
+    raises(AuthenticationError, ClientSession, LOCKED, authkey=b"fish")
+    nobody = sys.argv[1] + "/nobody.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(nobody)
+    left.close()
+    raises(ConnectionRefusedError, ClientSession, nobody)
+    os.unlink(nobody)
+
+
+own_tests()
 session(OPEN)
 session(LOCKED, authkey=KEY)
 # A key longer than the digest's block, and a wrong one.

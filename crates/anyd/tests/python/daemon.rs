@@ -42,6 +42,11 @@ pub(crate) trait Legacy {
     async fn echo(&self, caller: &Caller, value: Value) -> Result<Given, LegacyError>;
     #[access(anyone)]
     async fn add(&self, caller: &Caller, a: i64, b: i64) -> Result<Given, LegacyError>;
+    /// Of the package's own tests, as the next one.
+    #[access(anyone)]
+    async fn get_sum(&self, caller: &Caller, arg1: i64, arg2: i64) -> Result<Given, LegacyError>;
+    #[access(anyone)]
+    async fn no_args_action(&self, caller: &Caller) -> Result<Given, LegacyError>;
     #[access(anyone)]
     async fn status(&self, caller: &Caller) -> Result<Status, LegacyError>;
     #[access(anyone)]
@@ -76,6 +81,14 @@ impl Legacy for Old {
         Ok(Given {
             value: (a + b).into(),
         })
+    }
+
+    async fn get_sum(&self, caller: &Caller, arg1: i64, arg2: i64) -> Result<Given, LegacyError> {
+        self.add(caller, arg1, arg2).await
+    }
+
+    async fn no_args_action(&self, _: &Caller) -> Result<Given, LegacyError> {
+        Ok(Given { value: true.into() })
     }
 
     async fn status(&self, caller: &Caller) -> Result<Status, LegacyError> {
