@@ -59,6 +59,8 @@ pub enum Code {
     NotPermitted,
     /// The kernel refused a change of routes, rules or firewall.
     Host,
+    /// Something left this machine past the tunnel.
+    LeakDetected,
     /// The engine could not be started.
     EngineStart,
     /// The engine ended unexpectedly.
@@ -124,7 +126,7 @@ impl std::error::Error for Failure {}
 
 impl Code {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NoNetwork,
         Self::NameNotFound,
         Self::Unreachable,
@@ -142,6 +144,7 @@ impl Code {
         Self::Foreign,
         Self::NotPermitted,
         Self::Host,
+        Self::LeakDetected,
         Self::EngineStart,
         Self::EngineLost,
         Self::JournalUnreadable,
@@ -174,6 +177,7 @@ impl Code {
             Self::Foreign => "foreign",
             Self::NotPermitted => "not_permitted",
             Self::Host => "host",
+            Self::LeakDetected => "leak_detected",
             Self::EngineStart => "engine_start",
             Self::EngineLost => "engine_lost",
             Self::JournalUnreadable => "journal_unreadable",
@@ -207,6 +211,7 @@ impl Code {
             Self::Foreign => "a name that vpnm needs is used by another program",
             Self::NotPermitted => "the daemon may not change the network",
             Self::Host => "the kernel refused a change of the network",
+            Self::LeakDetected => "something left this machine past the tunnel",
             Self::EngineStart => "the engine could not be started",
             Self::EngineLost => "the engine ended unexpectedly",
             Self::JournalUnreadable => "what the daemon remembered cannot be read",
@@ -261,6 +266,9 @@ impl Code {
             Self::NotPermitted => "start the daemon as root: `systemctl restart vpnmd`",
             Self::Host => {
                 "type `vpnm connect` to try again; `journalctl -u vpnmd` shows what the kernel said"
+            }
+            Self::LeakDetected => {
+                "disconnect the network; type `sudo vpnm check` to see what leaves and `vpnm doctor` for who else changes the firewall"
             }
             Self::EngineStart => {
                 "type `journalctl -u vpnmd` to see why; `vpnm connect` tries again"

@@ -67,6 +67,9 @@ pub struct Verified {
     pub answered: bool,
     /// Traffic is led into the tunnel, and this was read back.
     pub routed: bool,
+    /// Every way past the block was tried since the state is what it is, and none
+    /// led out.
+    pub tried: bool,
     /// The resolver whose answer proved it; nothing for callers who may not see it.
     pub resolver: Option<IpAddr>,
 }

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use vpnm_api::engine::{EngineConfig, EngineEvent};
-use vpnm_api::{Failure, State, Status, Traffic};
+use vpnm_api::{Failure, Goal, State, Status, Traffic};
 use vpnm_host::tun;
 
 use crate::cause::Cause as _;
+use crate::checks::{Checked, Checks};
 use crate::clock::{Clock, unix_now};
 use crate::engine::{self, EngineLane};
-use crate::host_lane::{self, HostLane, Permitted};
-use crate::pulse::Beat;
+use crate::host_lane::{self, HostLane};
+use crate::permitted::Permitted;
 use crate::reconcile::{self, Changes, Roaming};
+use crate::request::Request;
 use crate::resolver_lane::ResolverLane;
 use crate::settings::Settings;
 use crate::tsm::{
@@ -23,17 +25,6 @@ use crate::tsm::{
 /// The port of DNS over HTTPS.
 const HTTPS: u16 = 443;
 
-/// What the daemon is asked for.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// By a client; the answer goes back.
-    Command(Command, oneshot::Sender<Result<(), Failure>>),
-    /// By the system: to end.
-    Stop,
-    /// By the system: to show that it lives.
-    Beat(Beat),
-}
-
 /// Where the heart gets what happens from.
 #[derive(Debug)]
 pub(crate) struct Inlets {
@@ -41,6 +32,7 @@ pub(crate) struct Inlets {
     pub(crate) host: mpsc::Receiver<host_lane::Report>,
     pub(crate) engine: mpsc::Receiver<engine::Report>,
     pub(crate) changes: Changes,
+    pub(crate) checked: mpsc::Receiver<Checked>,
 }
 
 /// What the heart works with.
@@ -55,6 +47,7 @@ pub(crate) struct Actor {
     pub(crate) clock: Clock,
     pub(crate) roaming: Roaming,
     pub(crate) traffic: Traffic,
+    pub(crate) checks: Checks,
     pub(crate) replies: BTreeMap<CommandId, oneshot::Sender<Result<(), Failure>>>,
     pub(crate) exited: bool,
     pub(crate) resolver: ResolverLane,
@@ -84,16 +77,20 @@ impl Actor {
         self.step(Event::Timer);
         while !self.exited {
             let timeout = self.machine.poll_timeout().map(|at| self.clock.instant(at));
+            let check = self.checks.due().map(|at| self.clock.instant(at));
             tokio::select! {
                 Some(report) = inlets.host.recv() => self.on_host(report),
                 Some(report) = inlets.engine.recv() => self.on_engine(report),
                 Some(request) = inlets.requests.recv() => self.on_request(request),
                 Some(changes) = inlets.changes.recv() => self.on_changes(&changes),
+                Some(checked) = inlets.checked.recv() => self.on_checked(checked),
                 () = self.resolver.has_news() => self.publish(),
+                () = until(check) => self.check(),
                 () = until(timeout) => self.step(Event::Timer),
             }
             if self.clock.slept() {
                 tracing::info!("the machine slept");
+                self.host.look_at_uplink();
                 self.step(Event::NetworkChanged);
             }
         }
@@ -139,7 +136,24 @@ impl Actor {
         if reconcile::concerns_uplink(changes) {
             self.host.look_at_uplink();
         }
+        self.checks.on_changes(changes, self.clock.now());
         self.step(reconcile::drift(changes));
+    }
+
+    fn check(&mut self) {
+        let wanted = self.settings.leak_check && self.goal() == Goal::Secured;
+        self.checks.make(wanted, self.clock.now());
+    }
+
+    fn on_checked(&mut self, checked: Checked) {
+        let goal = self.goal();
+        if let Some(event) = self.checks.take(checked, goal, self.clock.now()) {
+            self.step(event);
+        }
+    }
+
+    fn goal(&self) -> Goal {
+        self.machine.record().goal()
     }
 
     fn on_host(&mut self, report: host_lane::Report) {
@@ -233,6 +247,8 @@ impl Actor {
         status.hints.extend(self.resolver.hint());
         status.traffic = self.traffic;
         status.lan = self.settings.lan;
+        let now = self.clock.now();
+        self.checks.on_status(&self.status.borrow(), &status, now);
         self.status.send_if_modified(|known| {
             let changed = *known != status;
             if changed && known.state.name() != status.state.name() {

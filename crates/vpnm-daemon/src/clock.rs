@@ -1,8 +1,13 @@
 //! The clocks the daemon reads.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::time::ClockId;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use tokio::time::Instant;
 
 use crate::tsm::Moment;
@@ -42,6 +47,29 @@ impl Clock {
     }
 }
 
+/// A timer that never ends and becomes readable when it is cancelled, which the kernel
+/// does when the machine wakes up or its clock is set (timerfd_create(2)): the timers
+/// of sleep stand still, and nothing else need happen for half a minute.
+pub(crate) fn jump() -> io::Result<OwnedFd> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
+    let never = Timespec {
+        tv_sec: i64::MAX,
+        tv_nsec: 0,
+    };
+    let none = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let time = Itimerspec {
+        it_interval: none,
+        it_value: never,
+    };
+    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+    timerfd_settime(&timer, flags, &time)?;
+    Ok(timer)
+}
+
 /// How long the machine has slept since it was started: only one of the clocks
 /// goes on meanwhile.
 fn time_asleep() -> Duration {
@@ -59,4 +87,23 @@ fn read(clock: ClockId) -> Duration {
 pub(crate) fn unix_now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    #[test]
+    fn a_machine_that_stays_awake_does_not_wake() {
+        let jump = jump().unwrap();
+        let moment = Timespec {
+            tv_sec: 0,
+            tv_nsec: 50_000_000,
+        };
+        let ready = poll(&mut [PollFd::new(&jump, PollFlags::IN)], Some(&moment));
+        assert_eq!(ready, Ok(0));
+        assert!(!Clock::start().slept());
+    }
 }

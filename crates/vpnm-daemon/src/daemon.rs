@@ -14,17 +14,20 @@ use vpnm_api::tunnel::TunnelService;
 use vpnm_api::{Code, Failure, Goal, State, Status, Step, Traffic};
 use vpnm_host::HostError;
 
-use crate::actor::{Actor, Inlets, Request, engine_config, machine_config};
+use crate::actor::{Actor, Inlets, engine_config, machine_config};
 use crate::cause::Cause as _;
+use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::engine::{EngineLane, Identity};
 use crate::failpoint::{self, FailPoints};
-use crate::host_lane::{self, HostLane, Permitted, Place, Worker};
+use crate::host_lane::{self, HostLane, Place, Worker};
 use crate::journal::{self, Journal};
 use crate::keep;
 use crate::lock::{self, Lock, LockError};
+use crate::permitted::Permitted;
 use crate::pulse::Pulse;
 use crate::reconcile::{self, Roaming};
+use crate::request::Request;
 use crate::resolver_lane::ResolverLane;
 use crate::service::Service;
 use crate::settings::{self, Settings};
@@ -245,6 +248,7 @@ fn assemble(
     let host = HostLane::start(start.worker).map_err(|source| system("start a thread", source))?;
     host.permit(Permitted::from(&settings));
     let config = engine_config(&settings);
+    let (told, checked) = mpsc::channel(1);
     let mut engine = EngineLane::new(start.identity, config, start.points, engine_reports);
     if let Some((tun, listeners)) = start.tun {
         engine.keep(tun, listeners);
@@ -259,11 +263,13 @@ fn assemble(
         clock: Clock::start(),
         roaming: Roaming::default(),
         traffic: Traffic::default(),
+        checks: Checks::new(told),
         replies: BTreeMap::new(),
         exited: false,
         resolver: ResolverLane::start().map_err(|source| system("start a thread", source))?,
     };
     let inlets = Inlets {
+        checked,
         requests,
         host: start.from_host,
         engine: from_engine,

@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-pub(crate) use worker::{Permitted, Place, Worker};
+pub(crate) use worker::{Place, Worker};
 
+use crate::permitted::Permitted;
 use crate::tsm::{Effect, Outcome, Ticket};
 use crate::uplink::Uplink;
 

@@ -7,6 +7,7 @@
 
 mod frame;
 mod probe;
+mod schedule;
 mod sys;
 mod tap;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use vpnm_host::{Host, HostError, Observed, names};
 
 pub use probe::send_all;
+pub(crate) use schedule::{Schedule, Urgency};
 
 use crate::engine::{self, Identity};
 use probe::{Link, Probe};

@@ -17,6 +17,7 @@
 
 mod actor;
 mod cause;
+mod checks;
 mod cleanup;
 mod clock;
 mod crc32;
@@ -28,9 +29,11 @@ pub mod journal;
 mod keep;
 pub mod leak;
 mod lock;
+mod permitted;
 mod pulse;
 mod reconcile;
 mod redirect;
+mod request;
 mod resolver_lane;
 mod service;
 pub mod settings;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::actor::Request;
+use crate::request::{Beat, Request};
 
 /// Asks the heart for a beat each time it is asked itself whether the last one came.
 #[derive(Debug)]
@@ -13,10 +13,6 @@ pub(crate) struct Pulse {
     requests: Sender<Request>,
     beaten: Arc<AtomicBool>,
 }
-
-/// A beat that the heart was asked for.
-#[derive(Debug)]
-pub(crate) struct Beat(Arc<AtomicBool>);
 
 impl Pulse {
     /// The pulse of the heart that takes these requests.
@@ -33,15 +29,8 @@ impl Pulse {
         // A full queue is one that the heart does not empty.
         let asked = self
             .requests
-            .try_send(Request::Beat(Beat(Arc::clone(&self.beaten))));
+            .try_send(Request::Beat(Beat::new(&self.beaten)));
         beaten && asked.is_ok()
-    }
-}
-
-impl Beat {
-    /// The heart has come to it.
-    pub(crate) fn come(&self) {
-        self.0.store(true, Ordering::Release);
     }
 }
 

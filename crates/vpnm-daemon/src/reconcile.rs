@@ -5,7 +5,7 @@
 //! what it should be; the machine does so every 30 seconds in any case.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use vpnm_api::Note;
 use vpnm_host::{Change, HostError, Watch};
 
+use crate::clock;
 use crate::tsm::Event;
 use crate::uplink::Uplink;
 
@@ -56,12 +57,23 @@ pub(crate) enum SubscribeError {
 }
 
 fn tell(mut watch: Watch, told: &Sender<Vec<Change>>) {
+    let mut jump = clock::jump();
+    if let Err(error) = &jump {
+        tracing::warn!(%error, "the end of sleep is noticed late");
+    }
     loop {
-        let waited = poll(&mut [PollFd::new(&watch.as_fd(), PollFlags::IN)], None);
+        let waited = wait(&watch, jump.as_ref().ok());
         thread::sleep(BURST);
         let read = watch.read();
         let changes = match (waited, read) {
-            (Ok(_), Ok(changes)) => changes,
+            (Ok(jumped), Ok(mut changes)) => {
+                if jumped {
+                    // What happened in sleep was told to nobody.
+                    changes.push(Change::Overflow);
+                    jump = clock::jump();
+                }
+                changes
+            }
             (Err(rustix::io::Errno::INTR), _) => continue,
             (waited, read) => {
                 tracing::warn!(?waited, ?read, "changes of the host are not told");
@@ -73,6 +85,16 @@ fn tell(mut watch: Watch, told: &Sender<Vec<Change>>) {
             return;
         }
     }
+}
+
+/// Waits for a notification, or for the clock to jump, which is true.
+fn wait(watch: &Watch, jump: Option<&OwnedFd>) -> rustix::io::Result<bool> {
+    let watch = watch.as_fd();
+    let mut waited = vec![PollFd::new(&watch, PollFlags::IN)];
+    waited.extend(jump.map(|jump| PollFd::new(jump, PollFlags::IN)));
+    poll(&mut waited, None)?;
+    let jump = waited.get(1);
+    Ok(jump.is_some_and(|jump| jump.revents().contains(PollFlags::IN)))
 }
 
 /// What a burst of changes means to the machine.

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use vpnm_api::tunnel::{CONTROL_GROUP, Tunnel, TunnelError};
 use vpnm_api::{Code, Failure, ShareLink, Status};
 
-use crate::actor::Request;
+use crate::request::Request;
 use crate::tsm::Command;
 
 /// Answers clients.
@@ -85,7 +85,7 @@ impl Tunnel for Service {
 
 #[cfg(test)]
 mod tests {
-    use anyd::{CallError, Peer};
+    use anyd::{CallError, Daemon, Groups, Peer, Product};
     use vpnm_api::tunnel::{TunnelClient, TunnelService};
     use vpnm_api::{Goal, Server, State};
 
@@ -118,7 +118,10 @@ mod tests {
             drop(shown);
         });
         let service = TunnelService(Service { requests, status });
-        anyd::test::pair(service, peer).into()
+        let daemon = Daemon::new(Product::default())
+            .groups(Groups::fixed([(CONTROL_GROUP, GROUP)]))
+            .serve(service);
+        anyd::test::connect(daemon, peer).into()
     }
 
     #[tokio::test]
@@ -140,28 +143,86 @@ mod tests {
         assert_eq!(seen.unwrap(), blocked().redacted());
     }
 
+    const GROUP: u32 = 27;
+
+    /// Everybody who could call: their place in the rows of [`MAY`] is their place here.
+    /// Whoever is root in a container is somebody else here, and so are its groups.
+    fn peers() -> [(&'static str, Peer); 6] {
+        [
+            ("root", Peer::uid(0)),
+            ("a member of the group", Peer::uid(1000).groups([GROUP])),
+            ("a stranger", Peer::uid(1001)),
+            (
+                "root of a container",
+                Peer::uid(100_000).groups([100_000 + GROUP]),
+            ),
+            (
+                "the engine",
+                Peer::uid(vpnm_host::names::ENGINE_FALLBACK_ID),
+            ),
+            ("the leak check", Peer::uid(vpnm_host::names::PROBE_ID)),
+        ]
+    }
+
+    /// Who may call what.
+    const MAY: [(&str, [bool; 6]); 7] = [
+        ("Status", [true; 6]),
+        ("Watch", [true; 6]),
+        ("Connect", [true, true, false, false, false, false]),
+        ("Disconnect", [true, true, false, false, false, false]),
+        ("Reconnect", [true, true, false, false, false, false]),
+        ("Lockdown", [true, true, false, false, false, false]),
+        ("LiftLockdown", [true, false, false, false, false, false]),
+    ];
+
+    async fn denies(client: &mut TunnelClient, method: &str) -> bool {
+        fn denied<T>(result: Result<T, CallError<TunnelError>>) -> bool {
+            matches!(result, Err(CallError::Denied { .. }))
+        }
+        match method {
+            "Status" => denied(client.status().await),
+            "Watch" => denied(client.watch().await.unwrap().next().await.unwrap()),
+            "Connect" => denied(client.connect(None).await),
+            "Disconnect" => denied(client.disconnect().await),
+            "Reconnect" => denied(client.reconnect().await),
+            "Lockdown" => denied(client.lockdown().await),
+            "LiftLockdown" => denied(client.lift_lockdown().await),
+            other => panic!("{other} is not in the table"),
+        }
+    }
+
     #[tokio::test]
-    async fn a_stranger_changes_nothing() {
-        let mut stranger = client_of(Peer::uid(1000));
-        assert!(matches!(
-            stranger.connect(None).await,
-            Err(CallError::Denied { .. })
-        ));
-        assert!(matches!(
-            stranger.disconnect().await,
-            Err(CallError::Denied { .. })
-        ));
-        assert!(matches!(
-            stranger.reconnect().await,
-            Err(CallError::Denied { .. })
-        ));
-        assert!(matches!(
-            stranger.lockdown().await,
-            Err(CallError::Denied { .. })
-        ));
-        assert!(matches!(
-            stranger.lift_lockdown().await,
-            Err(CallError::Denied { .. })
-        ));
+    async fn every_method_is_for_whom_it_is_meant() {
+        let methods: Vec<&str> = TunnelClient::INTERFACE
+            .methods
+            .iter()
+            .map(|m| m.name)
+            .collect();
+        assert_eq!(
+            methods,
+            MAY.map(|(method, _)| method),
+            "a method without a row"
+        );
+        for (place, (who, peer)) in peers().into_iter().enumerate() {
+            for (method, may) in MAY {
+                let mut client = client_of(peer.clone());
+                let denied = denies(&mut client, method).await;
+                assert_eq!(denied, !may[place], "{who}: {method}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_who_may_control_sees_more_than_the_state() {
+        for (place, (who, peer)) in peers().into_iter().enumerate() {
+            let seen = client_of(peer).status().await.unwrap();
+            let whole = place < 2;
+            let expected = if whole {
+                blocked()
+            } else {
+                blocked().redacted()
+            };
+            assert_eq!(seen, expected, "{who}");
+        }
     }
 }

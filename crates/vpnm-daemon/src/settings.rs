@@ -8,6 +8,9 @@
 //! # into the "tunnel", or nowhere ("block").
 //! forwarding = "tunnel"
 //!
+//! # Whether every way past the block is tried after each change.
+//! leak_check = true
+//!
 //! # Resolvers that are asked over HTTPS, in order of preference.
 //! [[dns]]
 //! addresses = ["9.9.9.9", "2620:fe::fe"]
@@ -19,10 +22,12 @@
 //! read never opens the machine: it stays as secured as it was and connecting is
 //! refused until the file is right.
 
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use vpnm_api::Upstream;
 
@@ -39,6 +44,8 @@ pub struct Settings {
     pub lan: bool,
     /// Where packets go that this host forwards for others.
     pub forwarding: ForOthers,
+    /// Whether every way past the block is tried after each change.
+    pub leak_check: bool,
     /// Resolvers, in order of preference; at least one.
     pub dns: Vec<Upstream>,
 }
@@ -66,8 +73,8 @@ pub enum SettingsError {
         #[source]
         source: io::Error,
     },
-    /// Others than root can write the file.
-    #[error("{path} can be written by others than root")]
+    /// It is no file, or others than root can write it.
+    #[error("{path} is not a file that only root can write")]
     Unsafe {
         /// The file.
         path: PathBuf,
@@ -93,6 +100,7 @@ struct Text {
     lan: bool,
     #[serde(default)]
     forwarding: ForOthers,
+    leak_check: Option<bool>,
     dns: Option<Vec<Upstream>>,
 }
 
@@ -121,6 +129,7 @@ impl Default for Settings {
         Self {
             lan: false,
             forwarding: ForOthers::Tunnel,
+            leak_check: true,
             dns: dns.collect(),
         }
     }
@@ -136,19 +145,25 @@ impl Settings {
             path: path.to_owned(),
             source,
         };
-        let found = match std::fs::metadata(path) {
+        // What is looked at is what is read, and a pipe is not waited for.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            found => found.map_err(fail)?,
+            opened => opened.map_err(fail)?,
         };
+        let found = file.metadata().map_err(fail)?;
         let path = path.to_owned();
-        if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+        let mine = found.uid() == rustix::process::geteuid().as_raw();
+        if !found.is_file() || !mine || found.mode() & 0o022 != 0 {
             return Err(SettingsError::Unsafe { path });
         }
         if found.len() > MAX_BYTES {
             return Err(SettingsError::Long { path });
         }
-        let text = std::fs::read_to_string(&path);
-        Self::parse(&text.map_err(|source| SettingsError::Io { path, source })?)
+        let mut text = String::new();
+        let read = file.take(MAX_BYTES).read_to_string(&mut text);
+        read.map_err(|source| SettingsError::Io { path, source })?;
+        Self::parse(&text)
     }
 
     /// Reads a text.
@@ -164,6 +179,7 @@ impl Settings {
         Ok(Self {
             lan: text.lan,
             forwarding: text.forwarding,
+            leak_check: text.leak_check.unwrap_or(true),
             dns,
         })
     }
@@ -183,10 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_is_no_file_and_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("vpnm-settings-{}", std::process::id()));
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        let refused = Settings::load(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            matches!(refused, Err(SettingsError::Unsafe { .. })),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
     fn the_example_is_read() {
         let text = r#"
             lan = true
             forwarding = "block"
+            leak_check = false
             [[dns]]
             addresses = ["9.9.9.9", "2620:fe::fe"]
             name = "dns.quad9.net"
@@ -194,6 +224,7 @@ mod tests {
         "#;
         let settings = Settings::parse(text).unwrap();
         assert!(settings.lan && settings.forwarding == ForOthers::Block);
+        assert!(!settings.leak_check);
         assert_eq!(settings.dns.len(), 1);
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
     }

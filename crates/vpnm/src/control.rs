@@ -147,6 +147,7 @@ fn exit_of(code: Code) -> Exit {
         | Code::Foreign
         | Code::NotPermitted
         | Code::Host
+        | Code::LeakDetected
         | Code::EngineStart
         | Code::EngineLost
         | Code::JournalUnreadable

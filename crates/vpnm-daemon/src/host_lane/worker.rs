@@ -8,8 +8,8 @@ use tokio::sync::mpsc::Sender;
 use vpnm_api::{Code, Failure, Note};
 use vpnm_host::tun::{self, TunError};
 use vpnm_host::{
-    Addresses, Desired, Endpoint, Forwarding, Guard, Host, HostError, Lan, Point, ReachError,
-    Severance, Transport, Tunnel,
+    Addresses, Desired, Endpoint, Guard, Host, HostError, Point, ReachError, Severance, Transport,
+    Tunnel,
 };
 
 use super::Report;
@@ -17,8 +17,8 @@ use crate::cause::{self, Cause as _};
 use crate::failpoint::FailPoints;
 use crate::journal::Journal;
 use crate::keep;
+use crate::permitted::Permitted;
 use crate::redirect::Redirect;
-use crate::settings::{ForOthers, Settings};
 use crate::tsm::{Effect, Holes, HostWant, Outcome, Ticket};
 use crate::uplink::Uplink;
 
@@ -33,29 +33,6 @@ pub(crate) struct Place {
     pub(crate) engine_uid: u32,
     pub(crate) permitted: Permitted,
     pub(crate) points: Arc<FailPoints>,
-}
-
-/// What the settings let pass beside the tunnel, and into it for others.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Permitted {
-    pub(crate) lan: Lan,
-    pub(crate) forwarding: Forwarding,
-}
-
-impl From<&Settings> for Permitted {
-    fn from(settings: &Settings) -> Self {
-        Self {
-            lan: if settings.lan {
-                Lan::Allowed
-            } else {
-                Lan::Blocked
-            },
-            forwarding: match settings.forwarding {
-                ForOthers::Tunnel => Forwarding::Tunnel,
-                ForOthers::Block => Forwarding::Blocked,
-            },
-        }
-    }
 }
 
 /// The one that touches the journal and the kernel.

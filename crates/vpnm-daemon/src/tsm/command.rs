@@ -101,6 +101,9 @@ impl Machine {
     pub(super) fn adopt(&mut self, record: Record) {
         self.pending.take_if(|pending| *pending == record);
         let old = std::mem::replace(&mut self.record, record);
+        if self.record.goal() != old.goal() {
+            self.facts.tried = None;
+        }
         let nothing_newer = self.pending.is_none();
         let written = if nothing_newer {
             self.wishes

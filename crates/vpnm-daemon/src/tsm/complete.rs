@@ -86,6 +86,8 @@ impl Machine {
             self.repairs.last = note;
         }
         let secured = self.record.goal() == Goal::Secured;
+        let sound = matches!(self.facts.tried, Some(Ok(())));
+        self.facts.tried.take_if(|_| sound && changes > 0);
         *host = HostFact {
             applied: Some(want),
             stale: host.stale,

@@ -20,6 +20,8 @@ pub enum Event {
     Health(Health, Option<Failure>),
     /// The TUN was deleted by somebody.
     TunLost,
+    /// Every way past the block was tried: what led out, if anything did.
+    Tried(Option<Failure>),
     /// The host may differ from what was applied.
     Drift(Note),
     /// Addresses or routes of the network below the tunnel are others: connections

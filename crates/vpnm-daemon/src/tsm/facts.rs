@@ -14,6 +14,9 @@ pub(super) struct Facts {
     pub(super) checked: bool,
     /// The host.
     pub(super) host: HostFact,
+    /// Whether something got past the block when every way was tried; `None` if none
+    /// was since the host was changed.
+    pub(super) tried: Option<Result<(), Failure>>,
     /// The TUN is open in the daemon.
     pub(super) tun: bool,
     /// The TUN was taken over and traffic is led into it, as far as is known.

@@ -1,7 +1,7 @@
 //! What goes wrong, and what comes back.
 
 use vpnm_api::engine::Health;
-use vpnm_api::{Code, Failure, Note};
+use vpnm_api::{Code, Failure, Goal, Note};
 
 use super::effect::{Effect, Lane};
 use super::facts::EngineFact;
@@ -57,6 +57,18 @@ impl Machine {
                 self.setback(cause.unwrap_or_else(|| Code::NoAnswer.into()), now);
             }
         }
+    }
+
+    /// Where something got out, everything is read back and applied anew; that nothing
+    /// gets out any more is believed when it was tried.
+    pub(super) fn on_tried(&mut self, leak: Option<Failure>) {
+        if self.record.goal() == Goal::Open {
+            return;
+        }
+        if leak.is_some() {
+            self.facts.host.stale = true;
+        }
+        self.facts.tried = Some(leak.map_or(Ok(()), Err));
     }
 
     pub(super) fn on_tun_lost(&mut self, now: Moment) {

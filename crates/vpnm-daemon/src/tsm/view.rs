@@ -51,6 +51,10 @@ impl Machine {
         if !self.facts.is_blocked() {
             return State::Connecting { step: Step::Block };
         }
+        if let Some(Err(cause)) = &self.facts.tried {
+            let cause = cause.clone();
+            return State::Unprotected { cause };
+        }
         if !self.is_attempting() {
             return self.state_without_tunnel();
         }
@@ -181,6 +185,7 @@ impl Machine {
             engine: self.facts.engine == EngineFact::Running,
             answered: outbound.is_some(),
             routed: sound && matches!(self.facts.host.applied, Some(HostWant::Tunnel(_))),
+            tried: self.facts.tried == Some(Ok(())),
             resolver: outbound.map(|o| o.established.resolver),
         }
     }

@@ -151,7 +151,7 @@ fn no_packet_filter() -> Result<()> {
     clean_up(&session)?;
     shell(
         session.client(),
-        "mkdir -m 700 /var/lib/vpnm && cp -p /run/journal /var/lib/vpnm/journal",
+        "mkdir -p -m 700 /var/lib/vpnm && cp -p /run/journal /var/lib/vpnm/journal",
     )?;
     session.launch_daemon_by(&["/usr/bin/python3", "-c", WITHOUT_FILTER], &[])?;
     session.wait_for_state(&["unprotected"])?;

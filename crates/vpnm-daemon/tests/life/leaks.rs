@@ -3,12 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use vpnm_lab::machine::shell;
+use vpnm_lab::machine::{shell, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::User;
 
 use crate::failures::clean_up;
-use crate::scene::{Scene, connected, refusal, with_daemon};
+use crate::scene::{PATIENCE, Scene, connected, refusal, status, with_daemon};
 
 pub(crate) const CASES: &[Scene] = &[
     (
@@ -60,6 +60,10 @@ fn finds() -> Result<()> {
     session.connect()?;
     let (leaked, _) = check(&session)?;
     ensure!(leaked.is_empty(), "connected: {leaked:?}");
+    // The daemon does the same by itself, and says so.
+    wait_for("the daemon's own check", PATIENCE, || {
+        Ok((status(&session, "/verified/tried")? == "true").then_some(()))
+    })?;
     let before = session.capture().tally()?;
     let (_, again) = check(&session)?;
     ensure!(again == attempts);

@@ -14,7 +14,7 @@ use super::{connect, disconnect};
 use crate::tsm::{Command, Event, HostWant, Lane, Record};
 
 /// What can happen next. One byte chooses.
-const CHOICES: u8 = 23;
+const CHOICES: u8 = 24;
 
 fn happen(world: &mut World, choice: u8, id: u64) {
     if world.exited {
@@ -59,15 +59,22 @@ fn happen(world: &mut World, choice: u8, id: u64) {
             let old = std::mem::replace(world, World::fresh());
             *world = old.crashed();
         }
-        _ => {
+        22 => {
             let old = std::mem::replace(world, World::fresh());
             *world = old.crashed_with_store();
+        }
+        _ => {
+            let leak = id.is_multiple_of(2).then(|| Code::LeakDetected.into());
+            world.give(Event::Tried(leak));
         }
     }
 }
 
 /// From here on the world behaves: the machine must come to rest where it should.
 fn must_converge(mut world: World) {
+    if !world.exited {
+        world.give(Event::Tried(None));
+    }
     world.run();
     for _ in 0..40 {
         if is_at_rest(&world) {

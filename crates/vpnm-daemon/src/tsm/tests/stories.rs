@@ -231,6 +231,28 @@ fn an_unreadable_journal_means_secured() {
 }
 
 #[test]
+fn what_gets_out_is_said_until_nothing_does() {
+    let mut world = connected("a");
+    let leak = Failure::new(Code::LeakDetected, "a raw frame by eth0");
+    world.give(Event::Tried(Some(leak.clone())));
+    assert_eq!(world.state(), State::Unprotected { cause: leak });
+    assert_eq!(world.log.last().unwrap(), "UNPROTECTED: leak_detected:");
+    world.run();
+    assert_eq!(
+        world.state().name(),
+        "unprotected",
+        "applying proves nothing"
+    );
+    world.give(Event::Tried(None));
+    assert_eq!(world.state().name(), "connected");
+    // An open machine keeps nothing in.
+    world.give(disconnect(2));
+    world.run();
+    world.give(Event::Tried(Some(Code::LeakDetected.into())));
+    assert_eq!(world.state(), State::Disconnected);
+}
+
+#[test]
 fn an_interface_that_was_kept_stays_and_traffic_stays_in_it() {
     let mut world = World::fresh();
     world.give(connect(1, "a"));

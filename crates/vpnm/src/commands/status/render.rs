@@ -129,6 +129,7 @@ fn verified(verified: &Verified) -> String {
         (verified.engine, "engine without privileges"),
         (verified.answered, "answer through the tunnel"),
         (verified.routed, "traffic led into the tunnel"),
+        (verified.tried, "no way out when all were tried"),
     ];
     let list = |wanted: bool| {
         facts
@@ -227,6 +228,7 @@ mod tests {
                 engine: true,
                 answered: true,
                 routed: true,
+                tried: true,
                 resolver: Some("1.1.1.1".parse().unwrap()),
             },
             repairs: Repairs {
@@ -244,7 +246,7 @@ Connected for 1 h 2 min: everything leaves through the tunnel
   latency   23 ms
   dns       over HTTPS through the tunnel, 1.1.1.1
   traffic   12.3 MB in, 999 B out, 1 flow open
-  verified  goal on disk, firewall and routes, engine without privileges, answer through the tunnel, traffic led into the tunnel
+  verified  goal on disk, firewall and routes, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
   lan       blocked
   lockdown  off
   repairs   2 times, last: a rule was gone
@@ -272,7 +274,7 @@ Connected for 1 h 2 min: everything leaves through the tunnel
 Blocked: there is no tunnel and nothing leaves this machine
   why       the server refused the connection, nothing listens on that port: 192.0.2.7:443
   verified  firewall and routes
-            not yet: goal on disk, engine without privileges, answer through the tunnel, traffic led into the tunnel
+            not yet: goal on disk, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
   lan       blocked
   lockdown  off
   next      vpnm connect
