@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 #[cfg(feature = "server")]
 use std::time::Duration;
 
@@ -26,13 +27,24 @@ fn send(lines: &str, fds: &[BorrowedFd<'_>]) -> io::Result<bool> {
     let Some(place) = std::env::var_os("NOTIFY_SOCKET") else {
         return Ok(false);
     };
-    let socket = UnixDatagram::unbound()?;
+    let socket = socket()?;
     socket.connect_addr(&address(&place)?)?;
-    let sent = descriptors::send(&socket, lines.as_bytes(), fds)?;
+    let sent = descriptors::send(socket, lines.as_bytes(), fds)?;
     if sent != lines.len() {
         return Err(io::ErrorKind::WriteZero.into());
     }
     Ok(true)
+}
+
+/// The socket to send from. It is kept: a process without descriptors left must
+/// still feed its watchdog.
+fn socket() -> io::Result<&'static UnixDatagram> {
+    static KEPT: OnceLock<UnixDatagram> = OnceLock::new();
+    if let Some(kept) = KEPT.get() {
+        return Ok(kept);
+    }
+    let made = UnixDatagram::unbound()?;
+    Ok(KEPT.get_or_init(|| made))
 }
 
 /// A path, or a name after `@` that is in no file system.

@@ -92,6 +92,8 @@ fn helper_is_poor() {
         .limits(Limits {
             conns: 10_000,
             conns_per_uid: 10_000,
+            // Those who have come stay.
+            first: std::time::Duration::from_secs(600),
             ..Limits::default()
         });
     runtime().block_on(daemon.run(anyd::signals())).unwrap();
