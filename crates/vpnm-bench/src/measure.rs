@@ -175,8 +175,8 @@ impl Measurement<'_> {
             let before = subject.seconds()?;
             let came = flood(MODERATE, self.each)?;
             let used = subject.seconds()? - before;
-            if subject.running.pid().is_some() {
-                subject.note(cost, used * 1e6 / came.arrived.max(1.0));
+            if subject.running.pid().is_some() && came.arrived > 0.0 {
+                subject.note(cost, used * 1e6 / came.arrived);
             }
             let came = flood(HEAVY, self.each.min(Duration::from_secs(1)))?;
             if came.offered < 0.95 * f64::from(HEAVY) {

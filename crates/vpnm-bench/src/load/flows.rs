@@ -16,6 +16,8 @@ use crate::target::{ECHO, address};
 const CONCURRENT: usize = 32;
 /// A datagram that takes longer is lost.
 const LOST: Duration = Duration::from_secs(1);
+/// How long the first answer of several is waited for.
+const SHORT: Duration = Duration::from_millis(100);
 /// Flows opened between two looks at what came back.
 const STEP: usize = 64;
 
@@ -81,6 +83,9 @@ pub(crate) fn open_flows(place: &Place, count: usize) -> anyhow::Result<f64> {
         let mut alive = 0;
         for some in sockets.chunks(STEP) {
             alive += exchange(some, &mut batch);
+            if alive == 0 {
+                break;
+            }
         }
         Ok(f64::from(alive))
     })?;
@@ -92,7 +97,6 @@ pub(crate) fn open_flows(place: &Place, count: usize) -> anyhow::Result<f64> {
 fn open() -> anyhow::Result<Blocking> {
     let socket = Blocking::bind(("0.0.0.0", 0))?;
     socket.connect(address(ECHO))?;
-    socket.set_read_timeout(Some(LOST))?;
     Ok(socket)
 }
 
@@ -103,10 +107,10 @@ fn exchange(sockets: &[Blocking], batch: &mut Batch) -> u32 {
     }
     let mut came = 0;
     for socket in sockets {
-        came += u32::from(batch.receive(socket).is_ok());
         // Whoever loses one loses many; nobody waits a second for each.
-        let short = Some(Duration::from_millis(if came == 0 { 5 } else { 1_000 }));
-        drop(socket.set_read_timeout(short));
+        let patience = if came == 0 { SHORT } else { LOST };
+        drop(socket.set_read_timeout(Some(patience)));
+        came += u32::from(batch.receive(socket).is_ok());
     }
     came
 }
