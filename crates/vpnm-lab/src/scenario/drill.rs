@@ -29,11 +29,17 @@ const FAST: u32 = 60_000;
 /// Probes a second where few are asked for.
 const SLOW: u32 = 500;
 /// In how many seconds gentle probes should be done, where few are asked for.
+<<<<<<< HEAD
 const UNHURRIED: u64 = 4;
 /// Longest a step's share of the probes may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How reports of group membership are called.
 const MEMBERSHIP: [&str; 2] = ["protocol 2 ", "icmp6 type 143 "];
+=======
+const UNHURRIED: u64 = 10;
+/// Longest a step's share of the probes may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+>>>>>>> 3e0ce00 (wip)
 /// How long bytes are moved to measure the throughput, and how often.
 const TRANSFER: Duration = Duration::from_millis(400);
 const TRANSFERS: usize = 3;
@@ -52,8 +58,11 @@ pub struct Asked<'a> {
 struct Drill<'a> {
     /// Ends first: with nobody to carry what still goes on.
     programs: Vec<Process>,
+<<<<<<< HEAD
     resolved: Option<Resolved>,
     manager: Option<NetworkManager>,
+=======
+>>>>>>> 3e0ce00 (wip)
     peer: Option<Peer>,
     session: Session,
     asked: Asked<'a>,
@@ -73,8 +82,11 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
     let session = Session::begin(asked.record)?;
     let mut drill = Drill {
         programs: Vec::new(),
+<<<<<<< HEAD
         resolved: None,
         manager: None,
+=======
+>>>>>>> 3e0ce00 (wip)
         peer: None,
         session,
         asked,
@@ -235,6 +247,7 @@ impl Drill<'_> {
                 self.programs.push(program);
                 Ok(())
             }
+<<<<<<< HEAD
             Step::Resolved => self.start_resolved(),
             Step::RestartResolved => {
                 let resolved = self.resolved.as_mut().context("there is none")?;
@@ -244,6 +257,10 @@ impl Drill<'_> {
             Step::EndPrograms => {
                 self.programs.clear();
                 (self.resolved, self.manager) = (None, None);
+=======
+            Step::EndPrograms => {
+                self.programs.clear();
+>>>>>>> 3e0ce00 (wip)
                 Ok(())
             }
             Step::Crash => self.crash(),
@@ -276,6 +293,7 @@ impl Drill<'_> {
         self.session.take_for_usual()
     }
 
+<<<<<<< HEAD
     fn start_resolved(&mut self) -> Result<()> {
         self.resolved = Some(Resolved::start(self.session.client())?);
         self.session.take_for_usual()
@@ -286,6 +304,8 @@ impl Drill<'_> {
         self.session.take_for_usual()
     }
 
+=======
+>>>>>>> 3e0ce00 (wip)
     fn signal_engine(&mut self, signal: Signal) -> Result<()> {
         // A killed one is replaced at once.
         self.set_carried(signal != Signal::STOP);
