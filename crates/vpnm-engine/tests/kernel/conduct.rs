@@ -2,9 +2,9 @@
 //! same, cell by cell.
 
 use std::fmt::Write as _;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -235,7 +235,7 @@ fn send_until_stopped(address: SocketAddr) -> String {
     while sent < 256 << 20
         && let Ok(count) = stream.write(&[0; 65_536])
     {
-        sent += count as u64;
+        sent += u64::try_from(count).unwrap();
     }
     stream.shutdown(Shutdown::Write).unwrap();
     let mut received = [0; 8];
@@ -249,7 +249,7 @@ fn send_until_stopped(address: SocketAddr) -> String {
 fn play(cell: &Cell, host: &'static str, servers: &Namespace, clients: &Namespace) -> Playing {
     let listener = servers.run(move || TcpListener::bind((host, 0)).unwrap());
     let address = listener.local_addr().unwrap();
-    let (sender, seen) = channel();
+    let (sender, seen) = sync_channel(1);
     match cell.serve {
         None => drop(listener),
         Some(serve) => {
@@ -266,7 +266,7 @@ fn play(cell: &Cell, host: &'static str, servers: &Namespace, clients: &Namespac
 
 struct Playing {
     client: JoinHandle<String>,
-    seen: std::sync::mpsc::Receiver<String>,
+    seen: Receiver<String>,
 }
 
 /// All cells over both families, as a table.

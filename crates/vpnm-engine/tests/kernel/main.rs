@@ -11,6 +11,8 @@ mod direct;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod garbage;
+#[cfg(test)]
 mod socks;
 #[cfg(test)]
 mod world;

@@ -199,6 +199,45 @@ pub(crate) fn send_in_segments(socket: &UdpSocket, size: u16) -> io::Result<()> 
     Ok(())
 }
 
+/// A socket that puts packets into the TUN link of the thread's namespace, each behind a
+/// virtio header.
+pub(crate) fn packet_socket() -> io::Result<OwnedFd> {
+    let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, None)?;
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    // SAFETY: the option takes one int, which `on` is.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_VNET_HDR,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let name = std::ffi::CString::new(LINK).map_err(io::Error::other)?;
+    // SAFETY: the name is a string with a zero behind it.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    // SAFETY: all zero bytes are a valid sockaddr_ll, which is plain data.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
+    address.sll_protocol = u16::try_from(libc::ETH_P_IP)
+        .map_err(io::Error::other)?
+        .to_be();
+    address.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
+    let length =
+        libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
+    // SAFETY: `address` is one sockaddr_ll of that length.
+    let status = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket.into())
+}
+
 /// A TUN queue without any offload, as other programs open it.
 fn open_plain() -> io::Result<OwnedFd> {
     let file = File::options()
