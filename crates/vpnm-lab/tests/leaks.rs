@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode> {
     }
     if options.json {
         println!("{}", report::json(&lines, &compared)?);
-    } else if !lines.is_empty() {
+    } else if !lines.is_empty() || !compared.is_empty() {
         eprint!("{}", report::table(&lines, &compared));
     }
     Ok(if passed {

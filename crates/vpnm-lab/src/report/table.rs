@@ -22,6 +22,12 @@ pub fn table(lines: &[Line], compared: &[Compared]) -> String {
             None => scenarios.push((key, vec![line.clone()])),
         }
     }
+    for line in compared {
+        let key = (line.row, line.scenario);
+        if !scenarios.iter().any(|(other, _)| *other == key) {
+            scenarios.push((key, Vec::new()));
+        }
+    }
     scenarios.sort_by_key(|((row, _), _)| *row);
     let mut text = String::new();
     // Writing to a string cannot fail.

@@ -23,23 +23,19 @@ use crate::session::Session;
 
 /// Probes a second while somebody carries them: each connection among them
 /// costs two handshakes and a relay.
-const GENTLE: u32 = 6_000;
+const GENTLE: u32 = 4_000;
 /// Probes a second while nobody does.
 const FAST: u32 = 60_000;
 /// Probes a second where few are asked for.
 const SLOW: u32 = 500;
 /// In how many seconds gentle probes should be done, where few are asked for.
-<<<<<<< HEAD
 const UNHURRIED: u64 = 4;
 /// Longest a step's share of the probes may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How reports of group membership are called.
 const MEMBERSHIP: [&str; 2] = ["protocol 2 ", "icmp6 type 143 "];
-=======
-const UNHURRIED: u64 = 10;
-/// Longest a step's share of the probes may take.
-const PATIENCE: Duration = Duration::from_secs(180);
->>>>>>> 3e0ce00 (wip)
+/// Longest a page may take while everything is probed.
+const LONGEST_PAGE: Duration = Duration::from_secs(30);
 /// How long bytes are moved to measure the throughput, and how often.
 const TRANSFER: Duration = Duration::from_millis(400);
 const TRANSFERS: usize = 3;
@@ -58,11 +54,8 @@ pub struct Asked<'a> {
 struct Drill<'a> {
     /// Ends first: with nobody to carry what still goes on.
     programs: Vec<Process>,
-<<<<<<< HEAD
     resolved: Option<Resolved>,
     manager: Option<NetworkManager>,
-=======
->>>>>>> 3e0ce00 (wip)
     peer: Option<Peer>,
     session: Session,
     asked: Asked<'a>,
@@ -82,11 +75,8 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
     let session = Session::begin(asked.record)?;
     let mut drill = Drill {
         programs: Vec::new(),
-<<<<<<< HEAD
         resolved: None,
         manager: None,
-=======
->>>>>>> 3e0ce00 (wip)
         peer: None,
         session,
         asked,
@@ -247,7 +237,6 @@ impl Drill<'_> {
                 self.programs.push(program);
                 Ok(())
             }
-<<<<<<< HEAD
             Step::Resolved => self.start_resolved(),
             Step::RestartResolved => {
                 let resolved = self.resolved.as_mut().context("there is none")?;
@@ -257,10 +246,6 @@ impl Drill<'_> {
             Step::EndPrograms => {
                 self.programs.clear();
                 (self.resolved, self.manager) = (None, None);
-=======
-            Step::EndPrograms => {
-                self.programs.clear();
->>>>>>> 3e0ce00 (wip)
                 Ok(())
             }
             Step::Crash => self.crash(),
@@ -293,7 +278,6 @@ impl Drill<'_> {
         self.session.take_for_usual()
     }
 
-<<<<<<< HEAD
     fn start_resolved(&mut self) -> Result<()> {
         self.resolved = Some(Resolved::start(self.session.client())?);
         self.session.take_for_usual()
@@ -304,8 +288,6 @@ impl Drill<'_> {
         self.session.take_for_usual()
     }
 
-=======
->>>>>>> 3e0ce00 (wip)
     fn signal_engine(&mut self, signal: Signal) -> Result<()> {
         // A killed one is replaced at once.
         self.set_carried(signal != Signal::STOP);
@@ -359,7 +341,7 @@ impl Drill<'_> {
             self.session.link().to_owned(),
         ] {
             self.session.command(&["connect", &link])?;
-            self.session.check_tunnel()?;
+            self.carries_a_page()?;
         }
         Ok(())
     }
@@ -370,10 +352,22 @@ impl Drill<'_> {
         }
         self.session.wait_for_state(states)?;
         if states == ["connected"] {
-            self.session.check_tunnel()
+            self.carries_a_page()
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a page comes through the tunnel at last: it shares the machine
+    /// with the probes, and routes learnt anew may take a moment to be in use.
+    fn carries_a_page(&self) -> Result<()> {
+        let start = Instant::now();
+        while let Err(error) = self.session.check_tunnel() {
+            if start.elapsed() > LONGEST_PAGE {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn advertise(&self) -> Result<()> {
@@ -392,13 +386,7 @@ impl Drill<'_> {
         match row.aftermath {
             Aftermath::Connected => {
                 self.session.wait_for_state(&["connected"])?;
-                let start = Instant::now();
-                // Routes learnt anew may take a moment to be in use.
-                while let Err(error) = self.session.check_tunnel() {
-                    if start.elapsed() > Duration::from_secs(10) {
-                        return Err(error.context("after the attack was over"));
-                    }
-                }
+                self.carries_a_page().context("after the attack was over")?;
                 let mut last = self.session.end()?.since(protected);
                 // An open machine may tell which groups it is in.
                 last.leaks

@@ -35,14 +35,6 @@ const RAISE_ETH0: &str = "ip link set eth0 up && \
 /// Scenarios that are not run: number, name, and why.
 pub const NOT_RUN: &[(u8, &str, &str)] = &[
     (
-<<<<<<< HEAD
-=======
-        32,
-        "systemd-resolved restarted",
-        "needs systemd-resolved and a D-Bus",
-    ),
-    (
->>>>>>> 3e0ce00 (wip)
         34,
         "account and updates while blocked",
         "the product has no updater yet",

@@ -38,7 +38,6 @@ pub enum Step {
     Programs,
     /// As `Programs`, on the router.
     RouterPrograms,
-<<<<<<< HEAD
     /// systemd-resolved answers on the client from now on, and asks the LAN for
     /// every name.
     Resolved,
@@ -46,8 +45,6 @@ pub enum Step {
     RestartResolved,
     /// NetworkManager writes the client's `resolv.conf` from now on.
     NetworkManager,
-=======
->>>>>>> 3e0ce00 (wip)
     /// A shell command of root on the client that goes on until
     /// [`Step::EndPrograms`].
     Start(&'static str),

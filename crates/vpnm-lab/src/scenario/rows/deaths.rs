@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: 9,
-        name: "early boot: the link comes up with the target remembered",
+        name: "early boot: the link comes up with only the boot unit's block",
         attack: &[
             Client("ip link set eth0 down"),
             KillDaemon,
@@ -110,8 +110,11 @@ pub(super) const ROWS: &[Row] = &[
                  ip -6 rule add pref 32766 lookup main protocol kernel; \
                  ip route flush table 7670; ip -6 route flush table 7670; true",
             ),
-            StartDaemon,
+            // All that vpnm-boot.service runs, before the network.
+            Client("/run/lab/vpnm daemon --block"),
             Client(RAISE_ETH0),
+            Probe,
+            StartDaemon,
             Expect(UP),
         ],
         ..PLAIN

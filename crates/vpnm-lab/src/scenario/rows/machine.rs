@@ -4,7 +4,6 @@ use vpnm_world::probe::Kind;
 
 use super::{PLAIN, UP};
 use crate::scenario::Step::{
-<<<<<<< HEAD
     ByName, Client, EndPrograms, Expect, KillEngine, NetworkManager, Probe, Programs, Resolved,
     RestartResolved, Router, Start,
 };
@@ -25,20 +24,10 @@ const FIND: Step = Client("for i in 1 2 3 4 5; do getent hosts site.example || e
 /// Datagrams from the container: to the site, to public and to LAN resolvers.
 const BOX_PROBES: Step = Client(
     "ip netns exec box bash -c 'for i in {1..2500}; do \
-=======
-    ByName, Client, EndPrograms, Expect, KillEngine, Probe, Programs, Router, Start,
-};
-use crate::scenario::{Row, Step};
-
-/// Datagrams from the container: to the site, to public and to LAN resolvers.
-const BOX_PROBES: Step = Client(
-    "ip netns exec box bash -c 'for i in {1..400}; do \
->>>>>>> 3e0ce00 (wip)
      for to in 198.51.100.80/9 8.8.8.8/53 192.168.77.1/53 192.168.77.9/9; do \
      echo vpnm-probe-container~ > /dev/udp/$to; done; done' 2>/dev/null; true",
 );
 
-<<<<<<< HEAD
 /// A container: a namespace behind a bridge of the client.
 const BOX: Step = Client(
     "ip netns add box && ip link add vbox type veth peer name eth0 netns box && \
@@ -56,8 +45,6 @@ const NO_BOX: Step = Client(
      ip link del vbox 2>/dev/null; rmdir /run/netns; true",
 );
 
-=======
->>>>>>> 3e0ce00 (wip)
 /// docker, with everything of its own in `/run`. It insists on control groups,
 /// of whichever version the kernel has.
 const DOCKER: Step = Start(
@@ -168,7 +155,6 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: 28,
-<<<<<<< HEAD
         name: "a container behind a bridge, led into the tunnel",
         before: &[BOX],
         attack: &[BOX_PROBES, KillEngine, BOX_PROBES, Expect(UP), BOX_PROBES],
@@ -184,52 +170,21 @@ pub(super) const ROWS: &[Row] = &[
         ],
         attack: &[BOX_PROBES, KillEngine, BOX_PROBES, Expect(UP)],
         undo: &[NO_BOX, Client("rm -r /etc/vpnm")],
-=======
-        name: "a container behind a bridge",
-        before: &[Client(
-            "ip netns add box && ip link add vbox type veth peer name eth0 netns box && \
-             ip link add br0 type bridge && ip link set vbox master br0 && \
-             ip link set br0 up && ip link set vbox up && ip addr add 172.17.0.1/16 dev br0 && \
-             ip -n box link set lo up && ip -n box link set eth0 up && \
-             ip -n box addr add 172.17.0.2/16 dev eth0 && \
-             ip -n box route add default via 172.17.0.1 && \
-             echo 1 > /proc/sys/net/ipv4/ip_forward",
-        )],
-        attack: &[BOX_PROBES, KillEngine, BOX_PROBES],
-        undo: &[Client(
-            "echo 0 > /proc/sys/net/ipv4/ip_forward; ip netns del box; ip link del br0; \
-             ip link del vbox 2>/dev/null; rmdir /run/netns; true",
-        )],
->>>>>>> 3e0ce00 (wip)
         ..PLAIN
     },
     Row {
         number: 31,
         name: "resolv.conf rewritten by a DHCP client",
-<<<<<<< HEAD
         focus: NAMES,
         attack: &[
             Client("cp /etc/resolv.conf /run/resolv.saved"),
             Client("printf 'nameserver 192.168.77.1\nnameserver 8.8.8.8\n' > /etc/resolv.conf"),
             FIND,
-=======
-        focus: &[
-            Kind::DnsUdp,
-            Kind::DnsLanUdp,
-            Kind::DnsLanTcp,
-            Kind::Dns6LanUdp,
-        ],
-        attack: &[
-            Client("cp /etc/resolv.conf /run/resolv.saved"),
-            Client("printf 'nameserver 192.168.77.1\nnameserver 8.8.8.8\n' > /etc/resolv.conf"),
-            Client("for i in 1 2 3 4 5; do getent hosts site.example || exit 1; done"),
->>>>>>> 3e0ce00 (wip)
         ],
         undo: &[Client("cat /run/resolv.saved > /etc/resolv.conf")],
         ..PLAIN
     },
     Row {
-<<<<<<< HEAD
         number: 31,
         name: "resolv.conf rewritten by NetworkManager",
         focus: NAMES,
@@ -263,8 +218,6 @@ pub(super) const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
-=======
->>>>>>> 3e0ce00 (wip)
         number: 33,
         name: "the server's name looked up before there is a tunnel",
         before: &[ByName],
