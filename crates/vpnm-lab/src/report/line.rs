@@ -6,8 +6,6 @@ use serde::Serialize;
 use vpnm_world::capture::Tally;
 use vpnm_world::probe::{Attempts, Kind};
 
-use crate::scenario::Row;
-
 /// One row of the matrix for one kind of probe.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Line {
@@ -45,15 +43,20 @@ impl Line {
     /// The lines of a row: one for each group of kinds, and one for what shows
     /// no kind.
     #[must_use]
-    pub fn of(row: &Row, attempts: &BTreeMap<Kind, Attempts>, tally: &Tally) -> Vec<Self> {
+    pub fn of(
+        (row, scenario): (u8, &'static str),
+        groups: Vec<(&'static str, Vec<Kind>)>,
+        attempts: &BTreeMap<Kind, Attempts>,
+        tally: &Tally,
+    ) -> Vec<Self> {
         let line = |kind| Self {
-            row: row.number,
-            scenario: row.name,
+            row,
+            scenario,
             kind,
             ..Self::default()
         };
         let mut lines = Vec::new();
-        for (name, kinds) in row.groups() {
+        for (name, kinds) in groups {
             let mut group = line(name);
             for kind in kinds {
                 let done = attempts.get(&kind).copied().unwrap_or_default();
@@ -155,7 +158,6 @@ pub fn json(lines: &[Line], compared: &[Compared]) -> serde_json::Result<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::rows;
 
     #[test]
     fn every_leaked_frame_is_in_exactly_one_line() {
@@ -173,7 +175,8 @@ mod tests {
                 refused: 0,
             },
         )]);
-        let lines = Line::of(rows()[0], &attempts, &tally);
+        let groups = vec![("udp", vec![Kind::Udp]), ("tcp", vec![Kind::Tcp])];
+        let lines = Line::of((1, "kill -9 engine"), groups, &attempts, &tally);
         assert_eq!(
             (leaked(&lines), unaccounted(&lines), attempted(&lines)),
             (4, 1, 9)

@@ -97,7 +97,7 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
     let attempts = drill.prober.take().context("the prober is gone")?.stop();
     let after = drill.throughput()?;
     let tally = drill.session.capture().tally()?.since(&protected);
-    let mut lines = Line::of(row, &attempts, &tally);
+    let mut lines = Line::of((row.number, row.name), row.groups(), &attempts, &tally);
     if let (Some(line), Some(before), Some(after)) = (lines.last_mut(), before, after) {
         line.throughput = Some(after / before);
     }

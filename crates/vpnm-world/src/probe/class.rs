@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::kind::Kind;
-
 /// A class of probes; its kinds are fired in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -80,29 +78,10 @@ impl Class {
             Self::Packet => "af_packet",
         }
     }
-
-    /// Its kinds.
-    pub fn kinds(self) -> impl Iterator<Item = Kind> {
-        Kind::ALL
-            .into_iter()
-            .filter(move |kind| kind.class() == self)
-    }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(self.name())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_class_has_kinds_and_every_kind_is_there_once() {
-        let counts = Class::ALL.map(|class| class.kinds().count());
-        assert!(counts.iter().all(|count| *count > 0));
-        assert_eq!(counts.iter().sum::<usize>(), Kind::ALL.len());
     }
 }

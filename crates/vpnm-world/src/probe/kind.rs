@@ -222,3 +222,24 @@ impl fmt::Display for Kind {
         out.pad(self.name())
     }
 }
+
+impl Class {
+    /// Its kinds.
+    pub fn kinds(self) -> impl Iterator<Item = Kind> {
+        Kind::ALL
+            .into_iter()
+            .filter(move |kind| kind.class() == self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_kinds_and_every_kind_is_there_once() {
+        let counts = Class::ALL.map(|class| class.kinds().count());
+        assert!(counts.iter().all(|count| *count > 0));
+        assert_eq!(counts.iter().sum::<usize>(), Kind::ALL.len());
+    }
+}
