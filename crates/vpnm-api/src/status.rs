@@ -81,6 +81,8 @@ pub struct Repairs {
     pub count: u64,
     /// What was repaired last; empty if nothing.
     pub last: Note,
+    /// When it was repaired, in seconds since 1970-01-01 UTC; nothing if it never was.
+    pub at: Option<u64>,
 }
 
 impl Status {
@@ -99,6 +101,7 @@ impl Status {
             repairs: Repairs {
                 count: self.repairs.count,
                 last: Note::default(),
+                at: self.repairs.at,
             },
             ..self
         }

@@ -5,7 +5,7 @@ use vpnm_host::{Forwarding, Lan};
 use crate::settings::{ForOthers, Settings};
 
 /// What the settings let pass beside the tunnel, and into it for others.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Permitted {
     pub(crate) lan: Lan,
     pub(crate) forwarding: Forwarding,

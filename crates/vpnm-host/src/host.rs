@@ -14,7 +14,7 @@ use crate::effect::Effect;
 use crate::error::{ApplyError, HostError, ReachError};
 use crate::firewall::Capabilities;
 use crate::netlink::{Failure, Protocol, Socket};
-use crate::observed::Observed;
+use crate::observed::{Circumstances, Observed};
 use crate::plan::{Plan, plan};
 
 pub use backstop::backstop;
@@ -60,6 +60,8 @@ pub struct Host {
     route: Socket,
     filter: Socket,
     capabilities: Capabilities,
+    /// As they were at the last look.
+    circumstances: Option<Circumstances>,
 }
 
 impl Host {
@@ -79,6 +81,7 @@ impl Host {
             route,
             filter,
             capabilities,
+            circumstances: None,
         })
     }
 
@@ -184,7 +187,10 @@ impl Host {
 
     fn plan(&mut self, desired: &Desired) -> Result<Plan, ReachError> {
         let observed = self.observe().map_err(ReachError::Observe)?;
-        plan(&observed, desired).map_err(ReachError::Plan)
+        let now = observed.circumstances();
+        let before = self.circumstances.replace(now.clone());
+        let plan = plan(&observed, desired).map_err(ReachError::Plan)?;
+        Ok(plan.adapting(before.is_some_and(|before| before != now)))
     }
 }
 

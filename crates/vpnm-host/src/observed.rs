@@ -36,6 +36,16 @@ pub struct Observed {
     pub(crate) port: u32,
 }
 
+/// What a plan is made from besides the desired state and what is ours: as long as
+/// it stays the same, a plan for the same state undoes what others did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Circumstances {
+    setting: Setting,
+    kernel: KernelFacts,
+    own: Vec<IpAddr>,
+    inside: Vec<Prefix>,
+}
+
 /// IPv4 addresses kept for the link: benchmarking (RFC 2544), then private ranges.
 const CANDIDATES_4: [Ipv4Addr; 4] = [
     Ipv4Addr::new(198, 18, 76, 70),
@@ -96,6 +106,16 @@ impl Observed {
     pub fn is_routed(&self) -> bool {
         let mut routes = self.our_routes();
         routes.any(|route| matches!(route.kind, RouteKind::Link { .. }))
+    }
+
+    /// What a plan is made from besides the desired state and what is ours.
+    pub(crate) fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            setting: self.setting(),
+            kernel: self.kernel,
+            own: self.own_addresses(),
+            inside: self.inside_networks(),
+        }
     }
 
     /// The link vpnm0, whoever made it.

@@ -17,9 +17,17 @@ use crate::tun::{MTU, QUEUE_LENGTH};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     effects: Vec<Effect>,
+    adapts: bool,
 }
 
 impl Plan {
+    fn of(effects: Vec<Effect>) -> Self {
+        Self {
+            effects,
+            adapts: false,
+        }
+    }
+
     /// The effects, first to last.
     #[must_use]
     pub fn effects(&self) -> &[Effect] {
@@ -32,9 +40,22 @@ impl Plan {
         self.effects.is_empty()
     }
 
+    /// Whether the host itself had changed since it was last looked at, its
+    /// interfaces or networks, so that the plan need not undo what somebody did.
+    #[must_use]
+    pub fn is_adaptation(&self) -> bool {
+        self.adapts
+    }
+
+    /// Says whether the host had changed.
+    pub(crate) fn adapting(self, adapts: bool) -> Self {
+        Self { adapts, ..self }
+    }
+
     /// Adds another plan behind this one.
     pub(crate) fn append(&mut self, next: Self) {
         self.effects.extend(next.effects);
+        self.adapts |= next.adapts;
     }
 
     /// The plan that undoes this one.
@@ -43,6 +64,7 @@ impl Plan {
         let effects = self.effects.iter().rev();
         Self {
             effects: effects.filter_map(Effect::reversed).collect(),
+            adapts: false,
         }
     }
 }
@@ -74,7 +96,7 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Result<Plan, HostError> {
         effects.extend(rules(observed, desired));
         effects.extend(route_removal(observed, &[], |route| !is_entrance(route)));
         effects.extend(filter(observed, desired)?);
-        return Ok(Plan { effects });
+        return Ok(Plan::of(effects));
     }
     effects.extend(filter(observed, desired)?);
     let backstops = routing::backstops(desired, &observed.kernel);
@@ -89,7 +111,7 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Result<Plan, HostError> {
         wanted.extend(entrances);
     }
     effects.extend(route_removal(observed, &wanted, |_| true));
-    Ok(Plan { effects })
+    Ok(Plan::of(effects))
 }
 
 fn filter(observed: &Observed, desired: &Desired) -> Result<Option<Effect>, HostError> {

@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     redirect: Option<Redirect>,
     /// A TUN was opened, and not found to be gone since.
     has_tun: bool,
+    /// What is permitted has changed since a state was last reached.
+    is_told_anew: bool,
     /// Connections from before the block have been ended.
     is_cut_off: bool,
     /// The addresses connections have begun with in the tunnel.
@@ -58,6 +60,7 @@ impl Worker {
             place,
             redirect: None,
             has_tun: false,
+            is_told_anew: false,
             is_cut_off: false,
             addresses: None,
             reports,
@@ -111,6 +114,7 @@ impl Worker {
 
     /// What passes beside the tunnel from now on.
     pub(crate) fn permit(&mut self, permitted: Permitted) {
+        self.is_told_anew |= self.place.permitted != permitted;
         self.place.permitted = permitted;
     }
 
@@ -258,7 +262,9 @@ impl Worker {
                 if matches!(want, HostWant::Blocked(_)) {
                     self.look_for_tun();
                 }
+                let expected = std::mem::take(&mut self.is_told_anew) || plan.is_adaptation();
                 let changes = u32::try_from(plan.effects().len()).unwrap_or(u32::MAX);
+                let changes = if expected { 0 } else { changes };
                 let first = plan.effects().first().map(ToString::to_string);
                 let first = first.unwrap_or_default();
                 let line = first.lines().next().unwrap_or_default();

@@ -84,6 +84,7 @@ impl Machine {
         if changes > 0 && host.applied.as_ref() == Some(&want) {
             self.repairs.count += u64::from(changes);
             self.repairs.last = note;
+            self.repaired_at = Some(now);
         }
         let secured = self.record.goal() == Goal::Secured;
         let sound = matches!(self.facts.tried, Some(Ok(())));

@@ -48,6 +48,8 @@ pub struct Machine {
     pub(super) lanes: Lanes,
     pub(super) waiting: Waiting,
     pub(super) repairs: Repairs,
+    /// When the last of them was.
+    pub(super) repaired_at: Option<Moment>,
     pub(super) stopping: bool,
     pub(super) out: Vec<Output>,
 }
@@ -99,6 +101,7 @@ impl Machine {
             lanes: Lanes::default(),
             waiting: Waiting::default(),
             repairs: Repairs::default(),
+            repaired_at: None,
             stopping: false,
             out: Vec::new(),
         }

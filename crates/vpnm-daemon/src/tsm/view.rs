@@ -1,8 +1,8 @@
 //! The machine as everybody sees it.
 
 use vpnm_api::{
-    Code, Connected, Failure, Goal, Host, Note, SCHEMA, Server, State, Status, Step, Traffic,
-    Verified,
+    Code, Connected, Failure, Goal, Host, Note, Repairs, SCHEMA, Server, State, Status, Step,
+    Traffic, Verified,
 };
 
 use super::effect::{Effect, HostWant, Lane};
@@ -147,9 +147,17 @@ impl Machine {
                 .map(|link| Server::from(&link.0)),
             traffic: Traffic::default(),
             verified: self.verified(),
-            repairs: self.repairs.clone(),
+            repairs: self.repairs(now, unix),
             hints: self.hints(&state),
             state,
+        }
+    }
+
+    fn repairs(&self, now: Moment, unix: u64) -> Repairs {
+        let ago = self.repaired_at.map(|at| now.since(at).as_secs());
+        Repairs {
+            at: ago.map(|ago| unix.saturating_sub(ago)),
+            ..self.repairs.clone()
         }
     }
 

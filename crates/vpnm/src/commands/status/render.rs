@@ -56,14 +56,13 @@ pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
     }
     table.row("lockdown", if status.lockdown { "on" } else { "off" });
     if status.repairs.count > 0 {
-        table.row(
-            "repairs",
-            format!(
-                "{}, last: {}",
-                counted(status.repairs.count, "time"),
-                status.repairs.last
-            ),
-        );
+        let repairs = &status.repairs;
+        let ago = repairs.at.map_or_else(String::new, |at| {
+            let ago = Duration::from_secs(now.saturating_sub(at));
+            format!(", {} ago", duration(ago))
+        });
+        let times = counted(repairs.count, "time");
+        table.row("repairs", format!("{times}, last{ago}: {}", repairs.last));
     }
     for (index, hint) in status.hints.iter().enumerate() {
         table.row(if index == 0 { "next" } else { "" }, hint.as_str());
@@ -234,6 +233,7 @@ mod tests {
             repairs: Repairs {
                 count: 2,
                 last: "a rule was gone".into(),
+                at: Some(1_000 + 3_720),
             },
             ..Status::disconnected("0.1.0")
         };
@@ -249,7 +249,7 @@ Connected for 1 h 2 min: everything leaves through the tunnel
   verified  goal on disk, firewall and routes, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
   lan       blocked
   lockdown  off
-  repairs   2 times, last: a rule was gone
+  repairs   2 times, last, 5 s ago: a rule was gone
 "
         );
     }

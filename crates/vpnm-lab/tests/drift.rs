@@ -1,0 +1,122 @@
+//! Whatever others delete of what the daemon set up is put back, and said so.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use vpnm_lab::harness::{self, Case, Options, Outcome};
+use vpnm_lab::machine::{need, shell, wait_for};
+use vpnm_lab::session::Session;
+
+/// Far more than it takes; a look at everything is due every 30 s in any case.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    let cases = [
+        Case::new("each object is put back when it is deleted", |_| each()),
+        Case::new("what the host itself changes is no repair", |_| {
+            adaptation()
+        }),
+    ];
+    Ok(match harness::run(&options, &cases)? {
+        Outcome::Elsewhere(code) => code,
+        Outcome::Ran { passed: true } => ExitCode::SUCCESS,
+        Outcome::Ran { passed: false } => ExitCode::FAILURE,
+    })
+}
+
+/// Everything of ours that others can take away, one command for each.
+fn damages(session: &Session) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for family in ["-4", "-6"] {
+        let rules = shell(session.client(), &format!("ip -j {family} rule"))?;
+        let rules: Vec<Value> = serde_json::from_str(&rules)?;
+        let priority = |rule: &Value| rule.get("priority").and_then(Value::as_u64);
+        let ours = rules
+            .iter()
+            .filter_map(priority)
+            .filter(|p| (7600..=7620).contains(p));
+        all.extend(ours.map(|p| format!("ip {family} rule del pref {p}")));
+        all.push(format!(
+            "ip {family} route del default dev vpnm0 table 7670"
+        ));
+        all.push(format!(
+            "ip {family} route del unreachable default table 7670"
+        ));
+        all.push(format!("ip {family} route flush table 7670"));
+    }
+    let others = [
+        "ip addr del 198.18.76.70/32 dev vpnm0",
+        "ip addr del fd76:706e:6d30::1/128 dev vpnm0",
+        "ip link set vpnm0 down",
+        "ip link set vpnm0 mtu 1400",
+        "ip link set vpnm0 txqueuelen 100",
+    ];
+    all.extend(others.map(str::to_owned));
+    Ok(all)
+}
+
+/// How much was repaired so far, what last, and whether it is known when.
+fn repairs(session: &Session) -> Result<(u64, String, bool)> {
+    let status = session.status()?;
+    let part = |name: &str| status.pointer(&format!("/repairs/{name}")).cloned();
+    let count = part("count").and_then(|count| count.as_u64());
+    let last = part("last").and_then(|last| Some(last.as_str()?.to_owned()));
+    let at = part("at").is_some_and(|at| at.is_u64());
+    Ok((
+        count.context("no count")?,
+        last.context("nothing was last")?,
+        at,
+    ))
+}
+
+/// What is there of ours, without what counts.
+fn ours(session: &Session) -> Result<String> {
+    let list = "ip rule; ip -6 rule; ip route show table 7670; ip -6 route show table 7670; \
+        ip -o addr show dev vpnm0; ip -o link show dev vpnm0; nft -s list table inet vpnm";
+    shell(session.client(), list)
+}
+
+fn each() -> Result<()> {
+    need(&["ip", "nft"])?;
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.connect()?;
+    let whole = ours(&session)?;
+    for damage in damages(&session)? {
+        let (before, ..) = repairs(&session)?;
+        shell(session.client(), &damage)?;
+        wait_for("the repair", PATIENCE, || {
+            Ok((ours(&session)? == whole).then_some(()))
+        })
+        .with_context(|| damage.clone())?;
+        wait_for("the word of it", PATIENCE, || {
+            let (count, last, at) = repairs(&session)?;
+            Ok((count > before && !last.is_empty() && at).then_some(()))
+        })
+        .with_context(|| damage.clone())?;
+        session.check_tunnel().with_context(|| damage.clone())?;
+    }
+    ensure!(session.state()? == "connected");
+    session.end().map(drop)
+}
+
+fn adaptation() -> Result<()> {
+    need(&["ip"])?;
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.connect()?;
+    let (before, ..) = repairs(&session)?;
+    let bridge = "ip link add docker0 type bridge && ip addr add 172.17.0.1/16 dev docker0 && \
+        ip link set docker0 up";
+    shell(session.client(), bridge)?;
+    wait_for("the bridge to be known", PATIENCE, || {
+        Ok(ours(&session)?
+            .contains("to 172.17.0.0/16 lookup main")
+            .then_some(()))
+    })?;
+    ensure!(repairs(&session)?.0 == before, "{:?}", repairs(&session)?);
+    session.check_tunnel()
+}
