@@ -12,8 +12,8 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::arguments::Options;
-use crate::goal::{DIRECT, OURS};
 use crate::place::{DEVICE, PROXY, PROXY_PORT, Place};
+use crate::samples::{DIRECT, OURS};
 
 /// How long an engine may take to open its device.
 const START: Duration = Duration::from_secs(10);

@@ -1,12 +1,7 @@
 //! What the engine is to reach, and the rows of the table that say so.
 
 use crate::metric::Metric;
-use crate::samples::Samples;
-
-/// The engine under test.
-pub(crate) const OURS: &str = "vpnm";
-/// The bare link, which is no peer.
-pub(crate) const DIRECT: &str = "direct";
+use crate::samples::{DIRECT, OURS, Samples};
 
 /// With whom a row compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

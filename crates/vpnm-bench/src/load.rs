@@ -9,7 +9,7 @@ mod ping;
 
 pub(crate) use bulk::{Direction, bulk};
 pub(crate) use connections::connections;
-pub(crate) use datagrams::{datagrams, send};
+pub(crate) use datagrams::datagrams;
 pub(crate) use flows::{new_flows, open_flows};
 pub(crate) use idle::idle;
 pub(crate) use ping::ping;

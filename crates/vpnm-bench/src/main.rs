@@ -11,6 +11,7 @@ mod goal;
 mod load;
 mod measure;
 mod metric;
+mod pace;
 mod place;
 mod processor;
 mod report;

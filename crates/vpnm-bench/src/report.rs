@@ -9,9 +9,9 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::goal::{Against, OURS, Outcome, ROWS, Row};
+use crate::goal::{Against, Outcome, ROWS, Row};
 use crate::metric::Metric;
-use crate::samples::Samples;
+use crate::samples::{OURS, Samples};
 
 /// A row as machines read it.
 #[derive(Debug, Serialize)]

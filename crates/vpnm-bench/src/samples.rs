@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::metric::{Load, Metric};
 use crate::statistics::median;
 
+/// The engine under test.
+pub(crate) const OURS: &str = "vpnm";
+/// The bare link, which is no peer.
+pub(crate) const DIRECT: &str = "direct";
+
 /// Samples by metric and engine, and what could not be measured.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Samples {
@@ -73,8 +78,8 @@ impl Samples {
             .flat_map(|engines| engines.keys().map(String::as_str))
             .collect();
         names.sort_by_key(|name| match *name {
-            crate::goal::OURS => (0, *name),
-            crate::goal::DIRECT => (2, *name),
+            OURS => (0, *name),
+            DIRECT => (2, *name),
             _ => (1, *name),
         });
         names.dedup();

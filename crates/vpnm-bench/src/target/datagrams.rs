@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{SINK, SOURCE};
-use crate::load::send;
+use crate::pace;
 use crate::place::Place;
 use crate::sys::Batch;
 
@@ -117,7 +117,7 @@ fn make(socket: &UdpSocket, to: SocketAddrV4, header: &[u8], payload: &[u8]) -> 
     let work = move || {
         let start = datagram.len();
         datagram.resize(start + order.size, 0x55);
-        let sent = send(&socket, Some(to), &datagram, order.rate, order.time);
+        let sent = pace::send(&socket, Some(to), &datagram, order.rate, order.time);
         thread::sleep(Duration::from_millis(200));
         datagram.truncate(start);
         datagram.extend(END);
