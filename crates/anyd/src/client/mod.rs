@@ -175,6 +175,7 @@ impl Client {
         let limit = self.timeout;
         let both = async {
             self.send(method, &frame).await?;
+            let _waiting = self.stream.expect_soon().await;
             self.receive(method).await
         };
         let message = match limit {
