@@ -28,6 +28,8 @@ fn ipc(workspace: &Workspace, rest: &[String]) -> Result<()> {
     let cargo = |task: &str| {
         let mut command = workspace.cargo(&[task]);
         command.args(words).arg("bench/ipc/Cargo.toml");
+        // Linked as cargo links for everybody, not statically as vpnm itself is.
+        command.env("RUSTFLAGS", "-C target-feature=-crt-static");
         command
     };
     check(cargo("build").arg("--bins"))?;
