@@ -45,6 +45,19 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> i
     Ok(sent)
 }
 
+/// Receives bytes. The kernel drops descriptors that come with them: whether there
+/// were any.
+#[cfg(feature = "server")]
+pub(crate) fn receive_none(socket: impl AsFd, room: &mut [u8]) -> io::Result<(usize, bool)> {
+    let received = recvmsg(
+        socket,
+        &mut [IoSliceMut::new(room)],
+        &mut RecvAncillaryBuffer::default(),
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    Ok((received.bytes, received.flags.contains(ReturnFlags::CTRUNC)))
+}
+
 /// Receives bytes, and the descriptors that come with them into `fds`, which
 /// never holds more than `most`: with more, the call fails.
 pub(crate) fn receive(

@@ -112,10 +112,12 @@ impl Stream {
     #[cfg(feature = "server")]
     pub(crate) async fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         self.read(|socket| {
-            let (count, _) = rustix::net::recv(socket, &mut *room, RecvFlags::empty())?;
+            let (count, dropped) = descriptors::receive_none(socket, room)?;
+            // The kernel stops at descriptors, whatever is behind them.
+            let drained = (1..room.len()).contains(&count) && !dropped;
             Ok(Taken {
                 value: count,
-                drained: (1..room.len()).contains(&count),
+                drained,
             })
         })
         .await
@@ -276,5 +278,29 @@ impl Drop for Waiting {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_behind_dropped_descriptors_are_read_at_once() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let ours = Stream::unblocked(ours.into()).unwrap();
+        ours.watch().unwrap();
+        let writes = async {
+            tokio::task::yield_now().await;
+            descriptors::send(&theirs, b"one", &[theirs.as_fd()]).unwrap();
+            descriptors::send(&theirs, b"two", &[]).unwrap();
+        };
+        let mut room = [0; 16];
+        let (first, ()) = tokio::join!(ours.receive(&mut room), writes);
+        assert_eq!(first.unwrap(), 3, "the kernel stops at descriptors");
+        let second = tokio::time::timeout(Duration::from_secs(10), ours.receive(&mut room));
+        assert_eq!(second.await.expect("nobody would wake it").unwrap(), 3);
     }
 }

@@ -176,7 +176,8 @@ impl Daemon {
         let limits = if self.sockets.is_empty() {
             self.limits
         } else {
-            accept::within_descriptors(self.limits, 1 + u64::from(self.pidfds))
+            // The connection, and its twin while its client does not read.
+            accept::within_descriptors(self.limits, 2 + u64::from(self.pidfds))
         };
         let shared = Arc::new(Shared {
             registry: Registry::new(self.product, self.services),
