@@ -281,7 +281,8 @@ impl AsFd for Stream {
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests {
     use std::os::unix::net::UnixStream;
 
