@@ -11,6 +11,7 @@
 //! of the device).
 
 mod association;
+mod associations;
 mod connect;
 mod forward;
 mod proxy;
@@ -18,7 +19,6 @@ mod relay_socket;
 mod relays;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -27,11 +27,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
-use tokio::time::Instant;
 
 use crate::datagram_run::{Run, Space};
 use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender};
 use association::Association;
+use associations::Associations;
 use proxy::ProxyError;
 pub use proxy::{Bypass, Proxy};
 use relay_socket::RelaySocket;
@@ -86,8 +86,7 @@ pub fn run(tun: OwnedFd, options: Options) -> io::Result<()> {
     let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
     let handler = Rc::new(Tun2Socks {
         options: Rc::new(options),
-        associations: RefCell::new(HashMap::new()),
-        oldest: RefCell::new(VecDeque::new()),
+        associations: RefCell::default(),
         relays: Relays::default(),
         descriptors,
         space: RefCell::default(),
@@ -122,10 +121,7 @@ fn raise_descriptor_limit() -> u64 {
 #[derive(Debug)]
 struct Tun2Socks {
     options: Rc<Options>,
-    /// By the application's address: what makes the mapping endpoint-independent.
-    associations: RefCell<HashMap<SocketAddr, Rc<Association>>>,
-    /// Who was last used when, as of when that was looked at last.
-    oldest: RefCell<VecDeque<(SocketAddr, Instant)>>,
+    associations: RefCell<Associations>,
     relays: Relays,
     /// How many this process may have.
     descriptors: usize,
@@ -136,16 +132,11 @@ struct Tun2Socks {
 impl Tun2Socks {
     /// The association of an application's socket, which is opened if there is none.
     fn association(self: &Rc<Self>, source: SocketAddr, sender: UdpSender) -> Rc<Association> {
-        let known = self.associations.borrow().get(&source).map(Rc::clone);
+        let known = self.associations.borrow().get(source);
         known.unwrap_or_else(|| {
             self.make_room();
             let new = Rc::new(Association::default());
-            let mut associations = self.associations.borrow_mut();
-            associations.insert(source, Rc::clone(&new));
-            self.oldest
-                .borrow_mut()
-                .push_back((source, new.last_used()));
-            drop(associations);
+            self.associations.borrow_mut().insert(source, &new);
             self.open(source, &new, sender);
             new
         })
@@ -177,7 +168,7 @@ impl Tun2Socks {
                 }
             }
             association.close();
-            this.forget(source, &association);
+            this.associations.borrow_mut().forget(source, &association);
         });
     }
 
@@ -212,16 +203,6 @@ impl Tun2Socks {
         }
     }
 
-    fn forget(&self, source: SocketAddr, ended: &Rc<Association>) {
-        let mut associations = self.associations.borrow_mut();
-        if associations
-            .get(&source)
-            .is_some_and(|known| Rc::ptr_eq(known, ended))
-        {
-            associations.remove(&source);
-        }
-    }
-
     /// How many associations may be open: each has a socket, and a control stream where
     /// the proxy does not share its relay.
     fn capacity(&self) -> usize {
@@ -233,24 +214,12 @@ impl Tun2Socks {
         self.options.udp_associations.min(affordable.max(1))
     }
 
-    /// Closes the association idle longest, if there are as many as there may be.
+    /// Closes those associations idle longest that leave no room for another.
     fn make_room(&self) {
         let capacity = self.capacity();
         let mut associations = self.associations.borrow_mut();
-        let mut oldest = self.oldest.borrow_mut();
-        while let Some((source, seen)) = oldest.pop_front() {
-            let Some(association) = associations.get(&source) else {
-                continue;
-            };
-            if associations.len() < capacity {
-                return oldest.push_front((source, seen));
-            }
-            let used = association.last_used();
-            if used > seen {
-                oldest.push_back((source, used));
-            } else if let Some(evicted) = associations.remove(&source) {
-                evicted.close();
-            }
+        while let Some(evicted) = associations.make_room(capacity) {
+            evicted.close();
         }
     }
 }
