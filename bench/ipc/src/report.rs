@@ -94,7 +94,7 @@ const METRICS: [Metric; 7] = [
         digits: 0,
     },
     Metric {
-        name: "server's program, stripped, libc shared",
+        name: "server's program without libc",
         unit: "MB",
         source: Source::Size,
         more_is_better: false,
