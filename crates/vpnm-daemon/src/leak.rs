@@ -94,8 +94,7 @@ pub fn check() -> Result<Report, CheckError> {
 
 /// The interfaces that lead out of this machine, with their addresses.
 fn links(observed: &Observed) -> Vec<Link> {
-    let outward = observed.links.iter();
-    let outward = outward.filter(|link| link.settings.up && !is_inside(&link.name));
+    let outward = observed.ways_out().filter(|link| link.settings.up);
     let with_addresses = outward.take(LINKS).map(|link| Link {
         index: link.index,
         name: link.name.clone(),
@@ -112,13 +111,11 @@ fn links(observed: &Observed) -> Vec<Link> {
     with_addresses.collect()
 }
 
+/// The interfaces by which nothing leaves, whatever is seen on them.
 fn inside(observed: &Observed) -> Vec<u32> {
-    let inside = observed.links.iter().filter(|link| is_inside(&link.name));
-    inside.map(|link| link.index).collect()
-}
-
-fn is_inside(name: &str) -> bool {
-    name == "lo" || name == names::LINK
+    let outside: BTreeSet<u32> = observed.ways_out().map(|link| link.index).collect();
+    let all = observed.links.iter().map(|link| link.index);
+    all.filter(|index| !outside.contains(index)).collect()
 }
 
 /// Has the attempts made, by a process of a uid that is neither root nor the engine.

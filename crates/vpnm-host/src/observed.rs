@@ -124,6 +124,14 @@ impl Observed {
         self.links.iter().find(|link| link.name == LINK)
     }
 
+    /// The links by which something may leave this host: all but the loopback, the
+    /// tunnel link, and what leads only to containers and virtual machines.
+    pub fn ways_out(&self) -> impl Iterator<Item = &Link> {
+        let outside = Interfaces::of(&self.links, &self.uplinks).outside;
+        let links = self.links.iter();
+        links.filter(move |link| outside.contains(&link.name))
+    }
+
     pub(crate) fn our_rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(|rule| is_ours(rule))
     }

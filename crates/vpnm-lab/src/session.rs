@@ -16,9 +16,18 @@ use crate::machine::{self, children, wait_for};
 use crate::product;
 
 /// Where the program under test is on the client.
-const PROGRAM: &str = "/run/lab/vpnm";
+pub const PROGRAM: &str = "/run/lab/vpnm";
 /// Longest a state may take to come about.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `vpnm check` says.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct LeakCheck {
+    /// Attempts that were made.
+    pub attempts: usize,
+    /// Those that left the machine past the tunnel.
+    pub leaked: Vec<String>,
+}
 
 /// A world, its internet, a node, a capture, and the daemon under test.
 ///
@@ -368,6 +377,17 @@ impl Session {
             "the site saw {page:?}, not the node"
         );
         Ok(())
+    }
+
+    /// What the machine's own check finds when root asks for it.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be made.
+    pub fn check_leaks(&self) -> Result<LeakCheck> {
+        let output = self.vpnm(User::Root, &["check", "--json"])?;
+        let report = serde_json::from_slice(&output.stdout);
+        report.with_context(|| format!("vpnm check: {output:?}"))
     }
 
     /// Disconnects, ends the daemon, and makes sure that the client is as it

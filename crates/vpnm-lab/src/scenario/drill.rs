@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
 use vpnm_world::capture::Tally;
 use vpnm_world::probe::{Kind, Plan, Prober};
@@ -259,6 +259,7 @@ impl Drill<'_> {
                 Ok(())
             }
             Step::Expect(states) => self.expect(states),
+            Step::Check => self.check(),
             Step::OpenFlows => self.flows.open(&self.session),
             Step::WriteFlows => {
                 self.flows.write();
@@ -356,6 +357,16 @@ impl Drill<'_> {
         } else {
             Ok(())
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.peer.is_some() {
+            return Ok(());
+        }
+        let report = self.session.check_leaks()?;
+        ensure!(report.attempts > 0, "nothing was tried: {report:?}");
+        ensure!(report.leaked.is_empty(), "got out: {:?}", report.leaked);
+        Ok(())
     }
 
     /// Whether a page comes through the tunnel at last: it shares the machine

@@ -63,6 +63,8 @@ pub enum Step {
     Wait(Duration),
     /// One of these states comes about.
     Expect(&'static [&'static str]),
+    /// The machine's own check tries the interface, and finds nothing that leaves.
+    Check,
     /// Programs open connections, and fill them with what nobody reads.
     OpenFlows,
     /// Programs write into the connections they have.

@@ -4,8 +4,8 @@ use vpnm_world::probe::Kind;
 
 use super::{PLAIN, UP};
 use crate::scenario::Step::{
-    ByName, Client, EndPrograms, Expect, KillEngine, NetworkManager, Probe, Programs, Resolved,
-    RestartResolved, Router, Start,
+    ByName, Check, Client, EndPrograms, Expect, KillEngine, NetworkManager, Probe, Programs,
+    Resolved, RestartResolved, Router, Start,
 };
 use crate::scenario::{Row, Step};
 
@@ -157,7 +157,15 @@ pub(super) const ROWS: &[Row] = &[
         number: 28,
         name: "a container behind a bridge, led into the tunnel",
         before: &[BOX],
-        attack: &[BOX_PROBES, KillEngine, BOX_PROBES, Expect(UP), BOX_PROBES],
+        attack: &[
+            BOX_PROBES,
+            KillEngine,
+            BOX_PROBES,
+            Expect(UP),
+            BOX_PROBES,
+            Check,
+            Expect(UP),
+        ],
         undo: &[NO_BOX],
         ..PLAIN
     },
@@ -168,7 +176,14 @@ pub(super) const ROWS: &[Row] = &[
             BOX,
             Client("mkdir -p /etc/vpnm && echo 'forwarding = \"block\"' > /etc/vpnm/settings.toml"),
         ],
-        attack: &[BOX_PROBES, KillEngine, BOX_PROBES, Expect(UP)],
+        attack: &[
+            BOX_PROBES,
+            KillEngine,
+            BOX_PROBES,
+            Expect(UP),
+            Check,
+            Expect(UP),
+        ],
         undo: &[NO_BOX, Client("rm -r /etc/vpnm")],
         ..PLAIN
     },
