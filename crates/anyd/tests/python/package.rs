@@ -34,14 +34,7 @@ fn pythons() -> Vec<PathBuf> {
 fn package() -> Option<PathBuf> {
     let target = std::env::temp_dir().join("anyd-pip-anyd");
     let installed = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--no-deps", "--upgrade", "--target"])
+        .args("-m pip install --quiet --no-deps --upgrade --target".split(' '))
         .arg(&target)
         .arg("anyd==0.4.1")
         .output();

@@ -168,14 +168,7 @@ fn varlinkctl() -> Result<()> {
 fn package() -> Result<()> {
     let place = std::env::temp_dir().join("vpnm-lab-pip-varlink");
     let installed = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--no-deps", "--upgrade", "--target"])
+        .args("-m pip install --quiet --no-deps --upgrade --target".split(' '))
         .arg(&place)
         .arg("varlink")
         .output()
