@@ -59,6 +59,9 @@ fn check_file(root: &Path, file: &Path, text: &str) -> Vec<String> {
         if line.ends_with([' ', '\t']) {
             fault(number, "space at the end of the line");
         }
+        if line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ") {
+            fault(number, "a merge that is not finished");
+        }
         if line.chars().any(is_bidi_control) {
             fault(number, "a character that reorders what is read");
         }
