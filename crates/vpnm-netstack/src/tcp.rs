@@ -436,7 +436,7 @@ fn has_room_again(flow: &Flow, memory: usize, pool: &BufferPool) -> bool {
 impl Tcp {
     pub(crate) fn accept(&mut self, id: FlowId, cx: &mut Context<'_>) {
         if let Some(flow) = self.flows.get_mut(id) {
-            flow.accept();
+            flow.accept(cx.now);
             self.settle(id, cx);
         }
     }

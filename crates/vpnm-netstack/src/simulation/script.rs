@@ -292,6 +292,22 @@ fn the_syn_ack_is_repeated_and_then_given_up() {
 }
 
 #[test]
+fn an_accepted_connection_is_not_given_up_before_its_syn_ack_is_out() {
+    let mut script = Script::new();
+    assert!(script.send(SYN, THEIRS, 0, b"").is_empty());
+    let id = script.incoming();
+    let (patience, why) = script.stack.poll_timeout().expect("it is waited for");
+    assert_eq!(why, Wake::Undecided);
+    script.now = patience - Duration::from_millis(1);
+    script.stack.tcp_accept(id, script.now);
+    // The link takes nothing until later.
+    script.now = patience + Duration::from_millis(1);
+    script.stack.handle_timeout(script.now);
+    assert_eq!(script.stack.tcp_gone(id), None);
+    assert_eq!(script.answers()[0].flags, SYN | ACK);
+}
+
+#[test]
 fn an_application_that_asks_no_more_has_given_up() {
     let mut script = Script::new();
     for wait in [0, 1, 2, 4] {

@@ -151,10 +151,13 @@ impl Flow {
     }
 
     /// The user wants the connection.
-    pub(crate) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self, now: Instant) {
         if self.stage == Stage::Held {
             self.stage = Stage::Accepted;
             self.syn_due = true;
+            // Who waited for the decision must not be given up before the SYN-ACK is out,
+            // which a link without room delays.
+            self.rearm(now, true);
         }
     }
 

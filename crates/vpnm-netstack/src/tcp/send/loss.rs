@@ -86,12 +86,14 @@ impl Sender {
     }
 
     fn last_segment(&mut self, max: usize) -> Span {
-        let fin = self.fin == Fin::Sent;
-        let end = if fin { self.data_end() } else { self.next };
+        let finished = self.fin == Fin::Sent;
+        let end = if finished { self.data_end() } else { self.next };
         let out = end - self.una;
         let len = out.min(self.mss).min(max);
         let seq = self.una.plus(out - len);
         let len = len.min(self.queue.reach(seq - self.una));
+        // Two pieces may not hold all of it, and a FIN before the end would cut the stream.
+        let fin = finished && seq.plus(len) == end;
         self.rtt.on_retransmitted();
         self.resent += u64::try_from(len).unwrap_or(0);
         Span {
@@ -286,6 +288,26 @@ mod tests {
         assert_eq!((probe.seq, probe.len), (Seq(2_100), 1_000));
         assert_eq!(sender.next_span(1_000, now), None);
         assert_eq!(sender.tail_wait(), None);
+    }
+
+    #[test]
+    fn a_probe_that_falls_short_of_the_end_has_no_fin() {
+        for (pieces, whole) in [(2, true), (3, false)] {
+            let now = Instant::now();
+            let pool = BufferPool::new();
+            let mut sender = Sender::new(Seq(99), 1_000);
+            sender.agree(0, true);
+            sender.on_syn_sent(now);
+            sender.on_syn_acked(Seq(1), Seq(100), 60_000, now);
+            for _ in 0..pieces {
+                sender.push(pool.copy(&[1; 300]));
+            }
+            sender.finish();
+            while sender.next_span(1_000, now).is_some() {}
+            sender.on_tail_wait();
+            let probe = sender.next_span(1_000, now).unwrap();
+            assert_eq!((probe.seq, probe.len, probe.fin), (Seq(100), 600, whole));
+        }
     }
 
     #[test]
