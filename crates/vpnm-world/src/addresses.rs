@@ -95,6 +95,10 @@ pub const SITE_V4_NAME: &str = "v4.site.example";
 pub const SITE_V6_NAME: &str = "v6.site.example";
 /// Name of the proxy server.
 pub const NODE_NAME: &str = "node.example";
+/// Name of the device on the client's LAN, which the router's resolver alone knows.
+pub const NEIGHBOUR_NAME: &str = "nas.lan";
+/// Another name of it, in a domain of the LAN's owner.
+pub const NEIGHBOUR_OWN_NAME: &str = "wiki.corp.example";
 /// Name of Cloudflare's resolver.
 pub const CLOUDFLARE_NAME: &str = "cloudflare-dns.com";
 /// Name of Quad9's resolver.
@@ -113,6 +117,13 @@ pub const NODE_LINK: &str = "node0";
 pub const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0x77, 0x02];
 /// Hardware address of the router on the LAN.
 pub const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0x77, 0x01];
+
+/// What the router's resolver knows besides.
+#[must_use]
+pub fn local_zone() -> Vec<(&'static str, Vec<IpAddr>)> {
+    let neighbour = |name| (name, NEIGHBOUR.both().to_vec());
+    vec![neighbour(NEIGHBOUR_NAME), neighbour(NEIGHBOUR_OWN_NAME)]
+}
 
 /// Everything the world's resolvers know: name and addresses.
 #[must_use]

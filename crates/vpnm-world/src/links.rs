@@ -3,7 +3,7 @@
 //! Every function acts on the calling thread's network namespace.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::thread;
 use std::time::Duration;
@@ -119,6 +119,48 @@ pub fn index(name: &str) -> io::Result<u32> {
     index.map(u32::from_ne_bytes).ok_or_else(missing)
 }
 
+/// An interface by which something can leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Uplink {
+    /// The kernel's number of it.
+    pub(crate) index: u32,
+    /// Its name of now.
+    pub(crate) name: String,
+}
+
+/// The links of Ethernet that are up: tunnels and the loopback are none.
+pub(crate) fn uplinks() -> io::Result<Vec<Uplink>> {
+    let links = Netlink::route()?.dump(&Request::new(RTM_GETLINK, 0, &link_header(0, 0, 0)))?;
+    Ok(links.iter().filter_map(uplink).collect())
+}
+
+fn uplink(link: &Message) -> Option<Uplink> {
+    let kind = u16::from_ne_bytes(*link.body.get(2..)?.first_chunk()?);
+    let index = u32::from_ne_bytes(*link.body.get(4..)?.first_chunk()?);
+    let flags = u32::from_ne_bytes(*link.body.get(8..)?.first_chunk()?);
+    (kind == libc::ARPHRD_ETHER && flags & UP != 0).then(|| {
+        Some(Uplink {
+            index,
+            name: link_name(link)?,
+        })
+    })?
+}
+
+/// All IPv4 addresses, with the number of their link.
+pub(crate) fn addresses_v4() -> io::Result<Vec<(u32, Ipv4Addr)>> {
+    let request = Request::new(RTM_GETADDR, 0, &[2, 0, 0, 0, 0, 0, 0, 0]);
+    let addresses = Netlink::route()?.dump(&request)?;
+    Ok(addresses.iter().filter_map(address_v4).collect())
+}
+
+fn address_v4(address: &Message) -> Option<(u32, Ipv4Addr)> {
+    let index = u32::from_ne_bytes(*address.body.get(4..)?.first_chunk()?);
+    let all = attributes(address.body.get(8..)?);
+    let (_, bytes) = all.iter().find(|(kind, _)| *kind == IFA_LOCAL)?;
+    let octets: [u8; 4] = (*bytes).try_into().ok()?;
+    Some((index, octets.into()))
+}
+
 /// Waits until a link is up, its cable included, and has its IPv6 link-local
 /// address: the kernel takes a moment.
 pub(crate) fn settle(name: &str) -> io::Result<()> {
@@ -217,7 +259,7 @@ impl Route<'_> {
     #[must_use]
     pub fn default_by(gateway: IpAddr) -> Self {
         let any = match gateway {
-            IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
         };
         Self {

@@ -6,6 +6,7 @@ mod kind;
 mod payload;
 mod prober;
 mod shot;
+mod uplinks;
 
 pub use class::Class;
 pub use kind::Kind;

@@ -10,13 +10,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vpnm_world::addresses::{CLIENT, NEIGHBOUR, NODE, SITE, SITE_NAME};
 use vpnm_world::capture::{Capture, Endpoint, Protocol};
 use vpnm_world::internet::{Carriage, Internet};
 use vpnm_world::links::{self, Route};
-use vpnm_world::probe::{Kind, Plan, Prober};
+use vpnm_world::probe::{Attempts, Kind, Plan, Prober};
 use vpnm_world::{Signal, Snapshot, User, Visitor, World};
 
 fn world() -> Option<World> {
@@ -144,6 +144,57 @@ fn the_embedded_internet_serves_the_client() {
             .iter()
             .all(|query| query.carriage == Carriage::Plain)
     );
+}
+
+/// Waits until `check` holds of what each kind did.
+fn wait_for(prober: &Prober, what: &str, check: impl Fn(Kind, Attempts) -> bool) {
+    let start = Instant::now();
+    while !prober
+        .attempts()
+        .iter()
+        .all(|(kind, did)| check(*kind, *did))
+    {
+        let took = start.elapsed();
+        assert!(took.as_secs() < 30, "{what}: {:?}", prober.attempts());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn probes_follow_the_interface_and_count_only_when_there_is_one() {
+    let Some(world) = world() else { return };
+    let kinds = [Kind::BoundUdp, Kind::SourceUdp, Kind::Mdns, Kind::Join];
+    let kinds = [&kinds[..], &[Kind::Mdns6, Kind::Join6, Kind::Packet]].concat();
+    let plan = Plan {
+        groups: kinds.into_iter().map(|kind| vec![kind]).collect(),
+        ..Plan::everything((NODE.v4, 443).into())
+    };
+    let shell = |script: &str| {
+        let client = world.client().command("sh").args(["-c", script]);
+        assert!(client.output().expect("ran").status.success(), "{script}");
+    };
+    let prober = Prober::start(world.client(), plan).expect("started");
+    wait_for(&prober, "shots", |_, did| did.attempted > 10);
+    shell("ip link set eth0 down");
+    let missed = prober.attempts();
+    wait_for(&prober, "misses", |kind, did| {
+        did.not_fired > missed[&kind].not_fired + 50
+    });
+    let down = prober.attempts();
+    wait_for(&prober, "more misses", |kind, did| {
+        did.not_fired > down[&kind].not_fired + 50
+    });
+    for (kind, did) in prober.attempts() {
+        assert_eq!(did.attempted, down[&kind].attempted, "{kind}");
+    }
+    let rename = "ip link set eth0 name wan0 && ip addr flush dev wan0 && ip link set wan0 up";
+    shell(&format!(
+        "{rename} && ip addr add 192.168.77.3/24 dev wan0 && \
+         ip route add default via 192.168.77.1"
+    ));
+    wait_for(&prober, "shots anew", |kind, did| {
+        did.attempted - did.refused > down[&kind].attempted + 50
+    });
 }
 
 #[test]

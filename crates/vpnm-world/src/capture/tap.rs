@@ -30,7 +30,7 @@ const ROUND: Timespec = Timespec {
     tv_nsec: 10_000_000,
 };
 /// Longest wait for the queue to run dry before counting.
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(30);
 
 /// A running capture of what the client sends, on the router's side of the
 /// wire. Ends when dropped.
@@ -40,7 +40,7 @@ pub struct Capture {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     dry: Condvar,
@@ -116,21 +116,10 @@ impl Capture {
     ///
     /// # Errors
     ///
-    /// When the capture itself failed: its counts mean nothing then.
+    /// When the capture itself failed, or did not come to the end of what was on
+    /// the wire: its counts mean nothing then.
     pub fn tally(&self) -> io::Result<Tally> {
-        let state = self.shared.lock();
-        let seen = state.rounds;
-        // Two: the round under way may have begun before the call.
-        let (state, _) = self
-            .shared
-            .dry
-            .wait_timeout_while(state, SETTLE, |state| {
-                state.rounds < seen + 2 && state.failure.is_none()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        state
-            .failure
-            .map_or_else(|| Ok(state.tally.clone()), |failure| Err(failure.into()))
+        self.shared.tally(SETTLE)
     }
 }
 
@@ -144,6 +133,24 @@ impl Drop for Capture {
 }
 
 impl Shared {
+    /// The counts once the queue was found empty, if that is within `patience`.
+    fn tally(&self, patience: Duration) -> io::Result<Tally> {
+        let state = self.lock();
+        let seen = state.rounds;
+        // Two: the round under way may have begun before the call.
+        let (state, waited) = self
+            .dry
+            .wait_timeout_while(state, patience, |state| {
+                state.rounds < seen + 2 && state.failure.is_none()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        match state.failure {
+            Some(failure) => Err(failure.into()),
+            None if waited.timed_out() => Err(io::ErrorKind::TimedOut.into()),
+            None => Ok(state.tally.clone()),
+        }
+    }
+
     fn fail(&self, why: Errno) {
         self.lock().failure = Some(why);
         self.dry.notify_all();
@@ -257,5 +264,25 @@ fn drain(
                 state.tally.add(judgement, length);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_a_queue_that_never_ran_dry_are_none() {
+        let shared = Shared::default();
+        let found = shared.tally(Duration::from_millis(1));
+        assert_eq!(
+            found.expect_err("nobody drains").kind(),
+            io::ErrorKind::TimedOut
+        );
+        shared.fail(Errno::IO);
+        assert_eq!(
+            shared.tally(SETTLE).expect_err("failed").raw_os_error(),
+            Some(libc::EIO)
+        );
     }
 }

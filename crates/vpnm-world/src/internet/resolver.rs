@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::dns::{self, Zone};
 use super::queries::{Carriage, Log, Query};
-use crate::addresses::zone;
+use crate::addresses::{local_zone, zone};
 
 /// Answers from the world's names and remembers what was asked.
 #[derive(Debug)]
@@ -17,10 +17,14 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(log: Arc<Log>) -> Rc<Self> {
-        Rc::new(Self {
-            zone: Zone::new(&zone()),
-            log,
-        })
+        let zone = Zone::new(&zone());
+        Rc::new(Self { zone, log })
+    }
+
+    /// One that knows the names of the LAN as well.
+    pub(super) fn of_lan(log: Arc<Log>) -> Rc<Self> {
+        let zone = Zone::new(&[zone(), local_zone()].concat());
+        Rc::new(Self { zone, log })
     }
 
     /// The answer to a query, unless it is none.

@@ -60,7 +60,7 @@ impl Internet {
         })?;
         let theirs = Arc::clone(&log);
         let lan = Service::start(world.router(), async move || {
-            let resolver = Resolver::new(theirs);
+            let resolver = Resolver::of_lan(theirs);
             for address in GATEWAY.both() {
                 plain::serve(&resolver, address).await?;
             }

@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use super::kind::Kind;
 use super::payload;
 use super::shot::{Fired, Range};
+use super::uplinks::Uplinks;
 use crate::addresses::CLIENT_LINK;
 use crate::{Host, User, links, sys};
 
@@ -62,35 +63,57 @@ pub struct Attempts {
     pub attempted: u64,
     /// Of those, refused by the client's own kernel at once.
     pub refused: u64,
+    /// Turns in which nothing could be fired, for want of an interface, an
+    /// address, a port or memory: no attempts.
+    pub not_fired: u64,
+}
+
+impl Attempts {
+    /// Turns taken, fired or not.
+    #[must_use]
+    pub fn turns(self) -> u64 {
+        self.attempted + self.not_fired
+    }
+}
+
+/// Counts of one kind.
+#[derive(Debug, Default)]
+struct Count {
+    attempted: AtomicU64,
+    refused: AtomicU64,
+    not_fired: AtomicU64,
 }
 
 /// Counts of all kinds, shared with who waits for them.
 #[derive(Debug)]
-struct Counts(BTreeMap<Kind, (AtomicU64, AtomicU64)>);
+struct Counts(BTreeMap<Kind, Count>);
 
 impl Counts {
     fn of(plan: &Plan) -> Self {
-        Self(
-            plan.kinds()
-                .map(|kind| (kind, Default::default()))
-                .collect(),
-        )
+        Self(plan.kinds().map(|kind| (kind, Count::default())).collect())
     }
 
-    fn add(&self, kind: Kind, refused: bool) {
-        if let Some((attempted, of_those)) = self.0.get(&kind) {
-            attempted.fetch_add(1, Ordering::Relaxed);
-            of_those.fetch_add(u64::from(refused), Ordering::Relaxed);
-        }
+    fn add(&self, kind: Kind, fired: &Fired) {
+        let Some(count) = self.0.get(&kind) else {
+            return;
+        };
+        let (attempted, refused) = match fired {
+            Fired::Missed => (&count.not_fired, 0),
+            Fired::Refused => (&count.attempted, 1),
+            Fired::Sent | Fired::Connecting(_) => (&count.attempted, 0),
+        };
+        attempted.fetch_add(1, Ordering::Relaxed);
+        count.refused.fetch_add(refused, Ordering::Relaxed);
     }
 
     fn read(&self) -> BTreeMap<Kind, Attempts> {
-        let read = |(attempted, refused): &(AtomicU64, AtomicU64)| Attempts {
-            attempted: attempted.load(Ordering::Relaxed),
-            refused: refused.load(Ordering::Relaxed),
+        let read = |count: &Count| Attempts {
+            attempted: count.attempted.load(Ordering::Relaxed),
+            refused: count.refused.load(Ordering::Relaxed),
+            not_fired: count.not_fired.load(Ordering::Relaxed),
         };
         let counts = self.0.iter();
-        counts.map(|(kind, counts)| (*kind, read(counts))).collect()
+        counts.map(|(kind, count)| (*kind, read(count))).collect()
     }
 }
 
@@ -195,7 +218,7 @@ fn prepare(host: &Host, plan: &Plan) -> io::Result<Range> {
     plan.user.become_on_this_thread()?;
     Ok(Range {
         server: plan.server,
-        interface,
+        uplinks: Uplinks::learn(Instant::now())?,
         packet,
         aimed: BTreeMap::new(),
         count: 0,
@@ -219,20 +242,17 @@ fn fire(mut range: Range, plan: &Plan, shared: &Shared) {
         let now = Instant::now();
         owed = (owed + (now - then)).min(ARREARS);
         then = now;
+        range.uplinks.refresh(now);
         let each = Duration::from_secs(1) / shared.rate.load(Ordering::Relaxed).max(1);
         while owed >= each {
             owed = owed.saturating_sub(each.max(Duration::from_nanos(1)));
             let Some((kind, payload)) = magazine.next() else {
                 return;
             };
-            match range.fire(kind, &payload) {
-                Fired::Sent => shared.counts.add(kind, false),
-                Fired::Connecting(socket) => {
-                    shared.counts.add(kind, false);
-                    keep(&mut open, payload, socket);
-                }
-                Fired::Refused => shared.counts.add(kind, true),
-                Fired::Failed => {}
+            let fired = range.fire(kind, &payload);
+            shared.counts.add(kind, &fired);
+            if let Fired::Connecting(socket) = fired {
+                keep(&mut open, payload, socket);
             }
         }
         thread::sleep(TICK);

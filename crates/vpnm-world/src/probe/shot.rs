@@ -10,9 +10,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::kind::Kind;
-use crate::addresses::{
-    CLIENT, CLIENT_LINK, CLOUDFLARE, GATEWAY, GATEWAY_LINK_LOCAL, NEIGHBOUR, PLAIN_RESOLVER, SITE,
-};
+use super::uplinks::{Uplink, Uplinks};
+use crate::addresses::{CLOUDFLARE, GATEWAY, GATEWAY_LINK_LOCAL, NEIGHBOUR, PLAIN_RESOLVER, SITE};
 use crate::mark::PROBE_PORTS;
 use crate::sys;
 
@@ -21,8 +20,8 @@ use crate::sys;
 pub(super) struct Range {
     /// The proxy server.
     pub(super) server: SocketAddr,
-    /// Number of the client's interface.
-    pub(super) interface: u32,
+    /// The client's interfaces and addresses, as they are now.
+    pub(super) uplinks: Uplinks,
     /// Packet sockets opened by root, by the kind that uses them.
     pub(super) packet: BTreeMap<Kind, OwnedFd>,
     /// Sockets for datagrams, aimed, and how often each was used.
@@ -40,8 +39,9 @@ pub(super) enum Fired {
     Connecting(OwnedFd),
     /// The kernel refused at once.
     Refused,
-    /// Not fired for want of something else: memory, descriptors, ports.
-    Failed,
+    /// Nothing was asked of the kernel that could have left: for want of an
+    /// interface, an address, a port, memory.
+    Missed,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +49,8 @@ enum Carrier {
     Udp(SocketAddr),
     Tcp(SocketAddr),
     Ping(IpAddr),
-    /// Membership of a group, for a moment.
-    Group(IpAddr),
+    /// Membership of a group on an interface, for a moment.
+    Group(IpAddr, u32),
     Frame,
 }
 
@@ -63,38 +63,32 @@ impl Range {
     /// Fires one probe.
     pub(super) fn fire(&mut self, kind: Kind, payload: &[u8]) -> Fired {
         self.count = self.count.wrapping_add(1);
-        match self.attempt(kind, payload) {
-            Ok(fired) => fired,
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::ADDRINUSE) => {
-                Fired::Failed
-            }
-            // A frame that a filter drops is reported as one without room, too.
-            Err(_) => Fired::Refused,
-        }
+        let Ok(carrier) = self.carrier(kind) else {
+            return Fired::Missed;
+        };
+        let result = match carrier {
+            Carrier::Frame => self.send_frame(kind, payload),
+            Carrier::Group(group, link) => return join(group, link),
+            Carrier::Tcp(_) => self.connect(kind, carrier),
+            Carrier::Udp(_) | Carrier::Ping(_) => self.send(kind, carrier, payload),
+        };
+        result.unwrap_or_else(verdict)
     }
 
-    fn attempt(&mut self, kind: Kind, payload: &[u8]) -> Result<Fired, Errno> {
-        match self.carrier(kind) {
-            Carrier::Frame => {
-                let socket = self.packet.get(&kind).ok_or(Errno::BADF)?;
-                rustix::net::send(socket, payload, SendFlags::DONTWAIT)?;
-                Ok(Fired::Sent)
-            }
-            Carrier::Group(group) => self.join(group),
-            carrier @ Carrier::Tcp(_) => self.connect(kind, carrier),
-            carrier @ (Carrier::Udp(_) | Carrier::Ping(_)) => self.send(kind, carrier, payload),
-        }
+    fn send_frame(&self, kind: Kind, payload: &[u8]) -> Result<Fired, Errno> {
+        let socket = self.packet.get(&kind).ok_or(Errno::NODEV)?;
+        rustix::net::send(socket, payload, SendFlags::DONTWAIT)?;
+        Ok(Fired::Sent)
     }
 
     fn connect(&self, kind: Kind, carrier: Carrier) -> Result<Fired, Errno> {
-        let (socket, target) = open(carrier)?;
+        let Ok((socket, target)) = self.aim(kind, carrier) else {
+            return Ok(Fired::Missed);
+        };
         // Leaves no port behind that is taken for a minute.
         sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
-        self.aim(kind, &socket)?;
         match rustix::net::connect(&socket, &target) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Fired::Connecting(socket)),
-            // Every port towards the target is taken.
-            Err(Errno::ADDRNOTAVAIL) => Ok(Fired::Failed),
             Err(error) => Err(error),
         }
     }
@@ -102,11 +96,10 @@ impl Range {
     fn send(&mut self, kind: Kind, carrier: Carrier, payload: &[u8]) -> Result<Fired, Errno> {
         let (socket, target, uses) = match self.aimed.remove(&kind) {
             Some(old) => old,
-            None => {
-                let (socket, target) = open(carrier)?;
-                self.aim(kind, &socket)?;
-                (socket, target, 0)
-            }
+            None => match self.aim(kind, carrier) {
+                Ok((socket, target)) => (socket, target, 0),
+                Err(_) => return Ok(Fired::Missed),
+            },
         };
         // One that failed is closed, and another opened for the next shot.
         rustix::net::sendto(&socket, payload, SendFlags::DONTWAIT, &target)?;
@@ -116,26 +109,22 @@ impl Range {
         Ok(Fired::Sent)
     }
 
-    /// Asks for a membership, which ends with the socket.
-    fn join(&self, group: IpAddr) -> Result<Fired, Errno> {
-        let (socket, _) = open(Carrier::Udp(SocketAddr::new(group, DISCARD)))?;
-        match group {
-            IpAddr::V4(group) => sockopt::set_ip_add_membership(&socket, &group, &CLIENT.v4)?,
-            IpAddr::V6(group) => {
-                sockopt::set_ipv6_add_membership(&socket, &group, self.interface)?;
-            }
-        }
-        Ok(Fired::Sent)
+    /// The interface whose turn it is.
+    fn link(&self) -> io::Result<&Uplink> {
+        self.uplinks.link(self.count)
     }
 
-    fn carrier(&self, kind: Kind) -> Carrier {
+    fn carrier(&self, kind: Kind) -> io::Result<Carrier> {
         let udp = |address: IpAddr, port| Carrier::Udp(SocketAddr::new(address, port));
         let tcp = |address: IpAddr, port| Carrier::Tcp(SocketAddr::new(address, port));
-        let scoped = |address, port| {
-            Carrier::Udp(SocketAddrV6::new(address, port, 0, self.interface).into())
+        let scoped = |address, port| -> io::Result<Carrier> {
+            let scope = self.link()?.index;
+            Ok(Carrier::Udp(
+                SocketAddrV6::new(address, port, 0, scope).into(),
+            ))
         };
         let lan_broadcast = Ipv4Addr::new(192, 168, 77, 255);
-        match kind {
+        Ok(match kind {
             Kind::Udp | Kind::LargeUdp | Kind::BoundUdp | Kind::UnicastIf | Kind::SourceUdp => {
                 udp(SITE.v4.into(), DISCARD)
             }
@@ -150,7 +139,7 @@ impl Range {
             Kind::DnsLanUdp | Kind::BoundDns | Kind::UnicastIfDns => udp(GATEWAY.v4.into(), 53),
             Kind::DnsLanTcp => tcp(GATEWAY.v4.into(), 53),
             Kind::Dns6LanUdp => udp(GATEWAY.v6.into(), 53),
-            Kind::DnsLinkLocal => scoped(GATEWAY_LINK_LOCAL, 53),
+            Kind::DnsLinkLocal => scoped(GATEWAY_LINK_LOCAL, 53)?,
             Kind::DnsStub => udp(Ipv4Addr::new(127, 0, 0, 53).into(), 53),
             Kind::Dot => tcp(CLOUDFLARE.v4.into(), 853),
             Kind::DotLan => tcp(GATEWAY.v4.into(), 853),
@@ -158,7 +147,7 @@ impl Range {
             Kind::ServerUdp => Carrier::Udp(self.server),
             Kind::ServerSamePort => Carrier::Tcp(self.server),
             Kind::Mdns => udp(Ipv4Addr::new(224, 0, 0, 251).into(), 5353),
-            Kind::Mdns6 => scoped(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb), 5353),
+            Kind::Mdns6 => scoped(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb), 5353)?,
             Kind::Llmnr => udp(Ipv4Addr::new(224, 0, 0, 252).into(), 5355),
             Kind::Netbios => udp(lan_broadcast.into(), 137),
             Kind::LanUdp | Kind::DontRoute => udp(NEIGHBOUR.v4.into(), DISCARD),
@@ -166,38 +155,45 @@ impl Range {
             Kind::Lan6 => udp(NEIGHBOUR.v6.into(), DISCARD),
             Kind::Join => {
                 let [high, low] = self.count.to_be_bytes();
-                Carrier::Group(Ipv4Addr::new(239, 77, high, low).into())
+                let group = Ipv4Addr::new(239, 77, high, low);
+                Carrier::Group(group.into(), self.link()?.index)
             }
             Kind::Join6 => {
-                Carrier::Group(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0x77, self.count).into())
+                let group = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0x77, self.count);
+                Carrier::Group(group.into(), self.link()?.index)
             }
             Kind::Packet | Kind::PacketBypass => Carrier::Frame,
-        }
+        })
     }
 
-    /// What makes the kind special, before anything is sent.
-    fn aim(&self, kind: Kind, socket: &OwnedFd) -> Result<(), Errno> {
-        self.set(kind, socket)
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    /// A socket with all that makes the kind special, before anything is sent.
+    fn aim(&self, kind: Kind, carrier: Carrier) -> io::Result<(OwnedFd, SocketAddr)> {
+        let (socket, target) = open(carrier)?;
+        self.set(kind, &socket)?;
+        Ok((socket, target))
     }
 
     fn set(&self, kind: Kind, socket: &OwnedFd) -> io::Result<()> {
         match kind {
             Kind::BoundUdp | Kind::BoundTcp | Kind::BoundUdp6 | Kind::BoundDns => {
-                sys::bind_to_device(socket.as_fd(), CLIENT_LINK)
+                sys::bind_to_device(socket.as_fd(), &self.link()?.name)
             }
             Kind::UnicastIf | Kind::UnicastIfDns => {
-                sys::unicast_interface(socket.as_fd(), self.interface)
+                sys::unicast_interface(socket.as_fd(), self.link()?.index)
             }
             Kind::DontRoute => sys::do_not_route(socket.as_fd()),
-            Kind::UnicastIf6 => sys::unicast_interface6(socket.as_fd(), self.interface),
-            Kind::SourceUdp | Kind::SourceTcp => bind(socket, SocketAddr::new(CLIENT.v4.into(), 0)),
+            Kind::UnicastIf6 => sys::unicast_interface6(socket.as_fd(), self.link()?.index),
+            Kind::SourceUdp | Kind::SourceTcp => {
+                let source = self.uplinks.source(self.count)?;
+                bind(socket, SocketAddr::new(source.into(), 0))
+            }
             Kind::ServerSamePort => self.bind_to_probe_port(socket),
             Kind::Mdns | Kind::Llmnr => {
-                let mine = &CLIENT.v4;
-                Ok(sockopt::set_ip_multicast_if(socket, mine)?)
+                let (any, index) = (&Ipv4Addr::UNSPECIFIED, self.link()?.index);
+                let set = sockopt::set_ip_multicast_if_with_ifindex;
+                Ok(set(socket, any, any, index)?)
             }
-            Kind::Mdns6 => Ok(sockopt::set_ipv6_multicast_if(socket, self.interface)?),
+            Kind::Mdns6 => Ok(sockopt::set_ipv6_multicast_if(socket, self.link()?.index)?),
             Kind::Netbios => Ok(sockopt::set_socket_broadcast(socket, true)?),
             Kind::Udp
             | Kind::Udp6
@@ -240,6 +236,38 @@ impl Range {
     }
 }
 
+/// What it means that the kernel did not take a shot.
+fn verdict(error: Errno) -> Fired {
+    match error {
+        // Nothing there to leave by, or nothing left to try it with.
+        Errno::NODEV
+        | Errno::NXIO
+        | Errno::NETDOWN
+        | Errno::ADDRNOTAVAIL
+        | Errno::ADDRINUSE
+        | Errno::MFILE
+        | Errno::NFILE
+        | Errno::NOMEM
+        | Errno::AGAIN => Fired::Missed,
+        // A frame that a filter drops is reported as one without room, too.
+        _ => Fired::Refused,
+    }
+}
+
+/// Asks for a membership, which ends with the socket.
+fn join(group: IpAddr, link: u32) -> Fired {
+    let asked = open(Carrier::Udp(SocketAddr::new(group, DISCARD))).and_then(|(socket, _)| {
+        let any = &Ipv4Addr::UNSPECIFIED;
+        match group {
+            IpAddr::V4(group) => {
+                sockopt::set_ip_add_membership_with_ifindex(&socket, &group, any, link)
+            }
+            IpAddr::V6(group) => sockopt::set_ipv6_add_membership(&socket, &group, link),
+        }
+    });
+    asked.map_or(Fired::Missed, |()| Fired::Sent)
+}
+
 fn bind(socket: &OwnedFd, to: SocketAddr) -> io::Result<()> {
     Ok(rustix::net::bind(socket, &to)?)
 }
@@ -256,7 +284,7 @@ fn open(carrier: Carrier) -> Result<(OwnedFd, SocketAddr), Errno> {
             };
             (SocketAddr::new(address, 0), SocketType::DGRAM, Some(icmp))
         }
-        Carrier::Group(_) | Carrier::Frame => return Err(Errno::INVAL),
+        Carrier::Group(..) | Carrier::Frame => return Err(Errno::INVAL),
     };
     let family = match target {
         SocketAddr::V4(_) => AddressFamily::INET,
@@ -265,4 +293,19 @@ fn open(carrier: Carrier) -> Result<(OwnedFd, SocketAddr), Errno> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, kind, flags, protocol)?;
     Ok((socket, target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_is_not_there_is_no_attempt() {
+        for missing in [Errno::NODEV, Errno::ADDRNOTAVAIL, Errno::NETDOWN] {
+            assert!(matches!(verdict(missing), Fired::Missed), "{missing}");
+        }
+        for refusal in [Errno::PERM, Errno::NOBUFS, Errno::NETUNREACH] {
+            assert!(matches!(verdict(refusal), Fired::Refused), "{refusal}");
+        }
+    }
 }
