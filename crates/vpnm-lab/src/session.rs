@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -205,15 +205,24 @@ impl Session {
     ///
     /// When it does not run.
     pub fn wait_for_daemon(&mut self, limit: Duration) -> Result<bool> {
+        Ok(self.end_of_daemon(limit)?.is_some())
+    }
+
+    /// How the daemon has ended by itself, if it has before `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn end_of_daemon(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let start = std::time::Instant::now();
         while start.elapsed() < limit {
-            if self.daemon_mut()?.try_wait()?.is_some() {
+            if let Some(status) = self.daemon_mut()?.try_wait()? {
                 self.daemon = None;
-                return Ok(true);
+                return Ok(Some(status));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Runs the command line as `user`.

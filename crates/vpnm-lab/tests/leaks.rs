@@ -127,10 +127,12 @@ fn judge(lines: &[Line], probes: u64) -> Result<()> {
     );
     for line in lines.iter().filter(|line| line.is_of_probes()) {
         ensure!(
-            line.attempted >= probes,
-            "{} probes of {}, not {probes}",
+            line.is_enough(probes),
+            "{} probes of {}, {} of one of its {} ways, not {probes} in all",
             line.attempted,
-            line.kind
+            line.kind,
+            line.fewest,
+            line.ways
         );
     }
     Ok(())

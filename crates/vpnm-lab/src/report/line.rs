@@ -21,6 +21,13 @@ pub struct Line {
     pub attempted: u64,
     /// Of those, refused by the client's own kernel at once.
     pub refused: u64,
+    /// Turns in which nothing could be fired, for want of an interface, an
+    /// address, a port: not among those fired.
+    pub not_fired: u64,
+    /// How many ways of probing there are in this kind, fired in turn.
+    pub ways: u64,
+    /// Probes fired of the way that was fired least.
+    pub fewest: u64,
     /// Frames that left outside the tunnel.
     pub leaked: u64,
     /// Frames nobody can vouch for; of the whole row, in its last line.
@@ -58,10 +65,14 @@ impl Line {
         let mut lines = Vec::new();
         for (name, kinds) in groups {
             let mut group = line(name);
+            group.fewest = u64::MAX;
             for kind in kinds {
                 let done = attempts.get(&kind).copied().unwrap_or_default();
+                group.ways += 1;
+                group.fewest = group.fewest.min(done.attempted);
                 group.attempted += done.attempted;
                 group.refused += done.refused;
+                group.not_fired += done.not_fired;
                 group.leaked += tally.markers.get(kind.name()).copied().unwrap_or(0);
             }
             lines.push(group);
@@ -90,6 +101,12 @@ impl Line {
             why: why.into(),
             ..Self::default()
         }
+    }
+
+    /// Whether at least `probes` were fired, and of each way its equal share.
+    #[must_use]
+    pub fn is_enough(&self, probes: u64) -> bool {
+        self.attempted >= probes && self.fewest * self.ways >= probes
     }
 
     /// Whether it counts probes of a kind.
@@ -172,7 +189,7 @@ mod tests {
             Kind::Udp,
             Attempts {
                 attempted: 9,
-                refused: 0,
+                ..Attempts::default()
             },
         )]);
         let groups = vec![("udp", vec![Kind::Udp]), ("tcp", vec![Kind::Tcp])];
@@ -182,5 +199,24 @@ mod tests {
             (4, 1, 9)
         );
         assert_eq!(lines[0].leaked, 3);
+    }
+
+    #[test]
+    fn every_way_of_a_kind_must_have_its_share() {
+        let did = |attempted, not_fired| Attempts {
+            attempted,
+            not_fired,
+            ..Attempts::default()
+        };
+        let groups = || vec![("udp", vec![Kind::Udp, Kind::LargeUdp])];
+        let line = |large| {
+            let attempts = BTreeMap::from([(Kind::Udp, did(100, 0)), (Kind::LargeUdp, large)]);
+            let lines = Line::of((1, "a row"), groups(), &attempts, &Tally::default());
+            lines.first().cloned().expect("a line")
+        };
+        assert!(line(did(50, 0)).is_enough(100));
+        let short = line(did(49, 51));
+        assert_eq!((short.attempted, short.not_fired), (149, 51));
+        assert!(!short.is_enough(100));
     }
 }

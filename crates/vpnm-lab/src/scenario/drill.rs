@@ -3,12 +3,13 @@
 use std::io;
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
 use vpnm_world::capture::Tally;
-use vpnm_world::probe::{Kind, Plan, Prober};
+use vpnm_world::probe::{Attempts, Kind, Plan, Prober};
 use vpnm_world::{Process, Signal, User, Visitor};
 
 use super::crash;
@@ -34,6 +35,8 @@ const UNHURRIED: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How reports of group membership are called.
 const MEMBERSHIP: [&str; 2] = ["protocol 2 ", "icmp6 type 143 "];
+/// Succeeds once the machine is blocked.
+const FILTER: &str = "nft list chain inet vpnm output";
 /// Longest a page may take while everything is probed.
 const LONGEST_PAGE: Duration = Duration::from_secs(30);
 /// How long bytes are moved to measure the throughput, and how often.
@@ -85,37 +88,60 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
         row,
     };
     drill.steps(row.before, 0)?;
-    drill.protect()?;
+    let opened = drill.protect()?;
     let before = drill.throughput()?;
-    // What was sent before there was protection is not its fault.
-    let protected = drill.session.capture().tally()?;
     drill.prober = Some(drill.start_probes()?);
     let parts = u64::try_from(row.attack.len() + 1)?;
     let share = asked.probes.div_ceil(parts);
-    drill.await_probes(share)?;
+    drill.await_turns(share)?;
     drill.steps(row.attack, share)?;
+    drill.await_shots(asked.probes)?;
     let attempts = drill.prober.take().context("the prober is gone")?.stop();
     let after = drill.throughput()?;
-    let tally = drill.session.capture().tally()?.since(&protected);
+    let tally = drill.session.capture().tally()?.since(&opened);
     let mut lines = Line::of((row.number, row.name), row.groups(), &attempts, &tally);
     if let (Some(line), Some(before), Some(after)) = (lines.last_mut(), before, after) {
         line.throughput = Some(after / before);
     }
     if asked.protection == Protection::Product && tally.leaked() == 0 {
-        drill.finish(&protected)?;
+        drill.finish(&opened)?;
     }
     Ok(lines)
 }
 
 impl Drill<'_> {
-    fn protect(&mut self) -> Result<()> {
+    /// Puts the protection in force, and says what had left until then: all that
+    /// leaves later is its fault.
+    fn protect(&mut self) -> Result<Tally> {
         self.peer = Peer::raise(self.asked.protection, &self.session)?;
-        if self.peer.is_none() {
-            self.session.start_daemon()?;
-            self.session.connect()?;
-            self.session.check_tunnel()?;
+        if self.peer.is_some() {
+            return Ok(self.session.capture().tally()?);
         }
-        Ok(())
+        self.session.start_daemon()?;
+        let opened = if self.row.before.iter().any(Step::starts_senders) {
+            self.connect_among_senders()?
+        } else {
+            let quiet = self.session.capture().tally()?;
+            self.session.connect()?;
+            quiet
+        };
+        self.session.check_tunnel()?;
+        Ok(opened)
+    }
+
+    /// Connects while others send, who may until the machine is blocked: what
+    /// had left is counted at the moment the filter is there.
+    fn connect_among_senders(&self) -> Result<Tally> {
+        let session = &self.session;
+        thread::scope(|scope| {
+            let connecting = scope.spawn(|| session.connect());
+            while !connecting.is_finished() && machine::shell(session.client(), FILTER).is_err() {}
+            let blocked = session.capture().tally()?;
+            connecting
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok(blocked)
+        })
     }
 
     fn start_probes(&self) -> io::Result<Prober> {
@@ -170,37 +196,54 @@ impl Drill<'_> {
         Ok(Some(f64::from(u32::try_from(middle / 1_000)?)))
     }
 
-    /// Takes the steps in order; after each, waits for `share` more probes.
+    /// Takes the steps in order; after each, waits for `share` more turns.
     fn steps(&mut self, steps: &[Step], share: u64) -> Result<()> {
         for step in steps {
-            let fired = self.fired();
+            let turns = self.fewest(Attempts::turns).map_or(0, |(turns, _)| turns);
             self.step(*step).with_context(|| format!("{step:?}"))?;
-            self.await_probes(fired + share)?;
+            self.await_turns(turns + share)?;
         }
         Ok(())
     }
 
-    /// Probes fired of the group that has the fewest.
-    fn fired(&self) -> u64 {
-        self.fewest().map_or(0, |(fired, _)| fired)
-    }
-
-    /// The group with the fewest probes fired, and how many that are.
-    fn fewest(&self) -> Option<(u64, &'static str)> {
+    /// The kind that did least of what `count` counts, as if all of its group had
+    /// done as little: how much that is.
+    fn fewest(&self, count: fn(Attempts) -> u64) -> Option<(u64, Kind)> {
         let attempts = self.prober.as_ref()?.attempts();
-        let count = |kind: &Kind| attempts.get(kind).map_or(0, |kind| kind.attempted);
         let groups = self.row.groups().into_iter();
-        let counts = groups.map(|(name, kinds)| (kinds.iter().map(count).sum(), name));
+        let counts = groups.flat_map(|(_, kinds)| {
+            let ways = u64::try_from(kinds.len()).unwrap_or(u64::MAX);
+            let attempts = &attempts;
+            kinds.into_iter().map(move |kind| {
+                let done = attempts.get(&kind).copied().unwrap_or_default();
+                (count(done) * ways, kind)
+            })
+        });
         counts.min()
     }
 
-    fn await_probes(&self, count: u64) -> Result<()> {
+    /// Waits for so many turns of each group, in which probes were fired if they
+    /// could be: while an interface is gone, some cannot.
+    fn await_turns(&self, turns: u64) -> Result<()> {
+        self.await_probes(turns, Attempts::turns)
+    }
+
+    /// Waits until so many probes of each group were really fired, and of each of
+    /// its kinds an equal share.
+    fn await_shots(&self, shots: u64) -> Result<()> {
+        self.await_probes(shots, |did| did.attempted)
+    }
+
+    fn await_probes(&self, least: u64, count: fn(Attempts) -> u64) -> Result<()> {
         if self.prober.is_none() {
             return Ok(());
         }
-        let fired = || Ok((self.fired() >= count).then_some(()));
-        machine::wait_for("probes to be fired", PATIENCE, fired)
-            .with_context(|| format!("of {count} probes, {:?}", self.fewest()))
+        let done = || {
+            let fewest = self.fewest(count).map_or(0, |(fewest, _)| fewest);
+            Ok((fewest >= least).then_some(()))
+        };
+        machine::wait_for("probes to be fired", PATIENCE, done)
+            .with_context(|| format!("of {least} probes, {:?}", self.fewest(count)))
     }
 
     fn step(&mut self, step: Step) -> Result<()> {
@@ -255,7 +298,7 @@ impl Drill<'_> {
             }
             Step::Advertise => self.advertise(),
             Step::Wait(time) => {
-                std::thread::sleep(time);
+                thread::sleep(time);
                 Ok(())
             }
             Step::Expect(states) => self.expect(states),
@@ -390,7 +433,7 @@ impl Drill<'_> {
 
     /// The aftermath: the tunnel or the closed machine, and the client as it
     /// was before anything was done to it.
-    fn finish(mut self, protected: &Tally) -> Result<()> {
+    fn finish(mut self, opened: &Tally) -> Result<()> {
         let row = self.row;
         self.steps(row.undo, 0)?;
         self.flows.drop_all();
@@ -398,7 +441,7 @@ impl Drill<'_> {
             Aftermath::Connected => {
                 self.session.wait_for_state(&["connected"])?;
                 self.carries_a_page().context("after the attack was over")?;
-                let mut last = self.session.end()?.since(protected);
+                let mut last = self.session.end()?.since(opened);
                 // An open machine may tell which groups it is in.
                 last.leaks
                     .retain(|what, _| !MEMBERSHIP.iter().any(|kind| what.starts_with(kind)));

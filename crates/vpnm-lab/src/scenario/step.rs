@@ -72,3 +72,17 @@ pub enum Step {
     /// Programs end and leave what they had written behind.
     DropFlows,
 }
+
+impl Step {
+    /// Whether programs send something of their own accord from then on.
+    pub(super) fn starts_senders(&self) -> bool {
+        matches!(
+            self,
+            Self::OpenFlows
+                | Self::Resolved
+                | Self::NetworkManager
+                | Self::Programs
+                | Self::Start(_)
+        )
+    }
+}
