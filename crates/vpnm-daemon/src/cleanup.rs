@@ -8,6 +8,7 @@ use vpnm_host::{Host, HostError, Point, ReachError};
 use crate::daemon::Options;
 use crate::journal::{Journal, JournalError};
 use crate::lock::{Lock, LockError};
+use crate::tsm::Record;
 
 /// Why not everything was removed.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +25,13 @@ pub enum CleanupError {
     /// The kernel did not let something go.
     #[error("not everything could be removed")]
     Reach(#[from] ReachError),
-    /// The journal could not be removed.
+    /// The journal could not be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
 /// Opens the machine and removes everything vpnm put on it, found by its reserved
-/// names: filter tables, rules, routes, interface, journal. Settings stay.
+/// names: filter tables, rules, routes, interface, what the journal says. Settings stay.
 /// Returns what was removed, a line for each.
 ///
 /// # Errors
@@ -42,20 +43,29 @@ pub fn cleanup(options: &Options) -> Result<Vec<String>, CleanupError> {
     let lock = Lock::take(&options.runtime)?;
     let plan = Host::open()?.cleanup(&mut |_: Point<'_>| true)?;
     let mut removed: Vec<String> = plan.effects().iter().map(ToString::to_string).collect();
-    let journal = Journal::at(&options.journal);
-    if !matches!(journal.load(), Ok(None)) {
-        journal.remove()?;
-        removed.push(format!("- journal in {}", options.journal.display()));
-    }
+    removed.extend(forget(options)?);
     let socket = options.runtime.join("vpnmd.sock");
     if std::fs::remove_file(&socket).is_ok() {
         removed.push(format!("- {}", socket.display()));
     }
     lock.remove();
-    // The journal's directory stays: a machine without it is taken to be secured
-    // when it starts.
     remove_if_empty(&options.runtime);
     Ok(removed)
+}
+
+/// Has the journal say that nothing is wanted. It stays: a machine without one is
+/// taken to be secured when it starts.
+fn forget(options: &Options) -> Result<Option<String>, JournalError> {
+    let (journal, open) = (Journal::at(&options.journal), Record::default());
+    let said = journal.load();
+    if !options.journal.is_dir() || said.is_ok_and(|said| said.as_ref() == Some(&open)) {
+        return Ok(None);
+    }
+    journal.store(&open)?;
+    Ok(Some(format!(
+        "~ journal in {}: open",
+        journal.directory().display()
+    )))
 }
 
 /// A directory with something in it is somebody's, and one that is gone is as wanted.

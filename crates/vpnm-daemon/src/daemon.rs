@@ -2,28 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyd::{Daemon, Product, Socket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use vpnm_api::tunnel::TunnelService;
-use vpnm_api::{Code, Failure, Goal, State, Status, Step, Traffic};
+use vpnm_api::{Failure, Goal, State, Status, Step, Traffic};
 use vpnm_host::HostError;
 
 use crate::actor::{Actor, Inlets, engine_config, machine_config};
 use crate::cause::Cause as _;
 use crate::checks::Checks;
 use crate::clock::Clock;
-use crate::engine::{EngineLane, Identity};
-use crate::failpoint::{self, FailPoints};
-use crate::host_lane::{self, HostLane, Place, Worker};
-use crate::journal::{self, Journal};
-use crate::keep;
-use crate::lock::{self, Lock, LockError};
+use crate::engine::EngineLane;
+use crate::host_lane::HostLane;
+use crate::journal;
+use crate::lock::{self, LockError};
 use crate::permitted::Permitted;
 use crate::pulse::Pulse;
 use crate::reconcile::{self, Roaming};
@@ -31,10 +27,11 @@ use crate::request::Request;
 use crate::resolver_lane::ResolverLane;
 use crate::service::Service;
 use crate::settings::{self, Settings};
-use crate::tsm::{Loaded, Machine, Record};
+use crate::start::{self, Absent, Start};
+use crate::tsm::Machine;
 
 /// Messages that may wait in each of the daemon's queues.
-const WAITING: usize = 64;
+pub(crate) const WAITING: usize = 64;
 /// The socket's name in the runtime directory.
 const SOCKET: &str = "vpnmd.sock";
 /// Clients are let in when it is known how the host is, but not later than this.
@@ -103,7 +100,7 @@ impl Default for Options {
 /// # Errors
 /// [`DaemonError`]; what was blocked stays blocked.
 pub fn run(options: &Options) -> Result<(), DaemonError> {
-    let (lock, start) = begin(options)?;
+    let (lock, start) = start::begin(options, Absent::NeverWritten)?;
     let _lock = lock?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -115,87 +112,16 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
 /// Blocks this machine if it is to be secured, and returns whether it is: what the
 /// system does at its start, before it brings up the network.
 ///
-/// A machine whose journal's directory is missing is taken to be secured: what is
-/// installed has one, so the disk with it is not there yet.
+/// A machine without a journal is taken to be secured: a daemon that ran left one,
+/// so the disk with it is not there yet.
 ///
 /// # Errors
-/// [`DaemonError`]; [`DaemonError::Host`] means that the machine may be open.
+/// [`DaemonError`]; [`DaemonError::Unprotected`] means that the machine may be open.
 pub fn block(options: &Options) -> Result<bool, DaemonError> {
-    let (lock, start) = begin(options)?;
-    let mut start = start;
-    if !options.journal.is_dir() && start.loaded.record.goal() == Goal::Open {
-        start.blocked = start.worker.block_first();
-        start.loaded.record = Record::unreadable();
-    }
+    let (lock, start) = start::begin(options, Absent::NotThere)?;
     let _lock = lock?;
     start.blocked.map_err(DaemonError::Unprotected)?;
     Ok(start.loaded.record.goal() == Goal::Secured)
-}
-
-/// The TUN of the daemon before this one, and the listeners beside it.
-type Adopted = Option<(OwnedFd, Vec<OwnedFd>)>;
-
-/// The daemon after its first look at what is wanted.
-struct Start {
-    loaded: Loaded,
-    /// Whether the first block, if one was needed, could be made.
-    blocked: Result<(), Failure>,
-    tun: Adopted,
-    worker: Worker,
-    from_host: mpsc::Receiver<host_lane::Report>,
-    identity: Identity,
-    points: Arc<FailPoints>,
-}
-
-/// Blocks this machine if it is to be secured. The lock that cannot be taken is no
-/// reason not to, unless another daemon has it.
-fn begin(options: &Options) -> Result<(Result<Lock, LockError>, Start), DaemonError> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(DaemonError::NotRoot);
-    }
-    let lock = Lock::take(&options.runtime);
-    if let Err(held @ LockError::Held { .. }) = lock {
-        return Err(held.into());
-    }
-    let variable = std::env::var(failpoint::VARIABLE).ok();
-    let points = Arc::new(FailPoints::new(variable.as_deref()));
-    let identity = Identity::of_system();
-    let (reports, from_host) = mpsc::channel(WAITING);
-    let place = Place {
-        journal: Journal::at(&options.journal),
-        engine_uid: identity.uid,
-        permitted: Permitted::default(),
-        points: Arc::clone(&points),
-    };
-    let mut worker = Worker::new(place, reports);
-    let mut loaded = load(&Journal::at(&options.journal), &mut worker)?;
-    let (tun, blocked) = secure(&mut worker, &loaded.record);
-    loaded.tun = tun.is_some();
-    loaded.routed = worker.is_routed();
-    let start = Start {
-        loaded,
-        blocked,
-        tun,
-        worker,
-        from_host,
-        identity,
-        points,
-    };
-    Ok((lock, start))
-}
-
-/// Blocks, if that is what the record says.
-fn secure(worker: &mut Worker, record: &Record) -> (Adopted, Result<(), Failure>) {
-    if record.goal() == Goal::Open {
-        keep::forget();
-        return (None, Ok(()));
-    }
-    let tun = worker.adopt_tun();
-    let blocked = worker.block_first();
-    if let Err(failure) = &blocked {
-        tracing::error!(%failure, "THIS MACHINE IS NOT PROTECTED; blocking is tried again");
-    }
-    (tun, blocked)
 }
 
 fn system(action: &'static str, source: io::Error) -> DaemonError {
@@ -279,33 +205,6 @@ fn assemble(
         }),
     };
     Ok((actor, inlets))
-}
-
-/// What is wanted: what the journal says, and secured if it says nothing of use.
-fn load(journal: &Journal, worker: &mut Worker) -> Result<Loaded, HostError> {
-    let unreadable = |failure: Failure| {
-        tracing::warn!(%failure, "the machine is taken to be secured and locked down");
-        Loaded {
-            record: Record::unreadable(),
-            unreadable: Some(failure),
-            ..Loaded::default()
-        }
-    };
-    match journal.load() {
-        Ok(Some(record)) => Ok(Loaded {
-            record,
-            ..Loaded::default()
-        }),
-        Ok(None) if worker.is_untouched()? => Ok(Loaded::default()),
-        Ok(None) => Ok(unreadable(Failure::new(
-            Code::JournalUnreadable,
-            "there is none, though this machine is blocked",
-        ))),
-        Err(error) => Ok(unreadable(Failure {
-            code: Code::JournalUnreadable,
-            ..error.failure()
-        })),
-    }
 }
 
 /// Waits until it is known how the host is: blocked where it must be.

@@ -96,14 +96,6 @@ impl Journal {
         file::replace(&self.directory, NAME, &text::encode(record))
     }
 
-    /// Removes the record.
-    ///
-    /// # Errors
-    /// [`JournalError::Io`].
-    pub fn remove(&self) -> Result<(), JournalError> {
-        file::remove(&self.directory, NAME)
-    }
-
     /// Where the record is kept.
     #[must_use]
     pub fn directory(&self) -> &Path {

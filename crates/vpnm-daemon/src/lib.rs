@@ -37,6 +37,7 @@ mod request;
 mod resolver_lane;
 mod service;
 pub mod settings;
+mod start;
 pub mod tsm;
 mod uplink;
 

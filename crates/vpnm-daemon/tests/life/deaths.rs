@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use vpnm_lab::machine::{need, shell, wait_for};
-use vpnm_lab::session::Session;
+use vpnm_lab::session::{PROGRAM, Session};
 use vpnm_world::{Signal, User};
 
 use crate::failures::clean_up;
@@ -30,6 +30,10 @@ pub(crate) const CASES: &[Scene] = &[
     (
         "a lost journal means secured while the machine is blocked",
         lost_journal,
+    ),
+    (
+        "a machine that knows nothing of itself is blocked at its start",
+        boots_without_journal,
     ),
     (
         "dying at any point on the way up opens nothing and heals",
@@ -126,7 +130,10 @@ fn damaged_journal() -> Result<()> {
 
 /// Becomes the program that follows, to which the kernel denies sockets to its
 /// packet filter: a system-call filter (seccomp(2)) of five instructions.
-const WITHOUT_FILTER: &str = "\
+const WITHOUT_FILTER: &[&str] = &[
+    "/usr/bin/python3",
+    "-c",
+    "\
 import ctypes, os, struct, sys
 nr, = [n for m, n in (('x86_64', 41), ('aarch64', 198)) if m == os.uname().machine]
 load, equal, end = 0x20, 0x15, 0x06
@@ -138,7 +145,8 @@ program = struct.pack('HxxxxxxP', len(steps), ctypes.addressof(room))
 libc = ctypes.CDLL(None)
 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0
 os.execv(sys.argv[1], sys.argv[1:])
-";
+",
+];
 
 /// A daemon that cannot use the kernel's packet filter at all blocks by what is left,
 /// goes on trying, and says that it is not enough.
@@ -153,7 +161,7 @@ fn no_packet_filter() -> Result<()> {
         session.client(),
         "mkdir -p -m 700 /var/lib/vpnm && cp -p /run/journal /var/lib/vpnm/journal",
     )?;
-    session.launch_daemon_by(&["/usr/bin/python3", "-c", WITHOUT_FILTER], &[])?;
+    session.launch_daemon_by(WITHOUT_FILTER, &[])?;
     session.wait_for_state(&["unprotected"])?;
     ensure!(status(&session, "/state/cause/code")? == "host");
     ensure_blocked(&session)?;
@@ -180,6 +188,42 @@ fn lost_journal() -> Result<()> {
     clean_up(&session)
 }
 
+/// At the start of the system a journal that is missing is one whose disk is: the
+/// directory may be there, made by a daemon while the disk was not. Neither that nor a
+/// host that cannot be looked at is a reason to leave the machine open.
+fn boots_without_journal() -> Result<()> {
+    need(&["python3"])?;
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.end_daemon()?;
+    let block = |by: &[&str]| {
+        let words = by.iter().copied().chain([PROGRAM, "daemon", "--block"]);
+        let mut words = words.map(str::to_owned);
+        let program = words.next().unwrap_or_default();
+        session.client().command(program).args(words).output()
+    };
+    ensure!(block(&[])?.status.success());
+    session.check_restored().context("it never was connected")?;
+    for (missing, by, succeeds) in [
+        ("rm /var/lib/vpnm/journal", &[][..], true),
+        ("rm -r /var/lib/vpnm", &[], true),
+        ("mkdir -m 700 /var/lib/vpnm", WITHOUT_FILTER, false),
+    ] {
+        shell(session.client(), missing)?;
+        let blocked = block(by)?;
+        let said = String::from_utf8_lossy(&blocked.stderr).into_owned();
+        ensure!(blocked.status.success() == succeeds, "{missing}: {said}");
+        ensure_blocked(&session).context(missing)?;
+        clean_up(&session)?;
+    }
+    // The daemon that comes after it is as careful where it can see nothing.
+    shell(session.client(), "rm /var/lib/vpnm/journal")?;
+    session.launch_daemon_by(WITHOUT_FILTER, &[])?;
+    ensure!(session.wait_for_daemon(PATIENCE)?, "it went on");
+    ensure_blocked(&session)?;
+    clean_up(&session)
+}
+
 /// Connects with a daemon that dies at each point; another takes over.
 fn dying_on_the_way_up() -> Result<()> {
     let mut session = Session::begin(None)?;
@@ -191,7 +235,7 @@ fn dying_on_the_way_up() -> Result<()> {
             return clean_up(&session);
         }
         // Blocked, if that was written down; else as it was.
-        let remembered = shell(session.client(), "cat /var/lib/vpnm/journal").is_ok();
+        let remembered = shell(session.client(), "grep -q vless: /var/lib/vpnm/journal").is_ok();
         session.start_daemon()?;
         let state = session.wait_for_state(&["connected", "disconnected"])?;
         ensure!(

@@ -8,7 +8,7 @@ use vpnm_lab::machine::{need, wait_for};
 use vpnm_lab::session::Session;
 
 use crate::machine::{Machine, ensure_same};
-use crate::scene::{PATIENCE, Scene};
+use crate::scene::{PATIENCE, Scene, ensure_blocked};
 
 pub(crate) const CASES: &[Scene] = &[
     (
@@ -113,6 +113,28 @@ fn exposure() -> Result<()> {
     Ok(())
 }
 
+/// The block at the start waits for no disk: neither for what it names nor for what
+/// its settings imply (systemd.exec(5)).
+fn needs_no_disk(machine: &Machine) -> Result<()> {
+    for name in ["Requires", "BindsTo", "Requisite", "RequiresMountsFor"] {
+        let needed = machine.property("vpnm-boot.service", name)?;
+        let is_on_disk = |word: &str| {
+            let unit = word.trim_start_matches('/');
+            !word.starts_with("/run") && ["var", "tmp"].iter().any(|disk| unit.starts_with(disk))
+        };
+        let disk = needed.split_whitespace().find(|word| is_on_disk(word));
+        ensure!(disk.is_none(), "{name}={needed}");
+    }
+    // And in deed: with mounts that fail.
+    let broken = "for at in var var-tmp var-lib; do \
+         printf '[Mount]\\nWhat=/nowhere\\nWhere=/%s\\n' $(echo $at | tr - /) \
+         > /run/systemd/system/$at.mount; done; systemctl daemon-reload; \
+         systemctl restart vpnm-boot.service; was=$?; \
+         rm /run/systemd/system/*.mount; systemctl daemon-reload; exit $was";
+    machine.must(&["/bin/sh", "-c", broken])?;
+    Ok(())
+}
+
 fn boots_blocked() -> Result<()> {
     let session = Session::begin(None)?;
     let machine = Machine::boot(&session)?;
@@ -129,21 +151,28 @@ fn boots_blocked() -> Result<()> {
     // A setting of newer versions, which older ones pass over.
     let newer = |line: &str| line.contains("Unknown key 'FileDescriptorStorePreserve'");
     ensure!(said.lines().all(newer), "{said}");
+    needs_no_disk(&machine)?;
     machine.must(&["systemctl", "stop", "vpnmd.socket", "vpnmd.service"])?;
-    machine.must(&["systemctl", "stop", "vpnm-boot.service"])?;
-    // Never connected: nothing is blocked. Without a disk with the journal: all is.
-    machine.must(&["systemctl", "start", "vpnm-boot.service"])?;
+    let boot = || {
+        machine.must(&["systemctl", "stop", "vpnm-boot.service"])?;
+        machine.must(&["systemctl", "start", "vpnm-boot.service"])
+    };
+    // Never connected: nothing is blocked.
+    boot()?;
     ensure!(machine.must(&["nft", "list", "tables"])?.is_empty());
-    machine.must(&["systemctl", "stop", "vpnm-boot.service"])?;
-    machine.must(&["rmdir", "/var/lib/vpnm"])?;
-    machine.must(&["systemctl", "start", "vpnm-boot.service"])?;
-    let tables = machine.must(&["nft", "list", "tables"])?;
-    ensure!(tables.contains("table inet vpnm"), "{tables}");
-    ensure!(
-        session.check_tunnel().is_err(),
-        "a page came past the block"
-    );
+    // Without the disk with the journal all is, at the first start and at the second.
+    machine.must(&["rm", "-r", "/var/lib/vpnm"])?;
+    boot()?;
+    ensure_blocked(&session)?;
     // The daemon that comes after it takes the block over and says why.
+    machine.must(&["systemctl", "start", "vpnmd.service"])?;
+    ensure!(machine.state()? == "blocked");
+    machine.must(&["systemctl", "stop", "vpnmd.socket", "vpnmd.service"])?;
+    machine
+        .must(&["nft", "destroy", "table", "inet", "vpnm"])
+        .ok();
+    boot()?;
+    ensure_blocked(&session)?;
     machine.must(&["systemctl", "start", "vpnmd.service"])?;
     ensure!(machine.state()? == "blocked");
     let order = machine.property("vpnm-boot.service", "Before")?;

@@ -68,7 +68,7 @@ pub(super) fn problem(error: &CleanupError) -> Problem {
             "journal",
             what,
             chain(error),
-            "sudo rm -r /var/lib/vpnm",
+            "sudo rm -r /var/lib/vpnm/journal; sudo vpnm cleanup",
         ),
     }
 }
