@@ -1,9 +1,13 @@
 //! What is installed, and where.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::cli::completions::Shell;
 use crate::cli::man;
@@ -79,9 +83,9 @@ fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Fil
     }
 }
 
-/// Puts a file in its place at once, or leaves what is there; whether it changed.
+/// Puts a file in its place at once, or leaves what is there already; whether it changed.
 pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> Result<bool, FileError> {
-    if fs::read(path).is_ok_and(|known| known == content) {
+    if is_in_place(path, content, mode) {
         return Ok(false);
     }
     // The old program may be running: it is replaced, not written to.
@@ -100,13 +104,34 @@ pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> Result<bool, FileEr
             .mode(mode)
             .open(&beside)?;
         file.write_all(content)?;
-        // Whatever the umask is.
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+        // Whatever the umask is, and the group of the directory.
+        fchown(&file, Some(owner().0), Some(owner().1))?;
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()
     };
     write().map_err(at("write", &beside))?;
     fs::rename(&beside, path).map_err(at("replace", path))?;
     Ok(true)
+}
+
+/// Whether there is a file of ours with this mode and content. What others own, or
+/// could write, is not left in place because it reads the same now.
+fn is_in_place(path: &Path, content: &[u8], mode: u32) -> bool {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    let ours = found.is_file() && found.nlink() == 1 && is_owned(&found, mode);
+    ours && fs::read(path).is_ok_and(|known| known == content)
+}
+
+fn is_owned(found: &Metadata, mode: u32) -> bool {
+    (found.uid(), found.gid()) == owner() && found.mode() & 0o7777 == mode
+}
+
+/// Whom everything belongs to that is put in place: root, or who builds a package.
+fn owner() -> (u32, u32) {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    (uid.as_raw(), gid.as_raw())
 }
 
 /// Makes a directory and those above it; whether it was not there.
@@ -124,6 +149,33 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> Result<bool, FileError> 
     }
     let mut builder = DirBuilder::new();
     builder.mode(mode).create(path).map_err(at("make", path))?;
+    Ok(true)
+}
+
+/// Makes a directory that is ours alone, or takes it back from others; whether
+/// anything changed.
+///
+/// # Errors
+/// [`FileError`], also where something that is no directory has its name.
+pub(super) fn make_own_directory(path: &Path, mode: u32) -> Result<bool, FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() && is_owned(&found, mode) => return Ok(false),
+        Ok(found) if !found.is_dir() => {
+            return Err(at("make", path)(io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(_) => {}
+        Err(_) => drop(make_directory(path, mode)?),
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let mut options = OpenOptions::new();
+    let directory = options
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(at("open", path))?;
+    fchown(&directory, Some(owner().0), Some(owner().1)).map_err(at("take", path))?;
+    let mode = Permissions::from_mode(mode);
+    directory.set_permissions(mode).map_err(at("take", path))?;
     Ok(true)
 }
 
@@ -169,8 +221,50 @@ mod tests {
         assert!(put(&path, b"two", 0o755).unwrap());
         let old: Vec<u8> = io::Read::bytes(before).map(Result::unwrap).collect();
         assert_eq!(old, b"one", "who has it open keeps what it had");
+        // Beside it, in its place or under its name: what is not ours is replaced.
+        let is_taken_back = |what: &str| {
+            assert!(put(&path, b"two", 0o755).unwrap(), "{what}");
+            let found = fs::symlink_metadata(&path).unwrap();
+            assert!(found.is_file() && is_owned(&found, 0o755), "{what}");
+        };
+        fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+        is_taken_back("a file that others can write");
+        fs::set_permissions(&path, Permissions::from_mode(0o4755)).unwrap();
+        is_taken_back("a file that lends its owner");
+        let elsewhere = directory.join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        is_taken_back("a link to a file with the same content");
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&elsewhere, &path).unwrap();
+        is_taken_back("a second name of a file of somebody's");
+        if rustix::process::geteuid().is_root() {
+            for (uid, gid) in [(Some(1000), None), (None, Some(1000))] {
+                std::os::unix::fs::chown(&path, uid, gid).unwrap();
+                fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+                is_taken_back("a file of somebody's");
+            }
+        }
+        fs::remove_file(&elsewhere).unwrap();
         assert!(remove(&path).unwrap() && !remove(&path).unwrap());
         assert!(remove_directory(&directory).unwrap());
         assert!(!remove_directory(&directory).unwrap());
+    }
+
+    #[test]
+    fn a_directory_of_others_is_taken_back_and_none_is_made_behind_a_link() {
+        let directory = std::env::temp_dir().join(format!("vpnm-own-{}", std::process::id()));
+        assert!(make_own_directory(&directory, 0o700).unwrap());
+        assert!(!make_own_directory(&directory, 0o700).unwrap());
+        fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&directory, Some(1000), Some(1000)).unwrap();
+        }
+        assert!(make_own_directory(&directory, 0o700).unwrap());
+        assert!(is_owned(&fs::symlink_metadata(&directory).unwrap(), 0o700));
+        let link = directory.join("link");
+        std::os::unix::fs::symlink("/tmp", &link).unwrap();
+        assert!(make_own_directory(&link, 0o700).is_err());
+        assert!(remove_directory(&directory).unwrap());
     }
 }

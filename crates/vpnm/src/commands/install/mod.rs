@@ -34,7 +34,11 @@ Puts this very file to /usr/bin/vpnm, with units for systemd, a manual page and 
 this system has a place for them, makes the user _vpnm and the group vpnm, and starts the daemon. \
 Done again, it is an upgrade: the daemon is restarted, and nothing is opened meanwhile.
 
-Without systemd only the files are put in place; start \"vpnm daemon\" as your system does.",
+Without systemd only the files are put in place; start \"vpnm daemon\" as your system does.
+
+A package that is built with --root runs \"vpnm install\" once it is on a machine: the unit that \
+blocks at the start of the system takes a machine that its daemon never ran on for one whose disk \
+is missing.",
     operands: &[],
     flags: &[&ROOT],
     examples: &[
@@ -134,7 +138,7 @@ fn put_files(context: &Context, root: &Path, here: bool) -> Result<Vec<String>, 
         }
     }
     let state = root.join(files::STATE);
-    note(&state, files::make_directory(&state, 0o700)?);
+    note(&state, files::make_own_directory(&state, 0o700)?);
     let binary = root.join(files::BINARY);
     files::make_directory(binary.parent().unwrap_or(root), 0o755)?;
     note(

@@ -33,8 +33,10 @@ pub(super) fn start() -> Result<(), SystemError> {
     }
     run(SYSTEMCTL, &["daemon-reload"])?;
     run(SYSTEMCTL, &["--quiet", "enable", "vpnmd.service"])?;
-    run(SYSTEMCTL, &["start", "vpnm-boot.service", "vpnmd.socket"])?;
-    run(SYSTEMCTL, &["restart", "vpnmd.service"])
+    run(SYSTEMCTL, &["start", "vpnmd.socket"])?;
+    run(SYSTEMCTL, &["restart", "vpnmd.service"])?;
+    // Not before the first daemon: it writes the journal without which this blocks.
+    run(SYSTEMCTL, &["start", "vpnm-boot.service"])
 }
 
 /// Ends the daemon and has nothing of it started again.
@@ -48,7 +50,32 @@ pub(super) fn stop() -> Result<(), SystemError> {
         return Ok(());
     }
     let arguments = [&["--quiet", "disable", "--now"], units.as_slice()].concat();
-    run(SYSTEMCTL, &arguments)
+    run(SYSTEMCTL, &arguments)?;
+    if version().is_some_and(keeps_descriptors) {
+        // Without it the interface would stay in the service manager's store; what it
+        // keeps of nobody's harms nobody.
+        let clean = ["clean", "--what=fdstore", "vpnmd.service"];
+        let _left = run(SYSTEMCTL, &clean);
+    }
+    Ok(())
+}
+
+/// Whether a service manager of this version keeps descriptors of units that ended
+/// (`FileDescriptorStorePreserve=`, systemd.service(5)).
+fn keeps_descriptors(version: u32) -> bool {
+    version >= 254
+}
+
+/// The service manager's version.
+fn version() -> Option<u32> {
+    version_in(&said_by(SYSTEMCTL, &["--version"]).ok()?)
+}
+
+/// `systemd 252 (252.38-1~deb12u1)`, and what it was built with.
+fn version_in(text: &str) -> Option<u32> {
+    let word = text.split_whitespace().nth(1)?;
+    let digits = word.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 /// Has the service manager see that the units are gone.
@@ -68,6 +95,11 @@ pub(super) fn remove_accounts() {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), SystemError> {
+    said_by(program, arguments).map(drop)
+}
+
+/// What a program that succeeds writes.
+fn said_by(program: &str, arguments: &[&str]) -> Result<String, SystemError> {
     let command = || format!("{program} {}", arguments.join(" "));
     let output = Command::new(program)
         .args(arguments)
@@ -80,10 +112,29 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), SystemError> {
         said: error.to_string(),
     })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(SystemError {
         command: command(),
         said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_distributions_write_them() {
+        for (text, version) in [
+            ("systemd 252 (252.38-1~deb12u1)\n+PAM +AUDIT", Some(252)),
+            ("systemd 254.5-1.fc39\n", Some(254)),
+            ("systemd 257~rc2 (257~rc2)", Some(257)),
+            ("systemd", None),
+            ("", None),
+        ] {
+            assert_eq!(version_in(text), version, "{text}");
+        }
+        assert!(!keeps_descriptors(253) && keeps_descriptors(254));
+    }
 }
