@@ -8,6 +8,7 @@ mod message;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(super) use message::{Arguments, Writer};
@@ -17,6 +18,8 @@ use message::{Call, Kind, Malformed, Message, PREFIX, Reader, encode_call, messa
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 /// Longest time for a call, there and back.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two attempts to get into the queue of a bus.
+const PAUSE: Duration = Duration::from_millis(20);
 
 const BUS: Object<'_> = Object {
     name: "org.freedesktop.DBus",
@@ -74,14 +77,17 @@ pub(super) struct Object<'a> {
 pub(super) struct Bus {
     stream: UnixStream,
     serial: u32,
-    /// A signal came that was subscribed to.
+    /// The service whose coming and going counts.
+    watched: String,
+    /// It came or went.
     signalled: bool,
 }
 
 impl Bus {
     /// Connects to the system bus.
     pub(super) fn open() -> Result<Self, BusError> {
-        Self::over(UnixStream::connect(SOCKET)?)
+        let until = Instant::now() + PATIENCE;
+        Self::over(connect(Path::new(SOCKET), until)?)
     }
 
     /// Says to the bus at the other end who we are.
@@ -89,6 +95,7 @@ impl Bus {
         let mut bus = Self {
             stream,
             serial: 0,
+            watched: String::new(),
             signalled: false,
         };
         bus.authenticate(Instant::now() + PATIENCE)?;
@@ -135,6 +142,9 @@ impl Bus {
         self.write(&encode_call(serial, &call, arguments), until)?;
         loop {
             let message = self.receive(until)?;
+            if is_of_bus(object.name) && !is_of_bus(&message.sender) {
+                continue;
+            }
             match &message.kind {
                 Kind::Reply(to) if *to == serial => return Ok(message),
                 Kind::Error(to, name) if *to == serial => {
@@ -145,7 +155,7 @@ impl Bus {
                 }
                 // What answers an earlier call comes too late.
                 Kind::Reply(_) | Kind::Error(..) | Kind::Other => {}
-                Kind::Signal(member) => self.note(member),
+                Kind::Signal(..) => self.note(&message),
             }
         }
     }
@@ -182,6 +192,7 @@ impl Bus {
             sender = BUS.name
         );
         self.call(BUS, "AddMatch", &Arguments::default().text(&rule))?;
+        name.clone_into(&mut self.watched);
         Ok(())
     }
 
@@ -191,15 +202,20 @@ impl Bus {
         let now = Instant::now();
         while is_readable(&self.stream)? {
             let message = self.receive(now + PATIENCE)?;
-            if let Kind::Signal(member) = &message.kind {
-                self.note(member);
-            }
+            self.note(&message);
         }
         Ok(std::mem::take(&mut self.signalled))
     }
 
-    fn note(&mut self, member: &str) {
-        self.signalled |= member == "NameOwnerChanged";
+    /// Any client can send us any signal; only the bus itself knows who came or went.
+    fn note(&mut self, message: &Message) {
+        let Kind::Signal(interface, member) = &message.kind else {
+            return;
+        };
+        let is_news = interface == BUS.interface && member == "NameOwnerChanged";
+        let subject = || message.body("sss")?.text().ok();
+        self.signalled |=
+            is_news && is_of_bus(&message.sender) && subject().as_ref() == Some(&self.watched);
     }
 
     fn receive(&mut self, until: Instant) -> Result<Message, BusError> {
@@ -227,8 +243,17 @@ impl Bus {
     }
 
     fn write(&mut self, bytes: &[u8], until: Instant) -> Result<(), BusError> {
-        self.stream.set_write_timeout(Some(left(until)?))?;
-        Ok(self.stream.write_all(bytes)?)
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            self.stream.set_write_timeout(Some(left(until)?))?;
+            match self.stream.write(rest) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -259,10 +284,40 @@ impl Property {
     }
 }
 
-fn left(until: Instant) -> Result<Duration, BusError> {
+/// Whether a name is that of the bus itself, which nobody else can have.
+fn is_of_bus(name: &str) -> bool {
+    name == BUS.name
+}
+
+/// Connects before `until`: a bus that accepts nobody must not hold us, and the kernel
+/// would let us wait for ever for a place in its queue.
+fn connect(path: &Path, until: Instant) -> io::Result<UnixStream> {
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+    };
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    loop {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        match connect(&socket, &address) {
+            Ok(()) => {
+                let stream = UnixStream::from(socket);
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(rustix::io::Errno::AGAIN) => {
+                let pause = left(until)?.min(PAUSE);
+                std::thread::sleep(pause);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn left(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        return Err(io::ErrorKind::TimedOut.into());
     }
     Ok(left)
 }

@@ -23,6 +23,7 @@ mod field {
     pub(super) const ERROR_NAME: u8 = 4;
     pub(super) const REPLY_SERIAL: u8 = 5;
     pub(super) const DESTINATION: u8 = 6;
+    pub(super) const SENDER: u8 = 7;
     pub(super) const SIGNATURE: u8 = 8;
 }
 
@@ -46,6 +47,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) kind: Kind,
+    /// Who sent it, by the word of the bus; empty before the bus knows us.
+    pub(crate) sender: String,
     signature: String,
     body: Vec<u8>,
     big_endian: bool,
@@ -58,8 +61,8 @@ pub(crate) enum Kind {
     Reply(u32),
     /// The refusal of the call of this number, and its name.
     Error(u32, String),
-    /// Something happened: its name.
-    Signal(String),
+    /// Something happened: the interface it belongs to, and its name.
+    Signal(String, String),
     /// Anything else.
     Other,
 }
@@ -148,11 +151,12 @@ impl Message {
         let kind = match (kind, fields.reply_serial) {
             (REPLY, Some(serial)) => Kind::Reply(serial),
             (ERROR, Some(serial)) => Kind::Error(serial, fields.error_name),
-            (SIGNAL, _) => Kind::Signal(fields.member),
+            (SIGNAL, _) => Kind::Signal(fields.interface, fields.member),
             _ => Kind::Other,
         };
         Ok(Self {
             kind,
+            sender: fields.sender,
             signature: fields.signature,
             body,
             big_endian: reader.big_endian,
@@ -181,7 +185,9 @@ impl Message {
 struct Fields {
     reply_serial: Option<u32>,
     error_name: String,
+    interface: String,
     member: String,
+    sender: String,
     signature: String,
 }
 
@@ -194,7 +200,9 @@ impl Fields {
             match (code, reader.signature()?.as_str()) {
                 (field::REPLY_SERIAL, "u") => fields.reply_serial = Some(reader.u32()?),
                 (field::ERROR_NAME, "s") => fields.error_name = reader.text()?,
+                (field::INTERFACE, "s") => fields.interface = reader.text()?,
                 (field::MEMBER, "s") => fields.member = reader.text()?,
+                (field::SENDER, "s") => fields.sender = reader.text()?,
                 (field::SIGNATURE, "g") => fields.signature = reader.signature()?,
                 (_, "s" | "o") => drop(reader.text()?),
                 (_, "g") => drop(reader.signature()?),
@@ -371,4 +379,4 @@ fn length(bytes: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -20,6 +20,39 @@ fn answer(kind: u8, fields: impl FnOnce(&mut Writer), body: &Writer) -> Vec<u8> 
     writer.bytes
 }
 
+/// A signal of the bus's, or what claims to be one: `name` came or went.
+pub(in super::super) fn owner_changed(sender: &str, interface: &str, name: &str) -> Vec<u8> {
+    let mut body = Writer::default();
+    for text in [name, "", ":1.9"] {
+        body.text(text);
+    }
+    let fields = |writer: &mut Writer| {
+        let texts = [
+            (field::INTERFACE, interface),
+            (field::MEMBER, "NameOwnerChanged"),
+            (field::SENDER, sender),
+        ];
+        for (code, text) in texts {
+            field(writer, code, "s");
+            writer.text(text);
+        }
+        field(writer, field::SIGNATURE, "g");
+        writer.signature("sss");
+    };
+    answer(SIGNAL, fields, &body)
+}
+
+/// An empty reply to a call.
+pub(in super::super) fn reply(sender: &str, to: u32) -> Vec<u8> {
+    let fields = |writer: &mut Writer| {
+        field(writer, field::REPLY_SERIAL, "u");
+        writer.u32(to);
+        field(writer, field::SENDER, "s");
+        writer.text(sender);
+    };
+    answer(REPLY, fields, &Writer::default())
+}
+
 fn field(writer: &mut Writer, code: u8, signature: &str) {
     writer.align(8);
     writer.bytes.push(code);
