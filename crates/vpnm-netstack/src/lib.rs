@@ -25,6 +25,7 @@ mod packet;
 mod simulation;
 mod slab;
 mod stack;
+mod table;
 mod tcp;
 mod timer;
 mod udp;

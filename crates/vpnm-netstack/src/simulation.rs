@@ -108,20 +108,26 @@ impl World {
 
     /// Lets time pass until both sides are done, at most `limit` of it; how long it took.
     fn run(&mut self, limit: Duration) -> Duration {
-        while !self.is_done() && self.now < self.start + limit {
-            self.step();
+        let end = self.start + limit;
+        while !self.is_done() && self.now < end {
+            self.step_until(end);
         }
         self.now - self.start
     }
 
     /// Lets the next thing happen.
     fn step(&mut self) {
+        self.step_until(self.start + Duration::from_secs(1_000_000));
+    }
+
+    /// Lets the next thing happen, if it does before `end`.
+    fn step_until(&mut self, end: Instant) {
         if !std::mem::replace(&mut self.started, true) {
             self.exchange();
             return;
         }
         let idle = self.now + Duration::from_secs(1);
-        self.now = self.next_event().unwrap_or(idle).max(self.now);
+        self.now = self.next_event().unwrap_or(idle).min(end).max(self.now);
         self.exchange();
         assert!(
             self.now - self.start < Duration::from_secs(100_000),

@@ -2,12 +2,18 @@
 
 use crate::event::FlowId;
 
+/// Slots kept when flows have gone; what a burst needed beyond them is given back.
+const KEPT: usize = 64;
+
 /// Things with a number each; numbers are reused, identifiers are not.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
+    /// Empty slots, and some that are no more.
     free: Vec<u32>,
     len: usize,
+    /// Of the identifier given last.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -23,6 +29,7 @@ impl<T> Slab<T> {
             slots: Vec::new(),
             free: Vec::new(),
             len: 0,
+            generation: 0,
         }
     }
 
@@ -32,27 +39,27 @@ impl<T> Slab<T> {
 
     pub(crate) fn insert(&mut self, content: T) -> FlowId {
         self.len += 1;
-        let content = Some(Box::new(content));
-        if let Some(number) = self.free.pop()
-            && let Some(slot) = usize::try_from(number)
-                .ok()
-                .and_then(|index| self.slots.get_mut(index))
-        {
-            slot.content = content;
-            return FlowId {
-                slot: number,
-                generation: slot.generation,
-            };
+        self.generation = self.generation.wrapping_add(1);
+        let slot = Slot {
+            generation: self.generation,
+            content: Some(Box::new(content)),
+        };
+        let id = |slot| FlowId {
+            slot,
+            generation: self.generation,
+        };
+        while let Some(number) = self.free.pop() {
+            let index = id(number).slot();
+            if let Some(place) = self.slots.get_mut(index)
+                && place.content.is_none()
+            {
+                *place = slot;
+                return id(number);
+            }
         }
         let number = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot {
-            generation: 0,
-            content,
-        });
-        FlowId {
-            slot: number,
-            generation: 0,
-        }
+        self.slots.push(slot);
+        id(number)
     }
 
     pub(crate) fn get(&self, id: FlowId) -> Option<&T> {
@@ -77,10 +84,23 @@ impl<T> Slab<T> {
             return None;
         }
         let content = slot.content.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.slot);
         self.len -= 1;
+        self.shrink();
         Some(content)
+    }
+
+    /// Lets go of the empty slots at the end.
+    fn shrink(&mut self) {
+        while self.slots.pop_if(|slot| slot.content.is_none()).is_some() {}
+        let kept = self.slots.len().max(KEPT);
+        if self.slots.capacity() / 4 > kept {
+            self.slots.shrink_to(kept * 2);
+            let end = self.slots.len();
+            self.free
+                .retain(|slot| usize::try_from(*slot).is_ok_and(|slot| slot < end));
+            self.free.shrink_to(kept);
+        }
     }
 }
 
@@ -100,5 +120,43 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&"second"));
         assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn a_burst_leaves_little_behind() {
+        let mut slab = Slab::new();
+        let first = slab.insert(0);
+        let burst: Vec<_> = (1..100_000).map(|number| slab.insert(number)).collect();
+        for id in &burst {
+            assert!(slab.remove(*id).is_some());
+        }
+        assert!(slab.slots.capacity() <= 8 * KEPT && slab.free.capacity() <= 8 * KEPT);
+        let again: Vec<_> = (1..100).map(|number| slab.insert(number)).collect();
+        for (old, new) in burst.iter().zip(&again) {
+            assert_eq!(slab.get(*old), None);
+            assert!(slab.get(*new).is_some());
+        }
+        assert_eq!((slab.get(first), slab.len()), (Some(&0), 100));
+    }
+
+    #[test]
+    fn no_slot_is_given_twice() {
+        let mut slab = Slab::new();
+        let mut open: Vec<(FlowId, usize)> = Vec::new();
+        for number in 0..20_000_usize {
+            // Grows and shrinks, from both ends.
+            let grows = number / 700 % 2 == 0;
+            if grows || open.is_empty() {
+                open.push((slab.insert(number), number));
+            } else {
+                let at = if number % 3 == 0 { 0 } else { open.len() - 1 };
+                let (id, content) = open.swap_remove(at);
+                assert_eq!(slab.remove(id).as_deref(), Some(&content));
+            }
+            assert_eq!(slab.len(), open.len());
+        }
+        for (id, content) in open {
+            assert_eq!(slab.get(id), Some(&content));
+        }
     }
 }

@@ -10,7 +10,7 @@ mod send;
 mod tombstone;
 mod transmit;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Instant;
 
@@ -28,6 +28,7 @@ use crate::event::{Cause, Event, FlowId, Refusal, Sent, Taken};
 use crate::keyed_hash::KeyedHash;
 use crate::outbox::Outbox;
 use crate::slab::Slab;
+use crate::table::Table;
 use crate::timer::Timers;
 use crate::wake::Wake;
 
@@ -48,7 +49,7 @@ const MIN_RECEIVE: usize = 16 * 1024;
 pub(crate) struct Tcp {
     config: Config,
     flows: Slab<Flow>,
-    table: HashMap<FlowKey, FlowId, KeyedHash>,
+    table: Table,
     tombstones: Tombstones,
     half_open: usize,
     /// Flows with data to send, each once; served in turn, one packet each.
@@ -75,7 +76,7 @@ impl Tcp {
         Self {
             config: config.clone(),
             flows: Slab::new(),
-            table: HashMap::with_hasher(hash),
+            table: Table::new(hash),
             tombstones: Tombstones::new(hash),
             half_open: 0,
             sending: VecDeque::new(),
@@ -129,7 +130,7 @@ impl Tcp {
             payload,
         };
         match self.table.get(&key) {
-            Some(&id) => self.handle_known(id, segment, cx),
+            Some(id) => self.handle_known(id, segment, cx),
             None => self.handle_unknown(key, &segment, cx),
         }
     }
@@ -249,7 +250,7 @@ impl Tcp {
         mtu: usize,
         cx: &mut Context<'_>,
     ) {
-        let Some(&id) = self.table.get(key) else {
+        let Some(id) = self.table.get(key) else {
             return;
         };
         let Some(flow) = self.flows.get_mut(id) else {
@@ -278,12 +279,7 @@ impl Tcp {
             flow.in_ack_queue = true;
             self.owing.push_back(id);
         }
-        if let Some((_, at)) = flow.timer()
-            && flow.alarm.is_none_or(|alarm| at < alarm)
-        {
-            flow.alarm = Some(at);
-            self.timers.set(at, id);
-        }
+        set_alarm(flow, id, &mut self.timers);
         report(flow, id, self.config.memory, cx);
         self.bury(id, cx.now);
     }
@@ -300,6 +296,9 @@ impl Tcp {
         if flow.linked {
             flow.linked = false;
             self.table.remove(&flow.key);
+            if let Some(alarm) = flow.alarm.take() {
+                self.timers.cancel(alarm);
+            }
             if flow.stage != Stage::Open {
                 self.half_open -= 1;
             }
@@ -364,6 +363,12 @@ impl Tcp {
         }
     }
 
+    /// How many alarms are set.
+    #[cfg(test)]
+    pub(crate) fn alarms(&self) -> usize {
+        self.timers.len()
+    }
+
     pub(crate) fn take_timer_moved(&mut self) -> bool {
         self.timers.take_moved()
     }
@@ -378,7 +383,15 @@ impl Tcp {
                 self.settle(id, cx);
             }
         }
-        self.timers.shrink();
+    }
+}
+
+/// Sets the alarm for a flow's timer, unless it has one that rings earlier.
+fn set_alarm(flow: &mut Flow, id: FlowId, timers: &mut Timers) {
+    if let Some((_, at)) = flow.timer()
+        && flow.alarm.is_none_or(|alarm| at < alarm.at)
+    {
+        flow.alarm = Some(timers.set(flow.alarm, at, id));
     }
 }
 

@@ -1,38 +1,57 @@
 //! Which flow wants to be woken next.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::event::FlowId;
 
+/// An alarm that was set: when it rings, and a number that tells it from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Alarm {
+    pub(crate) at: Instant,
+    count: u64,
+}
+
 /// Alarms in the order of their time, and of their setting where times are equal.
-///
-/// An alarm is never taken back: who no longer needs it looks and sets another.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    alarms: BinaryHeap<Reverse<(Instant, u64, FlowId)>>,
+    alarms: BTreeMap<Alarm, FlowId>,
     count: u64,
     moved: bool,
 }
 
 impl Timers {
-    pub(crate) fn set(&mut self, at: Instant, id: FlowId) {
+    /// Sets an alarm in the place of the one before, so that a flow never has two: those
+    /// of an idle flow lie hours ahead, and each exchange would leave one behind.
+    pub(crate) fn set(&mut self, before: Option<Alarm>, at: Instant, id: FlowId) -> Alarm {
+        if let Some(before) = before {
+            self.cancel(before);
+        }
         if self.next().is_none_or(|next| at < next) {
             self.moved = true;
         }
         self.count += 1;
-        self.alarms.push(Reverse((at, self.count, id)));
+        let alarm = Alarm {
+            at,
+            count: self.count,
+        };
+        self.alarms.insert(alarm, id);
+        alarm
+    }
+
+    /// Takes an alarm back.
+    pub(crate) fn cancel(&mut self, alarm: Alarm) {
+        self.alarms.remove(&alarm);
     }
 
     /// When the next alarm rings.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.alarms.peek().map(|Reverse((at, ..))| *at)
+        self.alarms.first_key_value().map(|(alarm, _)| alarm.at)
     }
 
     /// Whose alarm rings next.
     pub(crate) fn next_flow(&self) -> Option<FlowId> {
-        self.alarms.peek().map(|Reverse((.., id))| *id)
+        self.alarms.first_key_value().map(|(_, id)| *id)
     }
 
     /// The next alarm that rings at `now` or before.
@@ -40,7 +59,7 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        self.alarms.pop().map(|Reverse((.., id))| id)
+        self.alarms.pop_first().map(|(_, id)| id)
     }
 
     /// Whether the next alarm became earlier since this was last asked.
@@ -48,11 +67,10 @@ impl Timers {
         std::mem::take(&mut self.moved)
     }
 
-    /// Returns memory that a burst of flows needed.
-    pub(crate) fn shrink(&mut self) {
-        if self.alarms.len() * 4 < self.alarms.capacity() {
-            self.alarms.shrink_to(self.alarms.len() * 2);
-        }
+    /// How many alarms are set.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.alarms.len()
     }
 }
 
@@ -70,9 +88,12 @@ mod tests {
             generation: 0,
         };
         let mut timers = Timers::default();
-        timers.set(start + Duration::from_secs(2), id(0));
-        timers.set(start + Duration::from_secs(1), id(1));
-        timers.set(start + Duration::from_secs(1), id(2));
+        timers.set(None, start + Duration::from_secs(2), id(0));
+        timers.set(None, start + Duration::from_secs(1), id(1));
+        timers.set(None, start + Duration::from_secs(1), id(2));
+        let late = timers.set(None, start + Duration::from_secs(3), id(3));
+        let early = timers.set(Some(late), start, id(3));
+        timers.cancel(early);
         assert!(timers.take_moved() && !timers.take_moved());
         assert_eq!(timers.pop_due(start), None);
         let later = start + Duration::from_secs(5);

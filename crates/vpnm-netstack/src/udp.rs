@@ -1,12 +1,13 @@
 //! All UDP flows of a stack.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use vpnm_wire::{BufferPool, Chunk, Datagrams, FlowKey, SMALL};
 
 use crate::event::{Cause, Event, FlowId, Received};
 use crate::keyed_hash::KeyedHash;
 use crate::slab::Slab;
+use crate::table::Table;
 
 /// Bytes of buffers one flow may hold; what arrives beyond is lost.
 const MAX_WAITING: usize = 512 * 1024;
@@ -30,7 +31,7 @@ struct Flow {
 #[derive(Debug)]
 pub(crate) struct Udp {
     flows: Slab<Flow>,
-    table: HashMap<FlowKey, FlowId, KeyedHash>,
+    table: Table,
     oldest: Option<FlowId>,
     newest: Option<FlowId>,
     capacity: usize,
@@ -41,7 +42,7 @@ impl Udp {
     pub(crate) fn new(capacity: usize, memory: usize, hash: KeyedHash) -> Self {
         Self {
             flows: Slab::new(),
-            table: HashMap::with_hasher(hash),
+            table: Table::new(hash),
             oldest: None,
             newest: None,
             capacity: capacity.max(1),
@@ -64,7 +65,7 @@ impl Udp {
         events: &mut VecDeque<Event>,
     ) {
         let (id, is_new) = match self.table.get(&key) {
-            Some(&id) => (id, false),
+            Some(id) => (id, false),
             None => (self.open(key, events), true),
         };
         self.touch(id);
@@ -112,7 +113,7 @@ impl Udp {
 
     /// The application's socket is closed.
     pub(crate) fn handle_unreachable(&mut self, key: &FlowKey, events: &mut VecDeque<Event>) {
-        if let Some(&id) = self.table.get(key) {
+        if let Some(id) = self.table.get(key) {
             self.end(id, Cause::Reset, events);
         }
     }

@@ -9,7 +9,7 @@ use vpnm_wire::{
 };
 
 use crate::config::Config;
-use crate::event::{Cause, Event, FlowId, Taken};
+use crate::event::{Cause, Event, FlowId, Sent, Taken};
 use crate::packet::Ingress;
 use crate::stack::Stack;
 use crate::wake::Wake;
@@ -333,6 +333,24 @@ fn an_application_that_asks_no_more_has_given_up() {
     assert_eq!(script.stack.tcp_flows(), 0);
     // And asks anew, later.
     script.shake_hands(THEIRS);
+}
+
+#[test]
+fn a_connection_has_one_alarm_however_much_it_says() {
+    let mut script = Script::open();
+    for said in 0..1_000 {
+        let sent = script.stack.tcp_send(script.id(), b"!", script.now);
+        assert!(matches!(sent, Sent::Bytes(1)));
+        assert_eq!(script.answers().len(), 1);
+        assert!(script.send(ACK, THEIRS + 1, said + 2, b"").is_empty());
+        script.now += Duration::from_secs(60);
+        script.stack.handle_timeout(script.now);
+        assert!(script.answers().is_empty());
+        assert_eq!(script.stack.tcp.alarms(), 1);
+    }
+    script.stack.tcp_close(script.id(), script.now);
+    assert_eq!(script.stack.tcp.alarms(), 0);
+    assert!(script.stack.poll_timeout().is_none(), "nobody is left");
 }
 
 #[test]

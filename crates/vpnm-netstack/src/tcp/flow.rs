@@ -7,6 +7,7 @@ use vpnm_wire::{BufferPool, Chunk, FlowKey, Seq, TcpFlags, TcpHeader, TcpOptions
 use super::receive::{Receiver, WINDOW_SHIFT};
 use super::send::{Sender, Span};
 use crate::event::Cause;
+use crate::timer::Alarm;
 use crate::wake::Wake;
 
 /// How long a connection whose user is gone waits for the peer's FIN: as Linux.
@@ -71,7 +72,7 @@ pub(crate) struct Flow {
     pub(crate) challenged: Option<Instant>,
     timer: Option<(Wake, Instant)>,
     /// Book-keeping of the table: an alarm set for the flow, and the queues it is in.
-    pub(crate) alarm: Option<Instant>,
+    pub(crate) alarm: Option<Alarm>,
     pub(crate) in_send_queue: bool,
     pub(crate) in_ack_queue: bool,
     pub(crate) linked: bool,

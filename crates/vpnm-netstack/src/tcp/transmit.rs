@@ -8,7 +8,7 @@ use vpnm_wire::{
 };
 
 use super::flow::{Flow, Outgoing};
-use super::{Context, Tcp};
+use super::{Context, Tcp, set_alarm};
 use crate::event::FlowId;
 use crate::outbox::small;
 use crate::packet::Transmit;
@@ -68,12 +68,7 @@ impl Tcp {
             // Not at once: the packet is still to be built from it.
             self.leaving.push(id);
         }
-        if let Some((_, at)) = flow.timer()
-            && flow.alarm.is_none_or(|alarm| at < alarm)
-        {
-            flow.alarm = Some(at);
-            self.timers.set(at, id);
-        }
+        set_alarm(flow, id, &mut self.timers);
     }
 }
 
