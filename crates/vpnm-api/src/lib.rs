@@ -12,6 +12,7 @@
 
 pub mod engine;
 mod failure;
+pub mod leak_check;
 mod note;
 mod server;
 mod server_name;

@@ -76,14 +76,22 @@ impl Checks {
         });
     }
 
-    /// What a check means to the machine; nothing if it is of another time, or could
-    /// not be made.
+    /// What a check means to the machine; nothing if it is of another time. One that
+    /// was not made, or not in full, is made again.
     pub(crate) fn take(&mut self, checked: Checked, goal: Goal, now: Moment) -> Option<Event> {
         if checked.of != self.opened || goal == Goal::Open {
             return None;
         }
         match checked.result {
-            Ok(report) if report.leaked.is_empty() => Some(Event::Tried(None)),
+            Ok(report) if report.leaked.is_empty() && report.untried.is_empty() => {
+                Some(Event::Tried(None))
+            }
+            Ok(report) if report.leaked.is_empty() => {
+                let untried = report.untried.join(", ");
+                tracing::info!(%untried, "not every way out could be tried");
+                self.schedule.want(Urgency::Later, now);
+                Some(Event::Untried)
+            }
             Ok(report) => {
                 let failure = Failure::new(Code::LeakDetected, report.leaked.join(", "));
                 tracing::error!(event = failure.code.name(), %failure, "THE BLOCK HAS A HOLE");
@@ -92,7 +100,8 @@ impl Checks {
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "it is not known whether anything gets out");
-                None
+                self.schedule.want(Urgency::Later, now);
+                Some(Event::Untried)
             }
         }
     }
@@ -113,6 +122,7 @@ mod tests {
     fn report(leaked: &[&str]) -> Report {
         Report {
             attempts: 2,
+            untried: Vec::new(),
             leaked: leaked.iter().map(|&one| one.to_owned()).collect(),
         }
     }
@@ -146,5 +156,21 @@ mod tests {
         let result = Ok(report(&[]));
         let late = checks.take(Checked { of: 0, result }, Goal::Secured, at(4));
         assert_eq!(late, None, "of a time before the machine was open");
+    }
+
+    #[test]
+    fn what_could_not_be_tried_proves_nothing_and_is_tried_again() {
+        let mut partly = report(&[]);
+        partly
+            .untried
+            .push("UDP over IPv6 from 2001:db8::1".to_owned());
+        let failed = CheckError::Probe("they took too long".to_owned());
+        for result in [Ok(partly), Err(failed)] {
+            let mut checks = Checks::new(tokio::sync::mpsc::channel(1).0);
+            let checked = Checked { of: 0, result };
+            let event = checks.take(checked, Goal::Secured, at(2));
+            assert_eq!(event, Some(Event::Untried));
+            assert!(checks.due().is_some());
+        }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! The tap is behind the packet filter's egress hook, so that what it shows has
 //! passed every stop there is. The attempts go to documentation addresses with a
-//! hop limit of 1: one that gets out gets no further than the next router.
+//! hop limit of 1: one that gets out gets no further than the next router. Those that
+//! are led into the tunnel end in the engine.
 
 mod frame;
 mod probe;
@@ -12,9 +13,11 @@ mod sys;
 mod tap;
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read as _};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
+use vpnm_api::leak_check::PORTS;
 use vpnm_host::{Host, HostError, Observed, names};
 
 pub use probe::send_all;
@@ -28,15 +31,17 @@ use tap::Tap;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long after the last attempt its frame may still be on its way.
 const LATE: Duration = Duration::from_millis(60);
-/// Interfaces that are tried, at most.
-const LINKS: usize = 12;
-
+/// Bytes that the numbers of a round take at most.
+const LONGEST: u64 = 4 * 256;
 /// What was tried and what left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Attempts that were made.
+    /// Attempts that were made: the kernel was asked to send something.
     pub attempts: usize,
-    /// Those of them that left this machine past the tunnel, in words.
+    /// Those that could not be made, in words: an interface or an address went away,
+    /// or is not ready yet.
+    pub untried: Vec<String>,
+    /// Those that left this machine past the tunnel, in words.
     pub leaked: Vec<String>,
 }
 
@@ -65,37 +70,57 @@ fn system(action: &'static str) -> impl FnOnce(io::Error) -> CheckError {
 }
 
 /// Tries every way out and tells which of them led out. Needs root; takes a fraction
-/// of a second, in which it blocks.
+/// of a second for twenty interfaces, in which it blocks.
 ///
 /// # Errors
 /// [`CheckError`]: it is not known whether anything gets out.
 pub fn check() -> Result<Report, CheckError> {
     let observed = Host::open()?.observe()?;
-    let links = links(&observed);
-    let probes = probe::all(&links);
-    let inside = inside(&observed);
-    let mut tap = Tap::open(&inside).map_err(system("listen on the interfaces"))?;
-    let port = 1024 + u16::try_from(std::process::id() % 60_000).unwrap_or_default();
-    for (number, probe) in probe::numbered(&probes) {
-        if let Probe::Frame(link) = probe {
-            // One that cannot even be handed over does not leave.
-            let _refused = sys::send_frame(link.index, &frame::datagram(number, port));
+    let probes = probe::all(&links(&observed));
+    let port = port();
+    let mut tap = Tap::open(&inside(&observed), port).map_err(system("listen everywhere"))?;
+    let mut report = Report::default();
+    for round in probes.chunks(probe::ROUND.into()) {
+        let mut made = send_frames(round, port);
+        made.extend(attempt(round, port, &mut tap)?);
+        std::thread::sleep(LATE);
+        let seen = tap.seen().map_err(system("see all that leaves"))?;
+        for (number, probe) in probe::numbered(round) {
+            match (made.contains(&number), seen.contains(&number)) {
+                (_, true) => report.leaked.push(probe.to_string()),
+                (true, false) => {}
+                (false, false) => report.untried.push(probe.to_string()),
+            }
         }
+        report.attempts += made.len();
     }
-    attempt(port, &links)?;
-    let numbers = tap.read_until(port, Instant::now() + LATE);
-    let numbers: BTreeSet<u8> = numbers.map_err(system("listen on the interfaces"))?;
-    let named = probe::numbered(&probes).filter(|(number, _)| numbers.contains(number));
-    Ok(Report {
-        attempts: probes.len(),
-        leaked: named.map(|(_, probe)| probe.to_string()).collect(),
-    })
+    Ok(report)
+}
+
+/// A port that tells the attempts of this check from those of others.
+fn port() -> u16 {
+    let ports = u32::from(PORTS.end() - PORTS.start()) + 1;
+    let nth = u16::try_from(std::process::id() % ports).unwrap_or_default();
+    PORTS.start() + nth
+}
+
+/// Makes the attempts that take root; returns the numbers of those that were made.
+fn send_frames(round: &[Probe], port: u16) -> BTreeSet<u8> {
+    let frames = probe::numbered(round).filter(|(number, probe)| match probe {
+        Probe::Frame(link) => match sys::send_frame(link.index, &frame::datagram(*number, port)) {
+            Ok(()) => true,
+            // That is how the kernel says that a hook dropped it.
+            Err(error) => error.raw_os_error() == Some(libc::ENOBUFS),
+        },
+        Probe::Socket { .. } => false,
+    });
+    frames.map(|(number, _)| number).collect()
 }
 
 /// The interfaces that lead out of this machine, with their addresses.
 fn links(observed: &Observed) -> Vec<Link> {
     let outward = observed.ways_out().filter(|link| link.settings.up);
-    let with_addresses = outward.take(LINKS).map(|link| Link {
+    let with_addresses = outward.map(|link| Link {
         index: link.index,
         name: link.name.clone(),
         addresses: observed
@@ -105,7 +130,6 @@ fn links(observed: &Observed) -> Vec<Link> {
                 address.link == link.index && !frame::is_link_local(address.prefix.ip)
             })
             .map(|address| address.prefix.ip)
-            .take(2)
             .collect(),
     });
     with_addresses.collect()
@@ -118,20 +142,24 @@ fn inside(observed: &Observed) -> Vec<u32> {
     all.filter(|index| !outside.contains(index)).collect()
 }
 
-/// Has the attempts made, by a process of a uid that is neither root nor the engine.
-fn attempt(port: u16, links: &[Link]) -> Result<(), CheckError> {
+/// Has the attempts of a round made, by a process of a uid that is neither root nor the
+/// engine; returns the numbers of those that were made.
+fn attempt(round: &[Probe], port: u16, tap: &mut Tap) -> Result<BTreeSet<u8>, CheckError> {
     let identity = Identity {
         uid: names::PROBE_ID,
         gid: names::PROBE_ID,
     };
-    let words = std::iter::once(port.to_string()).chain(links.iter().map(ToString::to_string));
+    // What root does itself keeps its number.
+    let word = |probe: &Probe| probe.word().unwrap_or_else(|| probe::NONE.to_owned());
+    let words = std::iter::once(port.to_string()).chain(round.iter().map(word));
     let words: Vec<String> = words.collect();
     let child = engine::spawn_as(identity, &["probe".to_owned(), words.join(" ")]);
     let mut child = child.map_err(system("start the attempts"))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
+        tap.drain().map_err(system("see all that leaves"))?;
         match child.try_wait().map_err(system("wait for the attempts"))? {
-            Some(status) if status.success() => return Ok(()),
+            Some(status) if status.success() => return said(&mut child),
             Some(status) => return Err(CheckError::Probe(status.to_string())),
             None if Instant::now() > deadline => {
                 let _dead = child.kill();
@@ -141,4 +169,15 @@ fn attempt(port: u16, links: &[Link]) -> Result<(), CheckError> {
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }
+}
+
+/// The numbers that the process wrote, one a line.
+fn said(child: &mut Child) -> Result<BTreeSet<u8>, CheckError> {
+    let mut text = String::new();
+    if let Some(output) = &mut child.stdout {
+        let read = output.take(LONGEST).read_to_string(&mut text);
+        read.map_err(system("read which attempts were made"))?;
+    }
+    let numbers = text.lines().map(str::parse).collect::<Result<_, _>>();
+    numbers.map_err(|_| CheckError::Probe("what they said is no list of numbers".to_owned()))
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use vpnm_api::leak_check;
 use vpnm_dns::Carriage;
 use vpnm_proxy::DialError;
 use vpnm_wire::{Domain, Host, Target};
@@ -159,6 +160,8 @@ impl Handler for Dispatcher {
         tokio::task::spawn_local(async move {
             if flow.destination.port() == DNS {
                 this.serve_names(flow).await;
+            } else if leak_check::is_attempt(flow.destination) {
+                flow.refuse(Refusal::NetUnreachable);
             } else {
                 this.carry_stream(flow).await;
             }
@@ -166,7 +169,7 @@ impl Handler for Dispatcher {
     }
 
     fn udp(self: &Rc<Self>, flow: UdpIncoming) {
-        if !is_carried(flow.destination.ip()) {
+        if !is_carried(flow.destination.ip()) || leak_check::is_attempt(flow.destination) {
             return;
         }
         if self.sessions.get() >= SESSIONS {

@@ -70,8 +70,8 @@ pub(super) fn start(
     Ok((process, ours.into()))
 }
 
-/// Starts this program, with these arguments, as somebody without any rights and
-/// with nothing to say.
+/// Starts this program, with these arguments, as somebody without any rights. What it
+/// writes is the caller's to read.
 pub(crate) fn spawn_as(
     identity: Identity,
     arguments: &[String],

@@ -1,9 +1,11 @@
 //! What an attempt looks like on the wire. Pure.
 //!
-//! Attempt number N goes to 192.0.2.N or 2001:db8:7670::N (RFC 5737, RFC 3849), to a
-//! port that is different each time or to that of DNS.
+//! Attempt number N goes to 192.0.2.N or 2001:db8:7670::N ([`leak_check`]), to a port
+//! that is different each time or to that of DNS.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use vpnm_api::leak_check;
 
 /// The port of DNS.
 pub(super) const DNS: u16 = 53;
@@ -12,6 +14,10 @@ pub(super) const PAYLOAD: &[u8; 16] = b"vpnm-leak-check\n";
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ICMP6: u8 = 58;
+/// The kind of a neighbour solicitation (RFC 4861), and where its target is.
+const SOLICITATION: u8 = 135;
+const SOLICITATION_TARGET: usize = HEADER_6 + 8;
 /// The length of an IPv4 header without options, an IPv6 header, a UDP header.
 const HEADER_4: usize = 20;
 const HEADER_6: usize = 40;
@@ -19,15 +25,6 @@ const HEADER_UDP: usize = 8;
 /// An ARP request for an IPv4 address over Ethernet begins so (RFC 826).
 const ARP: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
 const ARP_TARGET: usize = 24;
-
-/// Where an attempt goes.
-pub(super) fn destination(number: u8, v6: bool) -> IpAddr {
-    if v6 {
-        Ipv6Addr::new(0x2001, 0xdb8, 0x7670, 0, 0, 0, 0, number.into()).into()
-    } else {
-        Ipv4Addr::new(192, 0, 2, number).into()
-    }
-}
 
 /// Whether an address means nothing beyond its link.
 pub(super) fn is_link_local(ip: IpAddr) -> bool {
@@ -38,32 +35,37 @@ pub(super) fn is_link_local(ip: IpAddr) -> bool {
 }
 
 /// The number of the attempt that this packet, seen from its network header on, is;
-/// an ARP request counts as the attempt it is made for.
+/// a question for a neighbour counts as the attempt it is asked for.
 pub(super) fn number(packet: &[u8], port: u16) -> Option<u8> {
     if packet.starts_with(&ARP) {
-        return number_of_4(packet.get(ARP_TARGET..ARP_TARGET + 4)?);
+        return number_4(packet, ARP_TARGET);
     }
     match packet.first()? >> 4 {
         4 => {
             let header = usize::from(packet.first()? & 0x0f) * 4;
-            let number = number_of_4(packet.get(16..20)?)?;
+            let number = number_4(packet, 16)?;
             is_ours(*packet.get(9)?, packet.get(header..)?, port).then_some(number)
         }
         6 => {
-            let to: [u8; 16] = packet.get(24..HEADER_6)?.try_into().ok()?;
-            let number = *to.last()?;
-            let meant = IpAddr::from(to) == destination(number, true);
-            let ours = is_ours(*packet.get(6)?, packet.get(HEADER_6..)?, port);
-            (meant && ours).then_some(number)
+            let (protocol, transport) = (*packet.get(6)?, packet.get(HEADER_6..)?);
+            if (protocol, transport.first()) == (ICMP6, Some(&SOLICITATION)) {
+                return number_6(packet, SOLICITATION_TARGET);
+            }
+            let number = number_6(packet, 24)?;
+            is_ours(protocol, transport, port).then_some(number)
         }
         _ => None,
     }
 }
 
-fn number_of_4(to: &[u8]) -> Option<u8> {
-    let to: [u8; 4] = to.try_into().ok()?;
-    let number = *to.last()?;
-    (IpAddr::from(to) == destination(number, false)).then_some(number)
+fn number_4(packet: &[u8], at: usize) -> Option<u8> {
+    let to: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
+    leak_check::number(Ipv4Addr::from(to).into())
+}
+
+fn number_6(packet: &[u8], at: usize) -> Option<u8> {
+    let to: [u8; 16] = packet.get(at..at + 16)?.try_into().ok()?;
+    leak_check::number(Ipv6Addr::from(to).into())
 }
 
 fn is_ours(protocol: u8, transport: &[u8], port: u16) -> bool {
@@ -132,6 +134,23 @@ mod tests {
         assert_eq!(number(&arp, 1), Some(9));
         arp[25] = 1;
         assert_eq!(number(&arp, 1), None);
+    }
+
+    #[test]
+    fn over_ipv6_it_and_the_question_for_its_neighbour_count() {
+        let to = Ipv6Addr::new(0x2001, 0xdb8, 0x7670, 0, 0, 0, 0, 9).octets();
+        let packet = |protocol: u8, to: [u8; 16], payload: &[u8]| {
+            let head = [0x60, 0, 0, 0, 0, 24, protocol, 1];
+            [&head[..], &[0; 16], &to, payload].concat()
+        };
+        let datagram = packet(UDP, to, &[0, 1, 0x12, 0x67]);
+        assert_eq!(number(&datagram, 4711), Some(9));
+        assert_eq!(number(&datagram, 4712), None, "of another check");
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 9).octets();
+        let asked = [&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0][..], &to].concat();
+        assert_eq!(number(&packet(ICMP6, group, &asked), 1), Some(9));
+        let answered = [&[136, 0, 0, 0, 0, 0, 0, 0][..], &to].concat();
+        assert_eq!(number(&packet(ICMP6, group, &answered), 1), None);
     }
 
     #[test]

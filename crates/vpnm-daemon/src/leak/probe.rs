@@ -6,8 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use vpnm_api::leak_check;
 
 use super::frame;
+
+/// The word for an attempt that the process does not make.
+pub(super) const NONE: &str = "-";
+/// Attempts of one round at most: each has a number of its own.
+pub(super) const ROUND: u8 = 250;
 
 /// An interface that leads out of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +48,12 @@ pub(super) enum Way {
     Address(IpAddr),
 }
 
+/// What a word for an attempt begins with.
+const LETTERS: [(Kind, &str); 3] = [
+    (Kind::Datagram, "u"),
+    (Kind::Connection, "t"),
+    (Kind::Query, "q"),
+];
 const KINDS: [Kind; 3] = [Kind::Datagram, Kind::Connection, Kind::Query];
 
 /// Every attempt on a machine with these links.
@@ -67,43 +79,43 @@ pub(super) fn all(links: &[Link]) -> Vec<Probe> {
     probes
 }
 
-/// The attempts with the numbers that are in their destinations.
-pub(super) fn numbered(probes: &[Probe]) -> impl Iterator<Item = (u8, &Probe)> {
-    (1..254).zip(probes)
+/// The attempts of one round with the numbers that are in their destinations.
+pub(super) fn numbered<P>(round: &[P]) -> impl Iterator<Item = (u8, &P)> {
+    (1..=ROUND).zip(round)
 }
 
-/// Makes the attempts of a check: `words` are its port and its links, as the daemon
+/// Makes the attempts of a round: `words` are its port and the attempts, as the daemon
 /// gives them to the process that does this. How each ends is of no interest, only
-/// what is seen to leave.
+/// what is seen to leave. Returns the numbers of those that were made: the kernel was
+/// asked to send something, whatever it answered.
 ///
 /// # Errors
 /// When the words make no sense.
-pub fn send_all(words: &[String]) -> io::Result<()> {
+pub fn send_all(words: &[String]) -> io::Result<Vec<u8>> {
     let nonsense = || io::Error::from(io::ErrorKind::InvalidInput);
-    let (port, links) = words.split_first().ok_or_else(nonsense)?;
+    let (port, probes) = words.split_first().ok_or_else(nonsense)?;
     let port: u16 = port.parse().map_err(|_| nonsense())?;
-    let links = links.iter().map(|link| link.parse());
-    let links: Vec<Link> = links.collect::<Result<_, ()>>().map_err(|()| nonsense())?;
-    for (number, probe) in numbered(&all(&links)) {
-        if let Probe::Socket { kind, v6, way } = probe {
-            let _refused = send(*kind, *v6, way, number, port);
+    let mut made = Vec::new();
+    for (number, word) in numbered(probes).filter(|(_, word)| *word != NONE) {
+        let Ok(Probe::Socket { kind, v6, way }) = word.parse() else {
+            return Err(nonsense());
+        };
+        if let Ok(socket) = prepare(kind, v6, &way) {
+            send(&socket, kind, v6, number, port);
+            made.push(number);
         }
     }
-    Ok(())
+    Ok(made)
 }
 
-fn send(kind: Kind, v6: bool, way: &Way, number: u8, port: u16) -> io::Result<()> {
-    let port = if kind == Kind::Query {
-        frame::DNS
-    } else {
-        port
-    };
-    let to = SocketAddr::new(frame::destination(number, v6), port);
+/// A socket that insists on the way.
+fn prepare(kind: Kind, v6: bool, way: &Way) -> io::Result<Socket> {
     let (form, protocol) = match kind {
         Kind::Datagram | Kind::Query => (Type::DGRAM, Protocol::UDP),
         Kind::Connection => (Type::STREAM, Protocol::TCP),
     };
-    let socket = Socket::new(Domain::for_address(to), form, Some(protocol))?;
+    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, form, Some(protocol))?;
     socket.set_nonblocking(true)?;
     if v6 {
         socket.set_unicast_hops_v6(1)?;
@@ -115,11 +127,22 @@ fn send(kind: Kind, v6: bool, way: &Way, number: u8, port: u16) -> io::Result<()
         Way::Link(name) => socket.bind_device(Some(name.as_bytes()))?,
         Way::Address(ip) => socket.bind(&SocketAddr::new(*ip, 0).into())?,
     }
-    match kind {
+    Ok(socket)
+}
+
+/// Asks the kernel to send; an error is its refusal.
+fn send(socket: &Socket, kind: Kind, v6: bool, number: u8, port: u16) {
+    let port = if kind == Kind::Query {
+        frame::DNS
+    } else {
+        port
+    };
+    let to = SocketAddr::new(leak_check::destination(number, v6), port);
+    let _refused = match kind {
         Kind::Connection => socket.connect(&to.into()),
         Kind::Datagram => socket.send_to(frame::PAYLOAD, &to.into()).map(drop),
         Kind::Query => socket.send_to(&query(), &to.into()).map(drop),
-    }
+    };
 }
 
 /// A question for a name that does not exist (RFC 1035, RFC 2606).
@@ -150,26 +173,45 @@ impl fmt::Display for Probe {
     }
 }
 
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{},{}", self.index, self.name)?;
-        self.addresses.iter().try_for_each(|ip| write!(f, ",{ip}"))
+impl Probe {
+    /// The attempt as a word for the process that makes it: what is sent, over which
+    /// family, and tied to which interface (`%`) or address (`@`), if to any; nothing
+    /// for what root does itself.
+    pub(super) fn word(&self) -> Option<String> {
+        let Self::Socket { kind, v6, way } = self else {
+            return None;
+        };
+        let (_, letter) = LETTERS.iter().find(|(known, _)| known == kind)?;
+        let family = if *v6 { '6' } else { '4' };
+        Some(match way {
+            Way::Any => format!("{letter}{family}"),
+            Way::Link(name) => format!("{letter}{family}%{name}"),
+            Way::Address(ip) => format!("{letter}{family}@{ip}"),
+        })
     }
 }
 
-impl FromStr for Link {
+impl FromStr for Probe {
     type Err = ();
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut words = text.split(',');
-        let index = words.next().and_then(|word| word.parse().ok());
-        let name = words.next().ok_or(())?.to_owned();
-        let addresses = words.map(|word| word.parse().map_err(|_| ()));
-        Ok(Self {
-            index: index.ok_or(())?,
-            name,
-            addresses: addresses.collect::<Result<_, ()>>()?,
-        })
+    fn from_str(word: &str) -> Result<Self, ()> {
+        let known = LETTERS.iter().find_map(|(kind, letter)| {
+            let rest = word.strip_prefix(letter)?;
+            Some((*kind, rest))
+        });
+        let (kind, rest) = known.ok_or(())?;
+        let (v6, way) = match (rest.strip_prefix('4'), rest.strip_prefix('6')) {
+            (Some(way), _) => (false, way),
+            (None, Some(way)) => (true, way),
+            (None, None) => return Err(()),
+        };
+        let way = match (way.strip_prefix('%'), way.strip_prefix('@')) {
+            (Some(name), _) => Way::Link(name.to_owned()),
+            (None, Some(ip)) => Way::Address(ip.parse().map_err(|_| ())?),
+            (None, None) if way.is_empty() => Way::Any,
+            (None, None) => return Err(()),
+        };
+        Ok(Self::Socket { kind, v6, way })
     }
 }
 
@@ -189,10 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn a_link_reads_back_as_written() {
-        assert_eq!(link().to_string().parse(), Ok(link()));
-        for wrong in ["", "x,eth0", "3", "3,eth0,nowhere"] {
-            assert_eq!(wrong.parse::<Link>(), Err(()), "{wrong}");
+    fn a_word_says_which_attempt_is_meant() {
+        for probe in all(&[link()]) {
+            let again = probe.word().map(|word| word.parse());
+            match probe {
+                Probe::Socket { .. } => assert_eq!(again, Some(Ok(probe))),
+                Probe::Frame(_) => assert_eq!(again, None, "root's own"),
+            }
+        }
+        for wrong in ["", "u", "x4", "u5", "u4eth0", "u4@nowhere", "4u"] {
+            assert_eq!(wrong.parse::<Probe>(), Err(()), "{wrong}");
         }
     }
 
@@ -204,7 +252,19 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), probes.len());
-        let most = vec![link(); super::super::LINKS];
-        assert!(all(&most).len() < 254, "a number for each");
+        let round = vec![(); usize::from(ROUND)];
+        assert_eq!(numbered(&round).count(), round.len(), "a number for each");
+    }
+
+    #[test]
+    fn what_cannot_be_made_does_not_count() {
+        let send_all = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            send_all(&words)
+        };
+        let made = send_all(&["61000", "u4%nowhere0", "t4@192.0.2.250", "-"]);
+        assert_eq!(made.unwrap(), Vec::<u8>::new());
+        assert!(send_all(&["61000", "u4", "nonsense"]).is_err());
+        assert!(send_all(&["x"]).is_err());
     }
 }

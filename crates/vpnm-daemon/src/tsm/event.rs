@@ -22,6 +22,8 @@ pub enum Event {
     TunLost,
     /// Every way past the block was tried: what led out, if anything did.
     Tried(Option<Failure>),
+    /// That could not be found out, or not for every way.
+    Untried,
     /// The host may differ from what was applied.
     Drift(Note),
     /// Addresses or routes of the network below the tunnel are others: connections

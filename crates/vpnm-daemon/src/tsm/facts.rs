@@ -14,8 +14,8 @@ pub(super) struct Facts {
     pub(super) checked: bool,
     /// The host.
     pub(super) host: HostFact,
-    /// Whether something got past the block when every way was tried; `None` if none
-    /// was since the host was changed.
+    /// Whether something got past the block when every way was tried; `None` if not
+    /// every way was since the host was changed.
     pub(super) tried: Option<Result<(), Failure>>,
     /// The TUN is open in the daemon.
     pub(super) tun: bool,

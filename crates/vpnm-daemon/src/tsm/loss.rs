@@ -71,6 +71,12 @@ impl Machine {
         self.facts.tried = Some(leak.map_or(Ok(()), Err));
     }
 
+    /// What was found out before holds no more, but something that got out is believed
+    /// to get out until a whole try shows that it does not.
+    pub(super) fn on_untried(&mut self) {
+        self.facts.tried.take_if(|tried| tried.is_ok());
+    }
+
     pub(super) fn on_tun_lost(&mut self, now: Moment) {
         if !self.facts.tun {
             return;

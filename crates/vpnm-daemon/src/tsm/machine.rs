@@ -118,6 +118,7 @@ impl Machine {
             Event::TunLost => self.on_tun_lost(now),
             Event::Drift(_) => self.facts.host.stale = true,
             Event::Tried(leak) => self.on_tried(leak),
+            Event::Untried => self.on_untried(),
             Event::NetworkChanged => self.on_network_changed(now),
             Event::NetworkBack => self.on_network_back(),
             Event::Stop => self.on_stop(),

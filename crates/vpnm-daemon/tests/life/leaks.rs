@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Scene] = &[
         "the leak check tells a raw frame from a routed one",
         tells_apart,
     ),
+    ("the leak check misses nothing under load", under_load),
 ];
 
 /// What `vpnm check` saw leave, and how many attempts it made.
@@ -71,6 +72,26 @@ fn finds() -> Result<()> {
     ensure!(seen.leaked() == 0, "{seen:?}");
     session.command(&["disconnect"])?;
     session.check_restored()
+}
+
+/// What leaves at the same time, as fast as two programs can, hides nothing.
+fn under_load() -> Result<()> {
+    let session = with_daemon()?;
+    let (calm, attempts) = check(&session)?;
+    let flood = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        while True: s.sendto(b'x', ('192.168.77.9', 9))";
+    let flooded = || {
+        let command = session.client().command("python3");
+        command.args(["-c", flood]).spawn()
+    };
+    let _floods = [flooded()?, flooded()?];
+    for _ in 0..5 {
+        let (loaded, again) = check(&session)?;
+        ensure!(again == attempts);
+        let hidden: Vec<&String> = calm.iter().filter(|one| !loaded.contains(one)).collect();
+        ensure!(hidden.is_empty(), "not seen: {hidden:?}");
+    }
+    Ok(())
 }
 
 fn tells_apart() -> Result<()> {

@@ -17,7 +17,9 @@ pub(super) const COMMAND: Command = Command {
 Sends UDP, TCP and DNS by every interface and every address of this machine, from a user of its \
 own (number 7671), and a raw frame as root, and listens behind the packet filter on every interface \
 for what really leaves. It does not ask the daemon, which may be the one that fails. The attempts go \
-to documentation addresses and no further than the next router.
+to documentation addresses: past the tunnel no further than the next router, in the tunnel no further \
+than the engine. One that cannot be tried, because its interface or address went away meanwhile, is \
+named.
 
 A machine without a tunnel and without lockdown is open, and everything leaves it: this fails there.",
     operands: &[],
@@ -28,6 +30,7 @@ A machine without a tunnel and without lockdown is open, and everything leaves i
 #[derive(Serialize)]
 struct Checked<'a> {
     attempts: usize,
+    untried: &'a [String],
     leaked: &'a [String],
 }
 
@@ -45,8 +48,14 @@ pub(super) fn run(context: &Context, _: &Matches) -> Result<Exit, Failure> {
     })?;
     context.output.json(&Checked {
         attempts: report.attempts,
+        untried: &report.untried,
         leaked: &report.leaked,
     })?;
+    for untried in &report.untried {
+        context
+            .output
+            .line(format!("could not be tried: {untried}"))?;
+    }
     if report.leaked.is_empty() {
         context
             .output

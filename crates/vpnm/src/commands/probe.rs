@@ -13,7 +13,7 @@ pub(super) const COMMAND: Command = Command {
     about: "",
     operands: &[Operand {
         name: "WORDS",
-        summary: "The check's port and this machine's links",
+        summary: "The check's port and its attempts",
         optional: false,
         kind: Kind::Text,
     }],
@@ -21,19 +21,18 @@ pub(super) const COMMAND: Command = Command {
     examples: &[],
 };
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the signature is that of every command"
-)]
-pub(super) fn run(_: &Context, matches: &Matches) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context, matches: &Matches) -> Result<Exit, Failure> {
     let words = matches.operand(0).and_then(|words| words.to_str());
     let words: Vec<String> = words
         .unwrap_or_default()
         .split(' ')
         .map(str::to_owned)
         .collect();
-    Ok(match vpnm_daemon::leak::send_all(&words) {
-        Ok(()) => Exit::Success,
-        Err(_) => Exit::Failed,
-    })
+    let Ok(made) = vpnm_daemon::leak::send_all(&words) else {
+        return Ok(Exit::Failed);
+    };
+    for number in made {
+        context.output.line(number.to_string())?;
+    }
+    Ok(Exit::Success)
 }

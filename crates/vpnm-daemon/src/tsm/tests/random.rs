@@ -14,7 +14,7 @@ use super::{connect, disconnect};
 use crate::tsm::{Command, Event, HostWant, Lane, Record};
 
 /// What can happen next. One byte chooses.
-const CHOICES: u8 = 24;
+const CHOICES: u8 = 25;
 
 fn happen(world: &mut World, choice: u8, id: u64) {
     if world.exited {
@@ -63,6 +63,7 @@ fn happen(world: &mut World, choice: u8, id: u64) {
             let old = std::mem::replace(world, World::fresh());
             *world = old.crashed_with_store();
         }
+        23 => world.give(Event::Untried),
         _ => {
             let leak = id.is_multiple_of(2).then(|| Code::LeakDetected.into());
             world.give(Event::Tried(leak));

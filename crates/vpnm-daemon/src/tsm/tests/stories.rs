@@ -243,6 +243,8 @@ fn what_gets_out_is_said_until_nothing_does() {
         "unprotected",
         "applying proves nothing"
     );
+    world.give(Event::Untried);
+    assert_eq!(world.state().name(), "unprotected", "nothing was learnt");
     world.give(Event::Tried(None));
     assert_eq!(world.state().name(), "connected");
     // An open machine keeps nothing in.
