@@ -84,7 +84,7 @@ pub(crate) fn spawn_as(
         .current_dir("/")
         .env_clear()
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null());
     sys::confine(&mut command, nothing.as_fd(), identity);
     let reserved = reserve_control()?;
