@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyd::{Caller, Daemon, Events, Groups};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use vpnm_api::engine::{
     Engine as Contract, EngineConfig, EngineError, EngineEvent, EngineService, Established,
     Resolved,
@@ -17,6 +18,7 @@ use vpnm_api::engine::{
 use vpnm_api::{Code, Failure, ServerName, ShareLink, Traffic};
 
 use crate::engine::{Engine, Watch};
+use crate::netshell::{Counters, Totals};
 
 /// Requests that may wait for the engine; each connection has one at a time.
 const WAITING: usize = 16;
@@ -169,28 +171,41 @@ impl Contract for Control {
     }
 }
 
-/// Sends health and counters until nobody listens.
+/// Sends health and counters until nobody listens. A tunnel that carries nothing has
+/// nothing to tell and does not wake.
 async fn tell(mut watch: Watch, mut events: Events<EngineEvent>) {
-    let mut told = Traffic::default();
-    let mut tick = tokio::time::interval(TRAFFIC_EVERY);
+    let mut told = Totals::default();
+    let mut not_before = Instant::now();
     loop {
         let event = tokio::select! {
             changed = watch.condition.changed() => match changed {
                 Ok(()) => health(&mut watch),
                 Err(_) => return,
             },
-            _ = tick.tick() => {
-                let traffic = watch.traffic();
-                if traffic == told {
-                    continue;
-                }
-                told = traffic;
-                EngineEvent::Traffic { traffic }
+            () = more_than(&watch.counters, told, not_before) => {
+                told = watch.counters.totals();
+                not_before = Instant::now() + TRAFFIC_EVERY;
+                EngineEvent::Traffic { traffic: traffic(told) }
             }
         };
         if events.send(event).await.is_err() {
             return;
         }
+    }
+}
+
+/// Waits until the counters are others than those told last, and it is time to say so.
+async fn more_than(counters: &Counters, told: Totals, not_before: Instant) {
+    counters.differ(told).await;
+    tokio::time::sleep_until(not_before).await;
+}
+
+fn traffic(totals: Totals) -> Traffic {
+    let flows = totals.tcp_flows.saturating_add(totals.udp_flows);
+    Traffic {
+        rx_bytes: totals.down_bytes,
+        tx_bytes: totals.up_bytes,
+        flows: u32::try_from(flows).unwrap_or(u32::MAX),
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use vpnm_api::engine::{EngineConfig, EngineError, Established, Health};
-use vpnm_api::{Code, Failure, Profile, Traffic};
+use vpnm_api::{Code, Failure, Profile};
 use vpnm_dns::Path;
 use vpnm_proxy::{Dialer, Outbound};
 use vpnm_wire::Domain;
@@ -127,6 +127,8 @@ impl Engine {
         let clock = names.clone();
         let timing = tokio::task::spawn_local(async move { clock.run().await });
         let following = tokio::task::spawn_local(follow(monitor.subscribe(), names.clone()));
+        let watcher = Rc::clone(&monitor);
+        let watching = tokio::task::spawn_local(async move { watcher.watch_idle().await });
         Plant {
             endpoints,
             names,
@@ -136,6 +138,7 @@ impl Engine {
                 serving.abort_handle(),
                 timing.abort_handle(),
                 following.abort_handle(),
+                watching.abort_handle(),
             ]
             .into(),
         }
@@ -214,20 +217,6 @@ impl Drop for Plant {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
-        }
-    }
-}
-
-impl Watch {
-    /// What went through so far.
-    #[must_use]
-    pub fn traffic(&self) -> Traffic {
-        let totals = self.counters.totals();
-        let flows = totals.tcp_flows.saturating_add(totals.udp_flows);
-        Traffic {
-            rx_bytes: totals.down_bytes,
-            tx_bytes: totals.up_bytes,
-            flows: u32::try_from(flows).unwrap_or(u32::MAX),
         }
     }
 }

@@ -31,6 +31,13 @@ impl Exit {
         self.current.send_replace(outbound);
     }
 
+    /// Waits until there is an outbound.
+    pub async fn stands(&self) {
+        let mut news = self.current.subscribe();
+        // The sender is ours: it cannot be gone.
+        let _there = news.wait_for(Option::is_some).await;
+    }
+
     /// The outbound that stands, for as long as it does.
     #[must_use]
     pub fn lease(&self) -> Option<Lease> {

@@ -14,6 +14,9 @@ const DOUBT_AFTER: Duration = Duration::from_secs(1);
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
 /// Probes follow one another at this distance while there is doubt.
 pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// A tunnel nobody uses is probed when the last answer is this old: a server that died
+/// silently is found out before somebody needs it. Each probe is some 6 kB.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Failed probes in a row that make the tunnel down.
 const DOWN_AFTER: u32 = 3;
 
@@ -23,6 +26,7 @@ pub struct Vitals {
     health: Health,
     failed_probes: u32,
     probing: bool,
+    begun: Instant,
     last_answer: Option<Instant>,
     /// What one probe takes on a good day.
     usual: Duration,
@@ -38,13 +42,14 @@ pub enum Verdict {
 }
 
 impl Vitals {
-    /// A tunnel that was verified just now, which took `usual`.
+    /// A tunnel that was verified `now`, which took `usual`.
     #[must_use]
-    pub fn new(usual: Duration) -> Self {
+    pub fn new(usual: Duration, now: Instant) -> Self {
         Self {
             health: Health::Up,
             failed_probes: 0,
             probing: false,
+            begun: now,
             last_answer: None,
             usual,
         }
@@ -60,6 +65,13 @@ impl Vitals {
     #[must_use]
     pub fn probe_limit(&self) -> Duration {
         PROBE_LIMIT.max(self.usual * 4)
+    }
+
+    /// In how long the tunnel has been without an answer for too long.
+    #[must_use]
+    pub fn idle_in(&self, now: Instant) -> Duration {
+        let last = self.last_answer.unwrap_or(self.begun);
+        IDLE_LIMIT.saturating_sub(now.saturating_duration_since(last))
     }
 
     /// The judgement.
@@ -126,7 +138,7 @@ mod tests {
     #[test]
     fn three_failed_probes_are_down_and_one_answer_is_up() {
         let now = Instant::now();
-        let mut vitals = Vitals::new(Duration::ZERO);
+        let mut vitals = Vitals::new(Duration::ZERO, Instant::now());
         let why = || Failure::from(Code::TimedOut);
         assert!(vitals.on_doubt(now));
         assert!(!vitals.on_doubt(now), "one probe at a time");
@@ -141,18 +153,33 @@ mod tests {
 
     #[test]
     fn a_slow_tunnel_is_given_more_time() {
-        let slow = Vitals::new(Duration::from_secs(2));
+        let slow = Vitals::new(Duration::from_secs(2), Instant::now());
         assert_eq!(slow.doubt_after(), Duration::from_secs(4));
         assert_eq!(slow.probe_limit(), Duration::from_secs(8));
-        assert_eq!(Vitals::new(Duration::ZERO).doubt_after(), DOUBT_AFTER);
+        assert_eq!(
+            Vitals::new(Duration::ZERO, Instant::now()).doubt_after(),
+            DOUBT_AFTER
+        );
     }
 
     #[test]
     fn a_failure_right_after_an_answer_is_no_doubt() {
         let now = Instant::now();
-        let mut vitals = Vitals::new(Duration::ZERO);
+        let mut vitals = Vitals::new(Duration::ZERO, Instant::now());
         assert_eq!(vitals.on_answer(now), Verdict::Same);
         assert!(!vitals.on_doubt(now + Duration::from_millis(500)));
         assert!(vitals.on_doubt(now + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_tunnel_nobody_uses_is_looked_at_once_a_minute() {
+        let begin = Instant::now();
+        let mut vitals = Vitals::new(Duration::ZERO, begin);
+        assert_eq!(vitals.idle_in(begin), IDLE_LIMIT);
+        let later = begin + Duration::from_secs(50);
+        assert_eq!(vitals.idle_in(later), Duration::from_secs(10));
+        vitals.on_answer(later);
+        assert_eq!(vitals.idle_in(later), IDLE_LIMIT);
+        assert_eq!(vitals.idle_in(later + 2 * IDLE_LIMIT), Duration::ZERO);
     }
 }

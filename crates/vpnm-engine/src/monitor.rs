@@ -43,7 +43,7 @@ impl Monitor {
             cause: None,
         };
         Rc::new_cyclic(|own| Self {
-            vitals: RefCell::new(Vitals::new(Duration::ZERO)),
+            vitals: RefCell::new(Vitals::new(Duration::ZERO, Instant::now())),
             condition: watch::Sender::new(healthy),
             exit,
             endpoints,
@@ -63,7 +63,7 @@ impl Monitor {
         if let Some(probing) = self.probing.take() {
             probing.abort();
         }
-        self.vitals.replace(Vitals::new(usual));
+        self.vitals.replace(Vitals::new(usual, Instant::now()));
         let healthy = Condition {
             health: Health::Up,
             cause: None,
@@ -100,6 +100,19 @@ impl Monitor {
             Err(_) => {
                 self.doubt();
                 work.await
+            }
+        }
+    }
+
+    /// Doubts a tunnel that nobody uses from time to time; never ends.
+    pub async fn watch_idle(&self) {
+        loop {
+            self.exit.stands().await;
+            let idle_in = self.vitals.borrow().idle_in(Instant::now());
+            // One probe at a time: while it takes, and after it failed, there is doubt.
+            tokio::time::sleep(idle_in.max(PROBE_EVERY)).await;
+            if self.vitals.borrow().idle_in(Instant::now()).is_zero() {
+                self.doubt();
             }
         }
     }

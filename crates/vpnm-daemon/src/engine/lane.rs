@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::task::AbortHandle;
 use vpnm_api::engine::{EngineConfig, EngineEvent};
@@ -208,12 +209,15 @@ async fn introduce(
     link.start(config, descriptors).await?;
     let (listening, watching) = (link.attach().await?, link.attach().await?);
     let told = reports.clone();
+    let works = Rc::new(Notify::new());
+    let pulse = Rc::clone(&works);
     tokio::task::spawn_local(link::listen(listening, async move |event| {
+        works.notify_one();
         // The daemon that no longer listens is about to end.
         let _gone = told.send(Report::Told(incarnation, event)).await;
     }));
     tokio::task::spawn_local(async move {
-        if link::becomes_lifeless(watching).await {
+        if link::becomes_lifeless(watching, &pulse).await {
             // As above.
             let _gone = reports.send(Report::Lifeless(incarnation)).await;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyd::server::IntrospectionClient;
 use anyd::{CallError, Client};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use vpnm_api::engine::{EngineClient, EngineConfig, EngineError, EngineEvent};
 use vpnm_api::{Code, Failure, Host, ShareLink};
 
@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// Addresses of a server that are tried, each of them a hole in the filter: what
 /// the engine says came from the network.
 const ADDRESSES: usize = 32;
-/// From one sign of life to the next.
+/// From one sign of life to the next, while there is traffic.
 const PULSE: Duration = Duration::from_secs(2);
+/// The same while there is none: an engine without work is left asleep.
+const PULSE_AT_REST: Duration = Duration::from_secs(10);
 /// An engine that gives none for so long carries nothing either.
 const LIFELESS: Duration = Duration::from_secs(8);
 
@@ -86,14 +88,17 @@ impl Link {
     }
 }
 
-/// Watches over the engine until it ends, which is false, or gives no sign of life
-/// any more, which is true.
-pub(super) async fn becomes_lifeless(client: Client) -> bool {
+/// Watches over the engine, which is notified when it works, until it ends, which is
+/// false, or gives no sign of life any more, which is true.
+pub(super) async fn becomes_lifeless(client: Client, works: &Notify) -> bool {
     let mut engine: IntrospectionClient = client.timeout(LIFELESS).into();
     loop {
-        match engine.get_info().await {
-            Ok(_) => tokio::time::sleep(PULSE).await,
-            Err(error) => return matches!(error, CallError::NoAnswer { .. }),
+        if let Err(error) = engine.get_info().await {
+            return matches!(error, CallError::NoAnswer { .. });
+        }
+        let rest = tokio::time::timeout(PULSE_AT_REST, works.notified());
+        if rest.await.is_ok() {
+            tokio::time::sleep(PULSE).await;
         }
     }
 }
