@@ -7,6 +7,7 @@
 mod identity;
 mod lane;
 mod link;
+mod log;
 mod process;
 mod sys;
 

@@ -37,7 +37,7 @@ pub(crate) fn start_at(level: LevelFilter) {
         .with_writer(io::stderr)
         .with_ansi(false)
         .with_target(false);
-    // The journal of systemd stamps every line itself.
+    // The journal of systemd stamps every line itself, and so does the daemon.
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         writer.without_time().init();
     } else {

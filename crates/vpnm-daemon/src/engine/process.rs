@@ -16,11 +16,13 @@ use tracing::level_filters::LevelFilter;
 use vpnm_api::Note;
 
 use super::identity::Identity;
-use super::sys;
+use super::{log, sys};
 
-/// The only variables the engine may know: where the system's certificate
-/// authorities are, and whether the service manager stamps the log.
-const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "JOURNAL_STREAM"];
+/// The only variables of ours the engine may know: where the system's certificate
+/// authorities are.
+const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// Tells the engine that whoever reads its log stamps every line.
+const STAMPED: (&str, &str) = ("JOURNAL_STREAM", "vpnmd");
 
 /// From a process's last word to its end.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -48,8 +50,11 @@ pub(super) fn start(
         .args(["engine", "--log", log_level()])
         .current_dir("/")
         .env_clear()
+        .env(STAMPED.0, STAMPED.1)
         .stdin(Stdio::null())
-        .stdout(Stdio::null());
+        .stdout(Stdio::null())
+        // Not ours: that may be a terminal.
+        .stderr(Stdio::piped());
     let known = VARIABLES
         .iter()
         .filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -58,6 +63,10 @@ pub(super) fn start(
     let reserved = reserve_control()?;
     let child = tokio::process::Command::from(command).spawn();
     drop(reserved);
+    let mut child = child?;
+    if let Some(stderr) = child.stderr.take() {
+        tokio::task::spawn_local(log::pass_on(stderr));
+    }
     let (kill, killed) = oneshot::channel();
     let (ended, end) = watch::channel(None);
     let exited = move |note: Note| {
@@ -65,7 +74,7 @@ pub(super) fn start(
         let _alone = ended.send(Some(note.clone()));
         exited(note);
     };
-    let watch = tokio::task::spawn_local(attend(child?, killed, exited));
+    let watch = tokio::task::spawn_local(attend(child, killed, exited));
     let process = Process { kill, watch, end };
     Ok((process, ours.into()))
 }

@@ -4,6 +4,7 @@
 //! `cargo test -p vpnm-daemon --test life -- [FILTER…]`
 
 mod deaths;
+mod engine;
 mod failures;
 mod intruders;
 mod leaks;
@@ -23,6 +24,7 @@ fn main() -> Result<ExitCode> {
         .iter()
         .chain(intruders::CASES)
         .chain(deaths::CASES)
+        .chain(engine::CASES)
         .chain(leaks::CASES)
         .chain(systemd::CASES)
     {
