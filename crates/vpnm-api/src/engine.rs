@@ -49,6 +49,11 @@ pub trait Engine {
         addresses: Vec<IpAddr>,
     ) -> Result<Established, EngineError>;
 
+    /// Whom to ask for names of the local network from now on.
+    #[access(anyone)]
+    #[timeout("10s")]
+    async fn know_local(&self, caller: &Caller, local: LocalNames) -> Result<(), EngineError>;
+
     /// Serves this interface on a further connection: the descriptor is one end
     /// of a socket pair. Calls on one connection are answered in order, so that
     /// `watch` needs a connection of its own.
@@ -94,6 +99,21 @@ pub struct EngineConfig {
     pub mtu: u16,
     /// Resolvers, in order of preference; at least one.
     pub dns: Vec<Upstream>,
+    /// Whom to ask for names of the local network.
+    pub local: LocalNames,
+}
+
+/// Whom to ask, in the clear, for names of the local network, and which names are its.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
+#[serde(deny_unknown_fields)]
+pub struct LocalNames {
+    /// Whether it may be asked at all.
+    pub allowed: bool,
+    /// Its resolvers, in order of preference; none are known if there is none. What
+    /// is not open in the packet filter cannot be asked.
+    pub servers: Vec<IpAddr>,
+    /// Domains that belong to it beside the names reserved for local networks.
+    pub domains: Vec<ServerName>,
 }
 
 /// A server's addresses, in the order in which they should be tried.

@@ -1,10 +1,11 @@
 //! The daemon's heart: gives the machine what happens and has done what it orders.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use vpnm_api::engine::{EngineConfig, EngineEvent};
+use vpnm_api::engine::{EngineConfig, EngineEvent, LocalNames};
 use vpnm_api::{Failure, Goal, State, Status, Traffic};
 use vpnm_host::tun;
 
@@ -58,6 +59,19 @@ pub(crate) fn engine_config(settings: &Settings) -> EngineConfig {
     EngineConfig {
         mtu: u16::try_from(tun::MTU).unwrap_or(u16::MAX),
         dns: settings.dns.clone(),
+        local: local_names(settings, &[]),
+    }
+}
+
+/// What the engine is told of the local network, of which these resolvers are known.
+fn local_names(settings: &Settings, servers: &[IpAddr]) -> LocalNames {
+    if !settings.lan {
+        return LocalNames::default();
+    }
+    LocalNames {
+        allowed: true,
+        servers: servers.to_vec(),
+        domains: settings.lan_domains.clone(),
     }
 }
 
@@ -84,7 +98,7 @@ impl Actor {
                 Some(request) = inlets.requests.recv() => self.on_request(request),
                 Some(changes) = inlets.changes.recv() => self.on_changes(&changes),
                 Some(checked) = inlets.checked.recv() => self.on_checked(checked),
-                () = self.resolver.has_news() => self.publish(),
+                () = self.resolver.has_news() => self.on_resolver(),
                 () = until(check) => self.check(),
                 () = until(timeout) => self.step(Event::Timer),
             }
@@ -122,14 +136,33 @@ impl Actor {
             return Ok(());
         }
         tracing::info!("the settings changed");
-        self.host.permit(Permitted::from(&settings));
         if settings.dns != self.settings.dns {
             self.engine.configure(engine_config(&settings));
             self.machine.configure(machine_config(&settings));
         }
         self.settings = settings;
+        self.tell_of_local_network();
         self.step(Event::Drift("settings".into()));
         Ok(())
+    }
+
+    fn on_resolver(&mut self) {
+        if self.tell_of_local_network() {
+            self.step(Event::Drift("resolvers of the local network".into()));
+        } else {
+            self.publish();
+        }
+    }
+
+    /// Tells the engine and the host which resolvers of the local network may be asked;
+    /// whether they are others than before.
+    fn tell_of_local_network(&mut self) -> bool {
+        let local = local_names(&self.settings, &self.resolver.private_servers());
+        self.host.permit(Permitted {
+            resolvers: local.servers.clone(),
+            ..Permitted::from(&self.settings)
+        });
+        self.engine.know_local(local)
     }
 
     fn on_changes(&mut self, changes: &[vpnm_host::Change]) {

@@ -113,7 +113,7 @@ impl HostLane {
 
 fn work(mut worker: Worker, jobs: &Receiver<Job>, told: &Told) {
     while let Ok(job) = jobs.recv() {
-        worker.permit(*told.permitted());
+        worker.permit(told.permitted().clone());
         match job {
             Job::Run(ticket, effect) => worker.run(ticket, &effect),
             Job::LookAtUplink => {

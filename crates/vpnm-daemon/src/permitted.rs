@@ -1,13 +1,17 @@
 //! What may pass beside the tunnel.
 
+use std::net::IpAddr;
+
 use vpnm_host::{Forwarding, Lan};
 
 use crate::settings::{ForOthers, Settings};
 
 /// What the settings let pass beside the tunnel, and into it for others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Permitted {
     pub(crate) lan: Lan,
+    /// The local network's resolvers that the engine may ask, if they are neighbours.
+    pub(crate) resolvers: Vec<IpAddr>,
     pub(crate) forwarding: Forwarding,
 }
 
@@ -19,6 +23,7 @@ impl From<&Settings> for Permitted {
             } else {
                 Lan::Blocked
             },
+            resolvers: Vec::new(),
             forwarding: match settings.forwarding {
                 ForOthers::Tunnel => Forwarding::Tunnel,
                 ForOthers::Block => Forwarding::Blocked,

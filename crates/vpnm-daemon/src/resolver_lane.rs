@@ -3,9 +3,11 @@
 //!
 //! Nothing waits for it: names are secret and blocked names stay blocked whatever it
 //! comes to. While the tunnel carries traffic, everything is compared again whenever
-//! the resolver comes or goes, and every 30 seconds. What fails is a hint.
+//! the resolver comes or goes or its files change, and every 30 seconds. What fails is
+//! a hint.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +32,16 @@ const LINK_LOCAL: &str = "names may not resolve: /etc/resolv.conf names link-loc
 #[derive(Debug)]
 pub(crate) struct ResolverLane {
     told: Arc<Told>,
-    hint: watch::Receiver<Option<Note>>,
+    found: watch::Receiver<Found>,
+}
+
+/// What the thread finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Found {
+    /// What is wrong with the resolver, and what to do about it.
+    hint: Option<Note>,
+    /// Resolvers with private addresses that the host was told of.
+    private_servers: Vec<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -49,12 +60,12 @@ impl ResolverLane {
             carries: AtomicBool::new(false),
             ends: AtomicBool::new(false),
         });
-        let (says, hint) = watch::channel(None);
+        let (says, found) = watch::channel(Found::default());
         let hears = Arc::clone(&told);
         thread::Builder::new()
             .name("resolver".to_owned())
             .spawn(move || work(&hears, &says))?;
-        Ok(Self { told, hint })
+        Ok(Self { told, found })
     }
 
     /// Says whether the tunnel carries this machine's traffic.
@@ -66,12 +77,18 @@ impl ResolverLane {
 
     /// What is wrong with the resolver, and what to do about it.
     pub(crate) fn hint(&self) -> Option<Note> {
-        self.hint.borrow().clone()
+        self.found.borrow().hint.clone()
     }
 
-    /// Waits until there is another hint.
+    /// Resolvers with private addresses that the host was told of; none while the
+    /// tunnel carries nothing.
+    pub(crate) fn private_servers(&self) -> Vec<IpAddr> {
+        self.found.borrow().private_servers.clone()
+    }
+
+    /// Waits until there is something else to say.
     pub(crate) async fn has_news(&mut self) {
-        if self.hint.changed().await.is_err() {
+        if self.found.changed().await.is_err() {
             // The thread died: there will never be any.
             std::future::pending::<()>().await;
         }
@@ -91,8 +108,9 @@ impl Told {
         let _full = rustix::io::write(&self.wakes, &1_u64.to_ne_bytes());
     }
 
-    fn wait(&self, resolved: &Resolved, limit: Option<&Timespec>) {
+    fn wait(&self, resolved: &Resolved, files: Option<&OwnedFd>, limit: Option<&Timespec>) {
         let mut waits = vec![PollFd::new(&self.wakes, PollFlags::IN)];
+        waits.extend(files.map(|files| PollFd::new(files, PollFlags::IN)));
         let bus = resolved.descriptor();
         waits.extend(bus.as_ref().map(|bus| PollFd::new(bus, PollFlags::IN)));
         if let Err(error) = poll(&mut waits, limit) {
@@ -103,53 +121,71 @@ impl Told {
     }
 }
 
-fn work(told: &Told, says: &watch::Sender<Option<Note>>) {
+fn work(told: &Told, says: &watch::Sender<Found>) {
     let mut resolved = Resolved::default();
     let mut was_driven = false;
     while !told.ends.load(Ordering::Acquire) {
         let carries = told.carries.load(Ordering::Acquire);
-        let (hint, limit) = if carries {
+        // Before anything is read: what changes from now on is told.
+        let files = carries.then(watch_files).flatten();
+        let (found, limit) = if carries {
             match resolved.reach() {
                 // Without a bus nobody tells when it comes.
-                Ok(settled) if resolved.descriptor().is_none() => (hint_of(&settled), Some(&RETRY)),
-                Ok(settled) => (hint_of(&settled), Some(&REFRESH)),
-                Err(error) => (Some(complaint(&error)), Some(&RETRY)),
+                Ok(settled) if resolved.descriptor().is_none() => (look(&settled), Some(&RETRY)),
+                Ok(settled) => (look(&settled), Some(&REFRESH)),
+                Err(error) => (complaint(&error), Some(&RETRY)),
             }
         } else {
             if was_driven && let Err(error) = resolved.flush() {
                 tracing::debug!(%error, "answers of the tunnel may be remembered");
             }
-            (None, None)
+            (Found::default(), None)
         };
         was_driven = carries;
         says.send_if_modified(|said| {
-            let is_news = *said != hint;
-            *said = hint;
+            let is_news = *said != found;
+            *said = found;
             is_news
         });
-        told.wait(&resolved, limit);
+        told.wait(&resolved, files.as_ref(), limit);
         if resolved.has_changed() {
             tracing::info!("the host's resolver came or went");
         }
     }
 }
 
-/// What to do where nothing can be told to a resolver that works.
-fn hint_of(settled: &Settled) -> Option<Note> {
+/// What tells of changes of the resolver's files; without it they are found by looking.
+fn watch_files() -> Option<OwnedFd> {
+    let watch = vpnm_host::watch_resolver_files();
+    watch
+        .inspect_err(|error| tracing::debug!(%error, "changes of resolv.conf are not told"))
+        .ok()
+}
+
+/// What there is, and what to do where nothing can be told to a resolver that works.
+fn look(settled: &Settled) -> Found {
     if let Settled::Told(changes) = settled
         && !changes.is_empty()
     {
         tracing::info!(changes = changes.len(), "systemd-resolved knows the tunnel");
     }
-    (Resolver::read().asked == Asked::LinkLocal).then(|| LINK_LOCAL.into())
+    let resolver = Resolver::read();
+    Found {
+        hint: (resolver.asked == Asked::LinkLocal).then(|| LINK_LOCAL.into()),
+        private_servers: resolver.private_servers,
+    }
 }
 
-fn complaint(error: &ResolvedError) -> Note {
+fn complaint(error: &ResolvedError) -> Found {
     tracing::warn!(%error, "names may not resolve");
-    Note::new(&format!(
+    let hint = Note::new(&format!(
         "names may resolve slowly or not at all: {}; see `resolvectl status`",
         chain(error)
-    ))
+    ));
+    Found {
+        hint: Some(hint),
+        private_servers: Resolver::read().private_servers,
+    }
 }
 
 const fn seconds(count: i64) -> Timespec {

@@ -4,6 +4,10 @@
 //! # Whether private networks on the link are reached directly.
 //! lan = false
 //!
+//! # Domains of the local network beside `lan`, `home.arpa` and the like: where `lan`
+//! # is true, names under these are asked of its own resolver, in the clear.
+//! lan_domains = ["corp.example"]
+//!
 //! # Where packets of containers, virtual machines and hosts behind this one go:
 //! # into the "tunnel", or nowhere ("block").
 //! forwarding = "tunnel"
@@ -29,19 +33,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::Deserialize;
-use vpnm_api::Upstream;
+use vpnm_api::{ServerName, Upstream};
 
 /// Where the settings are read from.
 pub const FILE: &str = "/etc/vpnm/settings.toml";
 
 const MAX_BYTES: u64 = 256 * 1024;
 const MAX_RESOLVERS: usize = 8;
+const MAX_DOMAINS: usize = 32;
 
 /// What the machine's owner decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Whether private networks on the link are reached directly.
     pub lan: bool,
+    /// Domains that belong to the local network, beside the names reserved for it.
+    pub lan_domains: Vec<ServerName>,
     /// Where packets go that this host forwards for others.
     pub forwarding: ForOthers,
     /// Whether every way past the block is tried after each change.
@@ -91,6 +98,12 @@ pub enum SettingsError {
     /// There is no resolver, or there are too many.
     #[error("between 1 and {MAX_RESOLVERS} resolvers are needed")]
     Resolvers,
+    /// Everything below a top-level domain would be asked for in the clear.
+    #[error("lan_domains: {0:?} has no dot: whole top-level domains cannot be the local network's")]
+    TopLevel(String),
+    /// There are too many domains.
+    #[error("lan_domains: no more than {MAX_DOMAINS} are possible")]
+    Domains,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +111,8 @@ pub enum SettingsError {
 struct Text {
     #[serde(default)]
     lan: bool,
+    #[serde(default)]
+    lan_domains: Vec<ServerName>,
     #[serde(default)]
     forwarding: ForOthers,
     leak_check: Option<bool>,
@@ -128,6 +143,7 @@ impl Default for Settings {
         });
         Self {
             lan: false,
+            lan_domains: Vec::new(),
             forwarding: ForOthers::Tunnel,
             leak_check: true,
             dns: dns.collect(),
@@ -169,19 +185,33 @@ impl Settings {
     /// Reads a text.
     ///
     /// # Errors
-    /// [`SettingsError::Text`], [`SettingsError::Resolvers`].
+    /// [`SettingsError::Text`], [`SettingsError::Resolvers`],
+    /// [`SettingsError::TopLevel`], [`SettingsError::Domains`].
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
         let text: Text = toml::from_str(text).map_err(|e| SettingsError::Text(e.to_string()))?;
         let dns = text.dns.unwrap_or_else(|| Self::default().dns);
         if dns.is_empty() || dns.len() > MAX_RESOLVERS {
             return Err(SettingsError::Resolvers);
         }
+        check_domains(&text.lan_domains)?;
         Ok(Self {
             lan: text.lan,
+            lan_domains: text.lan_domains,
             forwarding: text.forwarding,
             leak_check: text.leak_check.unwrap_or(true),
             dns,
         })
+    }
+}
+
+fn check_domains(domains: &[ServerName]) -> Result<(), SettingsError> {
+    let text = |name: &ServerName| name.domain().as_str().to_owned();
+    if domains.len() > MAX_DOMAINS {
+        return Err(SettingsError::Domains);
+    }
+    match domains.iter().map(text).find(|name| !name.contains('.')) {
+        Some(name) => Err(SettingsError::TopLevel(name)),
+        None => Ok(()),
     }
 }
 
@@ -215,6 +245,7 @@ mod tests {
     fn the_example_is_read() {
         let text = r#"
             lan = true
+            lan_domains = ["corp.example", "corp.local"]
             forwarding = "block"
             leak_check = false
             [[dns]]
@@ -225,6 +256,12 @@ mod tests {
         let settings = Settings::parse(text).unwrap();
         assert!(settings.lan && settings.forwarding == ForOthers::Block);
         assert!(!settings.leak_check);
+        let domains: Vec<_> = settings
+            .lan_domains
+            .iter()
+            .map(|d| d.domain().as_str())
+            .collect();
+        assert_eq!(domains, ["corp.example", "corp.local"]);
         assert_eq!(settings.dns.len(), 1);
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
     }
@@ -234,6 +271,8 @@ mod tests {
         let wrong = [
             ("lna = true", "lna"),
             ("lan = 1", "boolean"),
+            ("lan_domains = [\"com\"]", "\"com\" has no dot"),
+            ("lan_domains = [\"10.0.0.1\"]", "address"),
             ("forwarding = \"direct\"", "direct"),
             ("dns = []", "resolvers"),
             (

@@ -17,6 +17,7 @@ mod cache;
 mod exchange;
 mod fleet;
 mod link;
+mod locality;
 mod resolver;
 mod reverse;
 mod round_trip;
@@ -28,6 +29,9 @@ pub mod wire;
 pub use exchange::ExchangeId;
 pub use fleet::Action;
 pub use link::LinkId;
-pub use resolver::{Answer, Carriage, Config, Path, Resolver, Statistics, Wake};
+pub use locality::{LocalDomains, Locality};
+pub use resolver::{
+    Answer, Carriage, Config, LocalId, LocalQuery, Path, Resolver, Statistics, Wake,
+};
 pub use reverse::ReverseMap;
 pub use upstream::UpstreamId;

@@ -1,5 +1,7 @@
 //! The resolver: queries in, answers and actions out.
 
+mod local;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,12 +12,15 @@ use crate::cache::{Cache, Freshness};
 use crate::exchange::{Agenda, ExchangeId, Exchanges, Waiter};
 use crate::fleet::{Action, Fleet, Retry};
 use crate::link::LinkId;
+use crate::resolver::local::Local;
 use crate::reverse::ReverseMap;
 use crate::special::{Special, special};
 use crate::wire::{
     Asker, InfoCode, Key, Lifetime, Query, Rcode, Reply, Response, Unfit, domain_of, encode_query,
     render,
 };
+
+pub use local::{LocalId, LocalQuery};
 
 /// Clients are told of a failure before their own five seconds are over.
 const DEADLINE: Duration = Duration::from_millis(4_500);
@@ -131,6 +136,7 @@ pub struct Resolver<C> {
     reverse: ReverseMap,
     exchanges: Exchanges<C>,
     fleet: Fleet,
+    local: Local<C>,
     deadlines: Agenda,
     stale_checks: Agenda,
     answers: VecDeque<Answer<C>>,
@@ -150,6 +156,7 @@ impl<C> Resolver<C> {
             reverse: ReverseMap::new(config.addresses),
             exchanges: Exchanges::new(),
             fleet: Fleet::new(config.upstreams, config.seed),
+            local: Local::new(),
             deadlines: Agenda::default(),
             stale_checks: Agenda::default(),
             answers: VecDeque::new(),
@@ -370,9 +377,19 @@ impl<C> Resolver<C> {
     }
 
     fn answer_or_ask(&mut self, waiter: Waiter<C>, key: Key, now: Instant) {
+        if self.local.lists(&key) {
+            return self.answer_locally(waiter, key, now);
+        }
         if let Some(special) = special(key.name(), key.kind()) {
             let reply = match special {
-                Special::NoName { zone } => Reply::NoName { zone },
+                Special::NoName { zone } => Reply::NoName { zone, info: None },
+                Special::Local { zone } => match self.local.is_asked() {
+                    Ok(()) => return self.answer_locally(waiter, key, now),
+                    Err(why) => Reply::NoName {
+                        zone,
+                        info: Some(why),
+                    },
+                },
                 Special::Address(address) => Reply::Address(address),
                 Special::NoData => Reply::NoData,
             };

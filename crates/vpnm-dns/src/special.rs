@@ -9,6 +9,8 @@ use crate::wire::kind;
 pub(crate) enum Special {
     /// It does not exist; the zone is this many bytes of the name's tail.
     NoName { zone: usize },
+    /// It means something in the local network only; the zone is as above.
+    Local { zone: usize },
     /// It is this address.
     Address(IpAddr),
     /// It exists without data of the asked type.
@@ -21,13 +23,21 @@ const ABSENT: &[&[u8]] = &[
     b"\x13use-application-dns\x03net\0",
     b"\x04mask\x06icloud\x03com\0",
     b"\x07mask-h2\x06icloud\x03com\0",
-    // Multicast DNS (RFC 6762 section 3), home networks (RFC 8375), Tor (RFC 7686),
-    // private use (ICANN, 2024), names that never exist (RFC 6761 section 6.4).
+    // Multicast DNS, which no resolver is asked by (RFC 6762 section 22.1), Tor (RFC
+    // 7686), names that never exist (RFC 6761 section 6.4).
     b"\x05local\0",
-    b"\x04home\x04arpa\0",
     b"\x05onion\0",
-    b"\x08internal\0",
     b"\x07invalid\0",
+    // Addresses of nobody and of the machine itself (RFC 6303 section 4.2).
+    b"\x010\x07in-addr\x04arpa\0",
+    b"\x03127\x07in-addr\x04arpa\0",
+];
+
+/// Zones about which only the local network can say anything, in wire form.
+const LOCAL: &[&[u8]] = &[
+    // Home networks (RFC 8375), private use (ICANN, 2024).
+    b"\x04home\x04arpa\0",
+    b"\x08internal\0",
     // What routers call the network behind them (RFC 6762 appendix G, the names in
     // widespread use of ICANN's collision studies, and a router's own): nobody else can
     // say anything about these, and would learn what there is at home.
@@ -39,9 +49,7 @@ const ABSENT: &[&[u8]] = &[
     b"\x07private\0",
     b"\x05fritz\x03box\0",
     // Addresses that mean nothing outside the local network (RFC 6303 section 4).
-    b"\x010\x07in-addr\x04arpa\0",
     b"\x0210\x07in-addr\x04arpa\0",
-    b"\x03127\x07in-addr\x04arpa\0",
     b"\x03254\x03169\x07in-addr\x04arpa\0",
     b"\x03168\x03192\x07in-addr\x04arpa\0",
     b"\x01c\x01f\x03ip6\x04arpa\0",
@@ -70,19 +78,21 @@ pub(crate) fn special(name: &[u8], asked: u16) -> Option<Special> {
     if let Some(zone) = absent {
         return Some(Special::NoName { zone: zone.len() });
     }
-    if let Some(zone) = private_172(name) {
-        return Some(Special::NoName { zone });
+    let local = LOCAL.iter().find(|zone| is_under(name, zone));
+    let local = local.map(|zone| zone.len()).or_else(|| private_172(name));
+    if let Some(zone) = local {
+        return Some(Special::Local { zone });
     }
-    // A bare host name is a matter of the local network: it is neither asked nor told.
+    // A bare host name is a matter of the local network.
     let is_bare = name
         .first()
         .is_some_and(|length| usize::from(*length) + 2 == name.len());
     let is_host_query = matches!(asked, kind::A | kind::AAAA | kind::HTTPS);
-    (is_bare && is_host_query).then_some(Special::NoName { zone: name.len() })
+    (is_bare && is_host_query).then_some(Special::Local { zone: name.len() })
 }
 
 /// Whether `name` is `zone` or below it, at a label's boundary.
-fn is_under(name: &[u8], zone: &[u8]) -> bool {
+pub(crate) fn is_under(name: &[u8], zone: &[u8]) -> bool {
     tail_at_label(name, zone.len()) == Some(zone)
 }
 
@@ -125,19 +135,26 @@ mod tests {
             "use-application-dns.net",
             "printer.local",
             "local",
+            "mask.icloud.com",
+            "1.0.0.127.in-addr.arpa",
+        ];
+        for name in gone {
+            let answer = special(&wire(name), kind::A);
+            assert!(matches!(answer, Some(Special::NoName { .. })), "{name}");
+        }
+        let local = [
             "router",
             "1.0.168.192.in-addr.arpa",
             "9.20.172.in-addr.arpa",
-            "mask.icloud.com",
             "x.d.f.ip6.arpa",
             "nas.lan",
             "printer.fritz.box",
             "wiki.intranet",
             "gateway.localdomain",
         ];
-        for name in gone {
+        for name in local {
             let answer = special(&wire(name), kind::A);
-            assert!(matches!(answer, Some(Special::NoName { .. })), "{name}");
+            assert!(matches!(answer, Some(Special::Local { .. })), "{name}");
         }
         let here = special(&wire("a.localhost"), kind::AAAA);
         assert_eq!(here, Some(Special::Address(Ipv6Addr::LOCALHOST.into())));

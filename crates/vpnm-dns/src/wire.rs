@@ -19,7 +19,7 @@ pub use query::{Key, Query, Unfit, question};
 pub use record::{Record, Records, Section, class, kind};
 pub use reply::{Asker, InfoCode, Reply, render};
 pub use response::{Lifetime, Response, ResponseError};
-pub use upstream_query::{PAD_BLOCK, encode_query};
+pub use upstream_query::{PAD_BLOCK, encode_plain_query, encode_query};
 
 /// Longest message DNS can carry, in bytes (RFC 1035 section 4.2.2).
 pub const MAX_MESSAGE: usize = 65_535;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use vpnm_api::engine::{
     Engine as Contract, EngineConfig, EngineError, EngineEvent, EngineService, Established,
-    Resolved,
+    LocalNames, Resolved,
 };
 use vpnm_api::{Code, Failure, ServerName, ShareLink, Traffic};
 
@@ -32,6 +32,7 @@ enum Request {
     Start(EngineConfig, Vec<OwnedFd>, Reply<()>),
     Resolve(ServerName, Reply<Resolved>),
     Connect(ShareLink, Vec<IpAddr>, Reply<Established>),
+    KnowLocal(LocalNames, Reply<()>),
     Attach(OwnedFd, Reply<()>),
     Watch(Reply<Watch>),
 }
@@ -90,6 +91,7 @@ async fn answer(engine: &Engine, control: Control, request: Request) {
         Request::Connect(link, addresses, reply) => {
             unless_dropped(reply, Box::pin(engine.connect(&link.0, &addresses))).await;
         }
+        Request::KnowLocal(local, reply) => settle(reply, engine.know_local(&local)),
         Request::Attach(socket, reply) => {
             tokio::task::spawn_local(async move {
                 if let Err(error) = connection(socket, control).await {
@@ -154,6 +156,10 @@ impl Contract for Control {
     ) -> Result<Established, EngineError> {
         self.ask(|reply| Request::Connect(server, addresses, reply))
             .await
+    }
+
+    async fn know_local(&self, _: &Caller, local: LocalNames) -> Result<(), EngineError> {
+        self.ask(|reply| Request::KnowLocal(local, reply)).await
     }
 
     async fn attach(&self, _: &Caller, fds: Vec<OwnedFd>) -> Result<(), EngineError> {

@@ -2,15 +2,16 @@
 //!
 //! The kernel routes by the uid of the process that made a socket: what the
 //! engine opens itself takes the machine's ordinary routes, everything else the
-//! tunnel. So these sockets are made here and nowhere else.
+//! tunnel. So these sockets are made here and nowhere else. Where they may lead is the
+//! packet filter's to say.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::net::sockopt;
-use tokio::net::TcpSocket;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tokio::net::{TcpSocket, UdpSocket};
 use vpnm_proxy::{BoxStream, DialFuture, Dialer};
 
 /// Unacknowledged data older than this breaks the connection: the path is dead.
@@ -44,6 +45,18 @@ impl BypassDialer {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
         Ok(Box::new(stream))
     }
+}
+
+/// A socket for datagrams to and from one peer; the kernel chooses its port.
+pub(crate) fn datagrams_with(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let family = match peer {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    rustix::net::connect(&socket, &peer)?;
+    UdpSocket::from_std(socket.into())
 }
 
 impl Dialer for BypassDialer {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use vpnm_api::engine::{EngineConfig, EngineError, Established, Health};
+use vpnm_api::engine::{EngineConfig, EngineError, Established, Health, LocalNames};
 use vpnm_api::{Code, Failure, Profile};
 use vpnm_dns::Path;
 use vpnm_proxy::{Dialer, Outbound};
@@ -96,6 +96,7 @@ impl Engine {
         }
         let shell = netshell::Config::new(config.mtu).map_err(unusable)?;
         let plant = self.build(endpoints, shell, device, listeners);
+        plant.names.know_local(&config.local);
         self.plant.replace(Some(plant));
         Ok(())
     }
@@ -184,6 +185,17 @@ impl Engine {
             via: via.ip(),
             resolver: verified.resolver,
         })
+    }
+
+    /// Says whom to ask for names of the local network from now on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotStarted`].
+    pub fn know_local(&self, local: &LocalNames) -> Result<(), EngineError> {
+        let plant = self.plant.borrow();
+        let plant = plant.as_ref().ok_or(EngineError::NotStarted)?;
+        plant.names.know_local(local);
+        Ok(())
     }
 
     /// Health and traffic from now on.

@@ -3,6 +3,7 @@
 mod client;
 mod link;
 mod listen;
+mod local;
 mod stream;
 
 use std::cell::{Cell, RefCell};
@@ -53,6 +54,8 @@ struct State {
     links: HashMap<LinkId, Link>,
     /// Dials so far: each tries the upstream's next address.
     dials: usize,
+    /// Whom the local network's names are asked of.
+    local_servers: Rc<[IpAddr]>,
 }
 
 impl Names {
@@ -74,6 +77,7 @@ impl Names {
                 resolver,
                 links: HashMap::new(),
                 dials: 0,
+                local_servers: Rc::default(),
             }),
             endpoints,
             exit,
@@ -143,6 +147,11 @@ impl Names {
             let action = self.0.state.borrow_mut().resolver.poll_action();
             let Some(action) = action else { break };
             self.perform(action);
+        }
+        loop {
+            let query = self.0.state.borrow_mut().resolver.poll_local_query();
+            let Some(query) = query else { break };
+            self.look_up_locally(query);
         }
         self.set_alarm();
     }

@@ -43,7 +43,7 @@ pub use observed::Observed;
 pub use plan::{Plan, plan};
 pub use resolver::{
     Asked, BusError, DnsModes, Keeper, LinkChange, LinkResolver, Protection, ResolvConf, Resolved,
-    ResolvedError, ResolvedMode, Resolver, Settled, Surroundings,
+    ResolvedError, ResolvedMode, Resolver, Settled, Surroundings, watch_resolver_files,
 };
 pub use rtnl::{
     Address, Family, Link, LinkName, LinkSettings, Lookup, Prefix, Route, RouteKind, Rule,

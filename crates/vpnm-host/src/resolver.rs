@@ -11,6 +11,7 @@ mod bus;
 mod conf;
 mod keeper;
 mod link_settings;
+mod neighbours;
 mod resolved;
 mod surroundings;
 
@@ -21,7 +22,7 @@ pub use conf::ResolvConf;
 pub use keeper::{Keeper, ResolvedMode};
 pub use link_settings::{LinkChange, LinkResolver};
 pub use resolved::{Resolved, ResolvedError, Settled};
-pub use surroundings::{DnsModes, Protection, Surroundings};
+pub use surroundings::{DnsModes, Protection, Surroundings, watch_resolver_files};
 
 /// The host's resolver settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Resolver {
     pub asked: Asked,
     /// What the file says; `None` if there is none, or its link leads nowhere.
     pub conf: Option<ResolvConf>,
+    /// Servers with private addresses that the host was told of, three at most.
+    pub private_servers: Vec<IpAddr>,
     /// What keeps the file from being replaced.
     pub protection: Option<Protection>,
     /// Whether systemd-resolved runs, be it asked or not.
@@ -71,6 +74,7 @@ impl Resolver {
             keeper: Keeper::of(found),
             asked: asked(found, conf.as_ref()),
             conf,
+            private_servers: neighbours::private_servers(found),
             protection: found.protection,
             has_resolved: found.has_resolved,
             network_manager: found.network_manager.clone(),

@@ -14,6 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     assert!(response.addresses().count() <= bytes.len());
+    let believed = |name: &[u8]| name == key.name();
+    if let Ok(response) = Response::decode_trusting(bytes, &key, believed) {
+        let records = Records::of(response.message()).expect("a header");
+        assert!(records.into_iter().all(|record| record.is_ok()));
+    }
     let asker = Asker::of(&Query::decode(QUERY).expect("a query"), false);
     let reply = Reply::Kept {
         response: &response,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::task::AbortHandle;
-use vpnm_api::engine::{EngineConfig, EngineEvent};
+use vpnm_api::engine::{EngineConfig, EngineEvent, LocalNames};
 use vpnm_api::{Code, Failure, Note};
 
 use super::identity::Identity;
@@ -94,6 +94,26 @@ impl EngineLane {
     /// Uses these resolvers from the next engine on.
     pub(crate) fn configure(&mut self, config: EngineConfig) {
         self.config = config;
+    }
+
+    /// Lets this engine and those to come ask these for names of the local network;
+    /// whether they are others than before.
+    pub(crate) fn know_local(&mut self, local: LocalNames) -> bool {
+        if self.config.local == local {
+            return false;
+        }
+        self.config.local = local.clone();
+        if let Some((_, link)) = &self.engine {
+            let link = Rc::clone(link);
+            tokio::task::spawn_local(async move {
+                // An engine that is not started yet, or has ended, is told at the start
+                // of the next.
+                if let Err(failure) = link.know_local(local).await {
+                    tracing::debug!(%failure, "the engine was not told of the local network");
+                }
+            });
+        }
+        true
     }
 
     /// Carries an effect out; its end is reported unless another is ordered before.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyd::server::IntrospectionClient;
 use anyd::{CallError, Client};
 use tokio::sync::{Mutex, Notify};
-use vpnm_api::engine::{EngineClient, EngineConfig, EngineError, EngineEvent};
+use vpnm_api::engine::{EngineClient, EngineConfig, EngineError, EngineEvent, LocalNames};
 use vpnm_api::{Code, Failure, Host, ShareLink};
 
 use crate::tsm::Outcome;
@@ -53,6 +53,12 @@ impl Link {
             code: Code::EngineStart,
             ..understand(error)
         })
+    }
+
+    /// Says whom to ask for names of the local network.
+    pub(super) async fn know_local(&self, local: LocalNames) -> Result<(), Failure> {
+        let mut client = self.client.lock().await;
+        client.know_local(local).await.map_err(understand)
     }
 
     /// A connection of its own beside the one for calls.

@@ -1,5 +1,6 @@
 //! What the host's lane does, one thing after the other.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
@@ -8,8 +9,8 @@ use tokio::sync::mpsc::Sender;
 use vpnm_api::{Code, Failure, Note};
 use vpnm_host::tun::{self, TunError};
 use vpnm_host::{
-    Addresses, Desired, Endpoint, Guard, Host, HostError, Point, ReachError, Severance, Transport,
-    Tunnel,
+    Addresses, Desired, Endpoint, Guard, Host, HostError, Lan, Point, ReachError, Severance,
+    Transport, Tunnel,
 };
 
 use super::Report;
@@ -22,6 +23,8 @@ use crate::redirect::Redirect;
 use crate::tsm::{Effect, Holes, HostWant, Outcome, Ticket};
 use crate::uplink::Uplink;
 
+/// The port of DNS.
+const DNS: u16 = 53;
 /// How often a busy TUN is tried again, and how long after.
 const TUN_ATTEMPTS: u32 = 50;
 const TUN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
@@ -317,13 +320,34 @@ impl Worker {
             HostWant::Open => Ok(Desired::Open),
             HostWant::Blocked(holes) => Ok(Desired::Blocked(guard(holes))),
             HostWant::Tunnel(holes) => {
-                let guard = guard(holes);
-                Ok(Desired::Tunnel(guard, self.tunnel()?))
+                let mut guard = guard(holes);
+                let observed = self.observe()?;
+                guard.endpoints.extend(self.local_resolvers(&observed));
+                Ok(Desired::Tunnel(guard, self.tunnel(&observed)?))
             }
         }
     }
 
-    fn tunnel(&mut self) -> Result<Tunnel, Failure> {
+    /// The resolvers on the links themselves, for names of the local network; further
+    /// away a query could be seen by others than the network's own.
+    fn local_resolvers(&self, observed: &vpnm_host::Observed) -> Vec<Endpoint> {
+        let Permitted { lan, resolvers, .. } = &self.place.permitted;
+        if *lan == Lan::Blocked {
+            return Vec::new();
+        }
+        let neighbours = resolvers.iter().filter(|ip| observed.is_neighbour(**ip));
+        let endpoint = |ip: &IpAddr, transport| Endpoint {
+            uid: self.place.engine_uid,
+            ip: *ip,
+            transport,
+            port: DNS,
+        };
+        neighbours
+            .flat_map(|ip| [Transport::Udp, Transport::Tcp].map(|by| endpoint(ip, by)))
+            .collect()
+    }
+
+    fn tunnel(&self, observed: &vpnm_host::Observed) -> Result<Tunnel, Failure> {
         let redirect = self.redirect.as_ref();
         let dns_port = redirect.map(|redirect| redirect.port).ok_or_else(|| {
             Failure::new(
@@ -331,7 +355,6 @@ impl Worker {
                 "the listeners of the DNS redirect are not bound",
             )
         })?;
-        let observed = self.observe()?;
         let addresses = observed.tunnel_addresses().map_err(|e| e.failure())?;
         Ok(Tunnel {
             addresses,

@@ -56,6 +56,41 @@ pub fn wire_name(message: &[u8], at: usize) -> Result<&[u8], WireError> {
     }
 }
 
+/// The name that begins at `at`, its pointers followed, lower-case, in wire form.
+///
+/// # Errors
+/// [`WireError`] when the name is malformed, leaves the message or is too long.
+pub(crate) fn expanded_name(message: &[u8], at: usize) -> Result<Vec<u8>, WireError> {
+    let mut name = Vec::new();
+    let (mut cursor, mut barrier) = (at, at);
+    loop {
+        let length = *message.get(cursor).ok_or(WireError::Truncated)?;
+        match length {
+            0..=63 => {
+                let end = cursor + usize::from(length) + 1;
+                let label = message.get(cursor..end).ok_or(WireError::Truncated)?;
+                name.extend(label.iter().map(u8::to_ascii_lowercase));
+                if name.len() > MAX_NAME {
+                    return Err(WireError::NameTooLong);
+                }
+                if length == 0 {
+                    return Ok(name);
+                }
+                cursor = end;
+            }
+            0xc0..=0xff => {
+                let target = usize::from(super::u16_at(message, cursor)? & 0x3fff);
+                // Ever further back, so that it comes to an end.
+                if target >= barrier {
+                    return Err(WireError::Pointer);
+                }
+                (cursor, barrier) = (target, target);
+            }
+            64..=0xbf => return Err(WireError::Label),
+        }
+    }
+}
+
 /// Whether a name that was skipped successfully ends in a pointer.
 fn is_compressed(name: &[u8]) -> bool {
     let mut rest = name;
@@ -136,6 +171,18 @@ mod tests {
         assert_eq!(skip_name(b"\x03www\x02de\0rest", 0), Ok(8));
         assert_eq!(skip_name(b"\0", 0), Ok(1));
         assert_eq!(skip_name(b"\x01a\0\x01b\xc0\x00", 3), Ok(7));
+    }
+
+    #[test]
+    fn pointers_are_followed_back_only() {
+        let message = b"\x02De\0\x03www\xc0\x00\x01A\xc0\x04";
+        assert_eq!(expanded_name(message, 10).unwrap(), b"\x01a\x03www\x02de\0");
+        assert_eq!(expanded_name(b"\xc0\x00", 0), Err(WireError::Pointer));
+        let circle = b"\x01a\xc0\x04\x01b\xc0\x00";
+        assert_eq!(expanded_name(circle, 4), Err(WireError::Pointer));
+        assert_eq!(expanded_name(b"\x05www", 0), Err(WireError::Truncated));
+        let long: Vec<u8> = std::iter::repeat_n([1, b'a'], 140).flatten().collect();
+        assert_eq!(expanded_name(&long, 0), Err(WireError::NameTooLong));
     }
 
     #[test]

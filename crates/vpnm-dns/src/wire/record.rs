@@ -47,6 +47,17 @@ pub enum Section {
     Additional,
 }
 
+impl Section {
+    /// Its place among the counts of a header.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Answer => 0,
+            Self::Authority => 1,
+            Self::Additional => 2,
+        }
+    }
+}
+
 /// The place of one record in its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

@@ -26,6 +26,10 @@ pub enum InfoCode {
     NoReachableAuthority,
     /// The network that leads to the upstream is down (23).
     NetworkError,
+    /// Names of the local network are not asked for, by the owner's decision (15).
+    LocalBlocked,
+    /// No resolver of the local network is known (22).
+    NoLocalResolver,
 }
 
 /// A client that waits: what its answer has to look like.
@@ -57,6 +61,8 @@ pub enum Reply<'a> {
     NoName {
         /// Length of the zone's name on the wire.
         zone: usize,
+        /// Why it was decided so.
+        info: Option<InfoCode>,
     },
     /// An address known without asking.
     Address(IpAddr),
@@ -144,7 +150,7 @@ pub fn render(asker: &Asker, reply: &Reply<'_>) -> Vec<u8> {
             info,
         } => kept(asker, response, *age, *info),
         Reply::Bare(rcode, info) => Draft::new(asker, *rcode, *info),
-        Reply::NoName { zone } => no_name(asker, *zone),
+        Reply::NoName { zone, info } => no_name(asker, *zone, *info),
         Reply::Address(address) => known_address(asker, *address),
         Reply::NoData => Draft::new(asker, Rcode::NoError, None),
         Reply::Minimal => minimal(asker),
@@ -185,11 +191,9 @@ impl Draft {
 
     fn inform(&mut self, info: Option<InfoCode>) {
         if let Some(info) = info {
-            push_option(
-                &mut self.options,
-                option::EXTENDED_ERROR,
-                &info.code().to_be_bytes(),
-            );
+            let mut value = info.code().to_be_bytes().to_vec();
+            value.extend_from_slice(info.text().as_bytes());
+            push_option(&mut self.options, option::EXTENDED_ERROR, &value);
         }
     }
 
@@ -260,8 +264,8 @@ fn kept(asker: &Asker, response: &Response, age: Duration, info: Option<InfoCode
     draft
 }
 
-fn no_name(asker: &Asker, zone: usize) -> Draft {
-    let mut draft = Draft::new(asker, Rcode::NxDomain, None);
+fn no_name(asker: &Asker, zone: usize, info: Option<InfoCode>) -> Draft {
+    let mut draft = Draft::new(asker, Rcode::NxDomain, info);
     let name_len = asker.question.len().saturating_sub(4);
     let zone_at = HEADER_LEN + name_len.saturating_sub(zone);
     // SOA: the zone itself is its server and mailbox; serial 1, refresh, retry,
@@ -307,8 +311,21 @@ impl InfoCode {
         match self {
             Self::StaleAnswer => 3,
             Self::CachedError => 13,
-            Self::NoReachableAuthority => 22,
+            Self::LocalBlocked => 15,
+            Self::NoReachableAuthority | Self::NoLocalResolver => 22,
             Self::NetworkError => 23,
+        }
+    }
+
+    /// What is said to people beside the number.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::LocalBlocked => "vpnm: names of the local network are blocked (lan = false)",
+            Self::NoLocalResolver => "vpnm: no resolver of the local network is known",
+            Self::StaleAnswer
+            | Self::CachedError
+            | Self::NoReachableAuthority
+            | Self::NetworkError => "",
         }
     }
 }

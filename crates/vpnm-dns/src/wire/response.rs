@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::edns::{extended_rcode, option, options, push_option};
+use super::name::expanded_name;
 use super::query::name_of;
 use super::{
     Flags, Header, Key, Rcode, Record, Records, Section, WireError, kind, question, u32_at,
@@ -62,6 +63,33 @@ impl Response {
     /// # Errors
     /// [`ResponseError`] when it is malformed or belongs to another question.
     pub fn decode(message: &[u8], key: &Key) -> Result<Self, ResponseError> {
+        Self::decode_about(message, key, |_| Ok(true))
+    }
+
+    /// As [`decode`](Self::decode), for a server that is believed in some names only:
+    /// the response ends before the first record of another name, which `is_trusted`
+    /// tells by lower-case names in wire form, and says nothing of authenticity.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_trusting(
+        message: &[u8],
+        key: &Key,
+        is_trusted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Self, ResponseError> {
+        let owner_is_trusted =
+            |record: &Record| expanded_name(message, record.start).map(|name| is_trusted(&name));
+        let mut response = Self::decode_about(message, key, owner_is_trusted)?;
+        let flags = Flags(response.flags().0 & !Flags::AD);
+        super::put(&mut response.message, 2, &flags.0.to_be_bytes());
+        Ok(response)
+    }
+
+    fn decode_about(
+        message: &[u8],
+        key: &Key,
+        is_kept: impl Fn(&Record) -> Result<bool, WireError>,
+    ) -> Result<Self, ResponseError> {
         let mut header = Header::decode(message)?;
         if !header.flags.has(Flags::QR) || header.flags.opcode() != 0 {
             return Err(ResponseError::NoResponse);
@@ -82,8 +110,15 @@ impl Response {
         let mut survey = Survey::default();
         let mut records = Records::of(message)?;
         for record in records.by_ref() {
-            if survey.take(message, &record?, key.kind()) == Walk::CutHere {
-                header.records[2] = survey.additional;
+            let record = record?;
+            let is_opt = record.kind == kind::OPT;
+            if !is_opt && !is_kept(&record)? {
+                survey.cut = Some(record.start);
+                header.records = survey.counts;
+                break;
+            }
+            if survey.take(message, &record, key.kind()) == Walk::CutHere {
+                header.records = survey.counts;
                 break;
             }
         }
@@ -179,7 +214,8 @@ struct Survey {
     errors: Vec<u8>,
     /// Where the message is cut: at its EDNS record, which every client gets anew.
     cut: Option<usize>,
-    additional: u16,
+    /// Records so far, by section.
+    counts: [u16; 3],
     least_ttl: Option<u32>,
     negative_ttl: Option<u32>,
     answered: bool,
@@ -204,6 +240,9 @@ impl Survey {
             record.ttl
         };
         self.least_ttl = Some(self.least_ttl.map_or(ttl, |least| least.min(ttl)));
+        if let Some(count) = self.counts.get_mut(record.section.index()) {
+            *count = count.saturating_add(1);
+        }
         match record.section {
             Section::Answer => self.answered |= record.kind == asked,
             Section::Authority if record.kind == kind::SOA => {
@@ -214,8 +253,7 @@ impl Survey {
                     .and_then(|at| u32_at(message, at).ok());
                 self.negative_ttl = minimum.map(|minimum| minimum.min(ttl));
             }
-            Section::Authority => {}
-            Section::Additional => self.additional = self.additional.saturating_add(1),
+            Section::Authority | Section::Additional => {}
         }
         Walk::GoOn
     }

@@ -46,6 +46,29 @@ pub fn encode_query(key: &Key) -> Bytes {
     message.into()
 }
 
+/// Encodes a lookup for a resolver of the local network, which is asked in the clear:
+/// EDNS only where the client asked for what needs it, as small routers do not know it.
+///
+/// The identifier is 0; whoever sends it has to put an unpredictable one there.
+#[must_use]
+pub fn encode_plain_query(key: &Key) -> Bytes {
+    let header = Header {
+        id: 0,
+        flags: Flags(Flags::RD),
+        questions: 1,
+        records: [0, 0, u16::from(key.dnssec_ok())],
+    };
+    let mut message = Vec::with_capacity(PAD_BLOCK);
+    message.extend_from_slice(&header.encode());
+    message.extend_from_slice(key.name());
+    message.extend_from_slice(&key.kind().to_be_bytes());
+    message.extend_from_slice(&class::IN.to_be_bytes());
+    if key.dnssec_ok() {
+        push_opt(&mut message, 0, true, &[]);
+    }
+    message.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +90,16 @@ mod tests {
             let mut records = Records::of(&message).unwrap();
             assert!(records.by_ref().all(|record| record.is_ok()));
             assert_eq!(records.position(), message.len());
+        }
+    }
+
+    #[test]
+    fn a_plain_query_is_bare_unless_signatures_are_wanted() {
+        for (dnssec_ok, length) in [(false, 25), (true, 36)] {
+            let key = Key::new(b"\x03nas\x03lan\0", kind::A, dnssec_ok, false);
+            let message = encode_plain_query(&key);
+            assert_eq!(message.len(), length);
+            assert_eq!(Query::decode(&message).unwrap().key(), key);
         }
     }
 }

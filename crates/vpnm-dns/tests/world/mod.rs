@@ -202,7 +202,8 @@ impl World {
         self.events.insert((self.now + after, self.sequence), event);
     }
 
-    fn settle(&mut self) {
+    /// Hands out what is ready.
+    pub(crate) fn settle(&mut self) {
         while let Some(answer) = self.resolver.poll_answer() {
             self.replies.push(Reply {
                 after: self.now - self.asked[&answer.client],

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-use vpnm_api::engine::{EngineBlocking, EngineConfig, Established};
+use vpnm_api::engine::{EngineBlocking, EngineConfig, Established, LocalNames};
 use vpnm_api::{Profile, Upstream};
 use vpnm_world::addresses::{CLOUDFLARE, CLOUDFLARE_NAME, NODE, NODE_SECOND, QUAD9, QUAD9_NAME};
 use vpnm_world::internet::{Carrier, Internet, Node};
@@ -106,6 +106,7 @@ fn config() -> Outcome<EngineConfig> {
             Upstream::new(CLOUDFLARE.both().to_vec(), CLOUDFLARE_NAME, "/dns-query")?,
             Upstream::new(QUAD9.both().to_vec(), QUAD9_NAME, "/dns-query")?,
         ],
+        local: LocalNames::default(),
     })
 }
 

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::inotify;
 use rustix::fs::{AtFlags, CWD, IFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
 use super::bus::Bus;
@@ -12,6 +14,11 @@ use super::resolved;
 
 const FILE: &str = "/etc/resolv.conf";
 const SWITCH: &str = "/etc/nsswitch.conf";
+/// Where the servers of the links are told when programs ask this machine itself.
+const UPLINKS: [&str; 2] = [
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+];
 /// Longer files are read up to here.
 const MAX_BYTES: u64 = 64 * 1024;
 
@@ -28,6 +35,9 @@ pub struct Surroundings {
     pub target: Option<PathBuf>,
     /// Its text; `None` if there is no file, or its link leads nowhere.
     pub text: Option<String>,
+    /// The texts of the files in which systemd-resolved and NetworkManager tell the
+    /// servers of the links.
+    pub uplinks: Vec<String>,
     /// The text of `/etc/nsswitch.conf`.
     pub switch: String,
     /// What keeps the file from being replaced.
@@ -67,6 +77,10 @@ impl Surroundings {
         Self {
             target: fs::read_link(FILE).ok(),
             text: text(FILE).ok(),
+            uplinks: UPLINKS
+                .into_iter()
+                .filter_map(|path| text(path).ok())
+                .collect(),
             switch: text(SWITCH).unwrap_or_default(),
             protection: protection().ok().flatten(),
             has_resolved: bus.as_mut().is_some_and(|bus| has(bus, resolved::NAME)),
@@ -87,6 +101,24 @@ impl Surroundings {
         let mut services = hosts.unwrap_or_default().split_whitespace();
         services.find(|name| matches!(*name, "resolve" | "dns")) == Some("resolve")
     }
+}
+
+/// A descriptor that becomes readable when the files change that say how this host
+/// resolves names: once, after which another is to be had.
+///
+/// # Errors
+/// When the kernel refuses to watch `/etc`.
+pub fn watch_resolver_files() -> io::Result<OwnedFd> {
+    use inotify::{CreateFlags, WatchFlags};
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+    let comes_and_goes = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+    inotify::add_watch(&watch, "/etc", comes_and_goes)?;
+    let changes = WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
+    for path in UPLINKS.into_iter().chain([FILE]) {
+        // Who is replaced loses a link (`ATTRIB`); who is not there cannot be watched.
+        let _absent = inotify::add_watch(&watch, path, changes);
+    }
+    Ok(watch)
 }
 
 fn text(path: &str) -> io::Result<String> {
