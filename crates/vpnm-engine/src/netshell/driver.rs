@@ -21,6 +21,9 @@ use crate::device::{Device, Read};
 /// Packets read before flows and acknowledgements get their turn: an acknowledgement
 /// costs about as much as a super-packet, so there is one for each flow and batch.
 const BATCH: usize = 32;
+/// And bytes: while these are passed on, the application fills the rest of its window.
+/// Measured: a batch as long as a window has the two wait for each other.
+const BATCH_BYTES: usize = 512 * 1024;
 
 /// How long after a packet unused memory is given back.
 const TRIM_AFTER: Duration = Duration::from_secs(3);
@@ -80,10 +83,11 @@ impl<H: Handler> Driver<H> {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = Instant::now();
         let result = self.net.with(|core| {
-            let mut count = 0;
-            while count < BATCH {
+            let (mut count, mut bytes) = (0, 0);
+            while count < BATCH && bytes < BATCH_BYTES {
                 match core.device.poll_read(cx, core.stack.pool()) {
                     Poll::Ready(Ok(Read::Packet(packet))) => {
+                        bytes += packet.len();
                         core.counters.add_up(packet.len());
                         core.stack.handle_packet(packet, now);
                     }
