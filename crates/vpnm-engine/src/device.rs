@@ -27,6 +27,11 @@ const MAX_HEADER: usize = 12;
 /// times slower to an address that is 1 to 15 bytes ahead of its source within a page.
 const FRONT: usize = 14;
 
+/// Longest packet whose IPv4 length field can tell its length.
+pub(crate) const MAX_PACKET: usize = 65_535;
+/// The first Linux that takes longer ones from a device (major and minor version).
+const OVERSIZE_SINCE: (u32, u32) = (6, 3);
+
 /// A TUN queue that was taken over.
 #[derive(Debug)]
 pub struct Device {
@@ -102,6 +107,14 @@ impl Device {
         self.header > 0
     }
 
+    /// Whether super-packets of TCP over IPv4 may be longer than their length field can tell.
+    #[must_use]
+    pub fn takes_oversize(&self) -> bool {
+        let release = rustix::system::uname();
+        let release = release.release().to_string_lossy();
+        self.has_offload() && version(&release).is_some_and(|running| running >= OVERSIZE_SINCE)
+    }
+
     /// Whether the kernel had no room for a packet, which is kept; then nothing may be
     /// sent until [`Self::poll_resume`] is ready.
     #[must_use]
@@ -161,7 +174,8 @@ impl Device {
         let slices = parts.map(IoSlice::new);
         match rustix::io::writev(self.fd.get_ref(), &slices) {
             Ok(_) => Written::Taken,
-            Err(Errno::AGAIN | Errno::NOBUFS) => {
+            // The memory for an oversize packet must be in large pieces, which may be gone.
+            Err(Errno::AGAIN | Errno::NOBUFS) if packet.len() <= MAX_PACKET => {
                 self.stalled = Some(parts.concat());
                 Written::Taken
             }
@@ -190,6 +204,34 @@ impl Device {
                     return Poll::Ready(Ok(()));
                 }
             }
+        }
+    }
+}
+
+/// Major and minor version of a kernel's release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next()?.parse().ok();
+    Some((next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_compared_by_its_numbers() {
+        for (release, takes) in [
+            ("6.18.44-fc-v595", true),
+            ("6.3.0", true),
+            ("10.0-rc1", true),
+            ("6.2.16-amd64", false),
+            ("5.15.0-91-generic", false),
+            ("6", false),
+            ("unknown", false),
+        ] {
+            let found = version(release).is_some_and(|running| running >= OVERSIZE_SINCE);
+            assert_eq!(found, takes, "{release}");
         }
     }
 }

@@ -8,8 +8,8 @@
 //! them run, and only then lets acknowledgements out: one per flow and batch, and
 //! none where data carried it. Without traffic nothing wakes up.
 //!
-//! System calls beyond tokio's own: `readv`, `writev` on the descriptor, and once,
-//! when it is taken over, `ioctl` (`TUNGETIFF`, `TUNGETVNETHDRSZ`).
+//! System calls beyond tokio's own: `read`, `writev` on the descriptor, and once, when
+//! it is taken over, `ioctl` (`TUNGETIFF`, `TUNGETVNETHDRSZ`) and `uname`.
 
 mod counters;
 mod driver;
@@ -99,6 +99,7 @@ pub async fn run<H: Handler>(tun: OwnedFd, config: Config, handler: Rc<H>) -> io
     let device = Device::attach(tun)?;
     let mut config = config;
     config.stack.offload = device.has_offload();
+    config.stack.oversize = device.takes_oversize();
     let end = device.end();
     tokio::select! {
         biased;

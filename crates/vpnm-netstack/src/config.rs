@@ -7,6 +7,11 @@ pub struct Config {
     pub mtu: u16,
     /// Whether the link takes super-packets and partial checksums.
     pub offload: bool,
+    /// Whether the link also takes super-packets of TCP over IPv4 that are longer than the
+    /// length field can tell, as Linux does since 6.3. Only hosts next to the link, whose
+    /// packets arrive with Linux's own hop limit, get such: another link would have to cut
+    /// them into packets of its MTU.
+    pub oversize: bool,
     /// Keys the initial sequence numbers (RFC 6528) and the tables' hashes.
     pub secret: [u8; 32],
     /// Most TCP flows at one time; a SYN beyond is ignored.
@@ -27,6 +32,7 @@ impl Config {
         Self {
             mtu: mtu.max(1_280),
             offload: false,
+            oversize: false,
             secret,
             max_tcp_flows: 131_072,
             max_half_open: 8_192,

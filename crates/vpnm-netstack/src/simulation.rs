@@ -5,6 +5,7 @@ mod client;
 mod faults;
 mod flood;
 mod link;
+mod oversize;
 mod script;
 mod throughput;
 mod transfers;

@@ -133,6 +133,11 @@ impl Stack {
         self.outbox.forgo_udp_segmentation();
     }
 
+    /// The link turned out to refuse oversize super-packets of TCP.
+    pub fn forgo_oversize(&mut self) {
+        self.tcp.forgo_oversize();
+    }
+
     /// How many TCP flows there are.
     #[must_use]
     pub fn tcp_flows(&self) -> usize {
@@ -198,6 +203,12 @@ impl Stack {
     /// How many bytes would be taken over now.
     pub fn tcp_room(&mut self, id: FlowId) -> Sent {
         self.tcp.room(id, &self.pool)
+    }
+
+    /// Most bytes that one packet to the application carries.
+    #[must_use]
+    pub fn tcp_packetful(&self, id: FlowId) -> usize {
+        self.tcp.packetful(id, self.outbox.has_offload())
     }
 
     /// Sends a copy of `bytes`, or of as many as there is room for.

@@ -33,7 +33,8 @@ use crate::timer::Timers;
 use crate::wake::Wake;
 
 #[cfg(test)]
-pub(crate) use self::transmit::{build, max_payload};
+pub(crate) use self::transmit::build;
+pub(crate) use self::transmit::max_payload;
 
 /// A flow that buffers less than this to its application always gets more.
 const MIN_SEND: usize = 64 * 1024;
@@ -109,12 +110,14 @@ impl Tcp {
         }
     }
 
-    /// Handles a segment between the two ends of `key`, whose checksum is right.
+    /// Handles a segment between the two ends of `key`, whose checksum is right; `near` if
+    /// its sender is next to the link.
     pub(crate) fn handle(
         &mut self,
         key: FlowKey,
         header: TcpHeader,
         content: Chunk,
+        near: bool,
         cx: &mut Context<'_>,
     ) {
         let options = if header.header_len > TCP_HEADER {
@@ -128,6 +131,7 @@ impl Tcp {
             header,
             options,
             payload,
+            near,
         };
         match self.table.get(&key) {
             Some(id) => self.handle_known(id, segment, cx),
@@ -207,10 +211,10 @@ impl Tcp {
             // Silence: the application's host asks again in a second.
             return;
         }
-        self.open(key, header, segment.options, cx);
+        self.open(key, segment, cx);
     }
 
-    fn open(&mut self, key: FlowKey, header: &TcpHeader, offer: TcpOptions, cx: &mut Context<'_>) {
+    fn open(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
         let iss = self.initial_sequence(&key, cx.now);
         let headers = if key.source().is_ipv4() {
             IPV4_HEADER + TCP_HEADER
@@ -218,7 +222,8 @@ impl Tcp {
             IPV6_HEADER + TCP_HEADER
         };
         let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
-        let mut flow = Flow::new(key, header, offer, iss, mss);
+        let mut flow = Flow::new(key, &segment.header, segment.options, iss, mss);
+        flow.oversize = self.config.oversize && segment.near;
         flow.on_syn(cx.now);
         let id = self.flows.insert(flow);
         self.table.insert(key, id);
@@ -334,6 +339,16 @@ impl Tcp {
             cx.outbox.tcp(&header, from, to, cx.pool);
         }
         self.fail(id, Cause::Closed, cx);
+    }
+
+    /// Most payload of one packet of a flow.
+    pub(crate) fn packetful(&self, id: FlowId, offload: bool) -> usize {
+        let flow = self.flows.get(id);
+        flow.map_or(0, |flow| max_payload(flow, offload))
+    }
+
+    pub(crate) fn forgo_oversize(&mut self) {
+        self.config.oversize = false;
     }
 
     /// Lets the acknowledgements out that no data carried.

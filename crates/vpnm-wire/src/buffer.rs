@@ -8,16 +8,19 @@ use std::rc::Rc;
 /// Size of a large buffer in bytes: the longest IP packet (65535), the longest
 /// virtio header in front of it (12), room to align them, rounded up to whole cache lines.
 pub const LARGE: usize = 65_600;
+/// Size of a huge buffer in bytes: what one packet of the longest kind that Linux takes
+/// from itself carries here.
+pub const HUGE: usize = 262_144;
 /// Size of a medium buffer in bytes: what a record of TLS or of a proxy protocol carries.
 pub const MEDIUM: usize = 16_640;
 /// Size of a small buffer in bytes: what one packet of an ordinary link carries.
 pub const SMALL: usize = 2_048;
 /// Sizes, and how many free buffers of each are kept: sixteen megabytes of large ones
-/// for a few flows at full speed, one megabyte of the others; more are given back to the
-/// allocator.
-const SHELVES: [(usize, usize); 3] = [(SMALL, 512), (MEDIUM, 64), (LARGE, 256)];
+/// and four of huge ones for a few flows at full speed, one megabyte of the others; more
+/// are given back to the allocator.
+const SHELVES: [(usize, usize); 4] = [(SMALL, 512), (MEDIUM, 64), (LARGE, 256), (HUGE, 16)];
 
-/// A thread's stock of buffers in three sizes.
+/// A thread's stock of buffers in four sizes.
 ///
 /// A buffer taken from the pool is plain initialised memory with stale content;
 /// it returns by itself when dropped. The pool counts what is out, so that its
@@ -27,7 +30,7 @@ pub struct BufferPool(Rc<Shelves>);
 
 #[derive(Default)]
 struct Shelves {
-    free: RefCell<[Vec<Box<[u8]>>; 3]>,
+    free: RefCell<[Vec<Box<[u8]>>; 4]>,
     bytes_out: Cell<usize>,
 }
 
@@ -65,13 +68,13 @@ impl BufferPool {
         self.fitting(LARGE)
     }
 
-    /// A buffer of at least `size` bytes: [`SMALL`], [`MEDIUM`] or [`LARGE`].
+    /// A buffer of at least `size` bytes: [`SMALL`], [`MEDIUM`], [`LARGE`] or [`HUGE`].
     ///
-    /// Nothing longer than [`LARGE`] is ever needed, since no packet is.
+    /// Nothing longer than [`HUGE`] is ever needed, since no packet is.
     #[must_use]
     pub fn fitting(&self, size: usize) -> Buffer {
         let shelf = shelf(size);
-        let (length, _) = shelf.map_or((LARGE, 0), |(_, shelf)| shelf);
+        let (length, _) = shelf.map_or((HUGE, 0), |(_, shelf)| shelf);
         let kept = shelf.and_then(|(index, _)| self.0.free.borrow_mut().get_mut(index)?.pop());
         let bytes = kept.unwrap_or_else(|| vec![0; length].into_boxed_slice());
         let out = &self.0.bytes_out;
@@ -83,7 +86,7 @@ impl BufferPool {
     }
 
     /// A chunk that holds a copy of `content`, with room behind it; what does not
-    /// fit into [`LARGE`] bytes is left out.
+    /// fit into [`HUGE`] bytes is left out.
     #[must_use]
     pub fn copy(&self, content: &[u8]) -> Chunk {
         let mut chunk = Chunk::empty(self.fitting(content.len()));
@@ -108,7 +111,7 @@ impl BufferPool {
 /// The shelf of the smallest buffers with room for `size` bytes, or of the largest.
 fn shelf(size: usize) -> Option<(usize, (usize, usize))> {
     let mut shelves = SHELVES.into_iter().enumerate();
-    shelves.find(|(_, (length, _))| size <= *length || *length == LARGE)
+    shelves.find(|(_, (length, _))| size <= *length || *length == HUGE)
 }
 
 impl Shelves {
@@ -244,11 +247,11 @@ mod tests {
     #[test]
     fn buffers_return_to_their_pool() {
         let pool = BufferPool::new();
-        let sizes = [1, SMALL, SMALL + 1, MEDIUM, MEDIUM + 1, usize::MAX];
+        let sizes = [1, SMALL, SMALL + 1, MEDIUM + 1, LARGE + 1, usize::MAX];
         let buffers = sizes.map(|size| pool.fitting(size));
-        let lengths = [SMALL, SMALL, MEDIUM, MEDIUM, LARGE, LARGE];
+        let lengths = [SMALL, SMALL, MEDIUM, LARGE, HUGE, HUGE];
         assert_eq!(buffers.each_ref().map(|buffer| buffer.len()), lengths);
-        assert_eq!(pool.bytes_out(), 2 * (SMALL + MEDIUM + LARGE));
+        assert_eq!(pool.bytes_out(), 2 * (SMALL + HUGE) + MEDIUM + LARGE);
         drop(buffers);
         assert_eq!(pool.bytes_out(), 0);
         assert!(pool.trim(), "they were kept");

@@ -281,10 +281,29 @@ impl IpBuilder {
         }
     }
 
+    /// As [`Self::encode`], but an IPv4 packet that is too long for its length field has a
+    /// length of zero in it. Linux takes that from a device whose segmentation it is to do
+    /// (its "BIG TCP", since 6.3): it then believes the length of the buffer.
+    pub fn encode_oversize(&self, head: &mut Head) -> bool {
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) if self.fragment.is_none() => {
+                let total = u16::try_from(self.payload_len + IPV4_HEADER);
+                self.write_v4(head, source, destination, total.unwrap_or(0));
+                true
+            }
+            _ => self.encode(head),
+        }
+    }
+
     fn encode_v4(&self, head: &mut Head, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
         let Ok(total) = u16::try_from(self.payload_len + IPV4_HEADER) else {
             return false;
         };
+        self.write_v4(head, source, destination, total);
+        true
+    }
+
+    fn write_v4(&self, head: &mut Head, source: Ipv4Addr, destination: Ipv4Addr, total: u16) {
         let [t0, t1] = total.to_be_bytes();
         // RFC 6864: an atomic datagram's identification has no meaning.
         let (id, field) = match self.fragment {
@@ -325,7 +344,6 @@ impl IpBuilder {
         let at = head.len();
         head.push(&fixed);
         head.patch(at + 10, &sum.finish());
-        true
     }
 
     fn encode_v6(&self, head: &mut Head, source: Ipv6Addr, destination: Ipv6Addr) -> bool {
@@ -441,6 +459,26 @@ mod tests {
         packet.truncate(40);
         packet.resize(240, 0);
         assert_eq!(IpHeader::parse(&packet), Err(IpError::Extension));
+    }
+
+    #[test]
+    fn only_an_oversize_packet_has_no_length() {
+        for (payload_len, total) in [(16, [0, 36]), (65_515, [0xff, 0xff]), (65_516, [0, 0])] {
+            let builder = IpBuilder {
+                payload_len,
+                ..builder(false, None)
+            };
+            let mut head = Head::new();
+            assert!(builder.encode_oversize(&mut head));
+            assert_eq!(head.bytes()[2..4], total);
+            assert!(checksum_valid(head.bytes()));
+            assert_eq!(builder.encode(&mut Head::new()), total != [0, 0]);
+        }
+        let long = IpBuilder {
+            payload_len: 65_536,
+            ..builder(true, None)
+        };
+        assert!(!long.encode_oversize(&mut Head::new()), "IPv6 has no such");
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod tcp;
 mod udp;
 mod vnet;
 
-pub use buffer::{Buffer, BufferPool, Chunk, LARGE, MEDIUM, SMALL};
+pub use buffer::{Buffer, BufferPool, Chunk, HUGE, LARGE, MEDIUM, SMALL};
 pub use checksum::Checksum;
 pub use datagrams::Datagrams;
 pub use flow::FlowKey;

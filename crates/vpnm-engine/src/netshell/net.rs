@@ -10,7 +10,7 @@ use vpnm_netstack::{FlowId, Stack};
 use vpnm_wire::Segmentation;
 
 use super::counters::Counters;
-use crate::device::{Device, Written};
+use crate::device::{Device, MAX_PACKET, Written};
 
 /// One queue: the stack, its device and who waits for what. Never borrowed across a
 /// call into a handler or a flow's user.
@@ -85,9 +85,14 @@ impl Core {
             };
             self.counters.add_down(packet.len());
             let kind = packet.offload().segmentation;
-            let written = self.device.send(&packet);
-            if written == Written::Refused && kind == Segmentation::Udp {
-                self.stack.forgo_udp_segmentation();
+            let oversize = packet.len() > MAX_PACKET;
+            match self.device.send(&packet) {
+                Written::Taken => {}
+                Written::Refused if oversize => self.stack.forgo_oversize(),
+                Written::Refused if kind == Segmentation::Udp => {
+                    self.stack.forgo_udp_segmentation();
+                }
+                Written::Refused => {}
             }
         }
         if let Some(driver) = &self.driver {

@@ -41,6 +41,8 @@ pub struct TcpFlow {
     pub(super) current: Option<Chunk>,
     /// Received bytes behind those, taken to be written together with them.
     pub(super) behind: VecDeque<Chunk>,
+    /// Whether the last read from the other side filled a buffer: more is there at once.
+    pub(super) eager: bool,
 }
 
 impl TcpIncoming {
@@ -56,6 +58,7 @@ impl TcpIncoming {
             id: self.id,
             current: None,
             behind: VecDeque::new(),
+            eager: false,
         }
     }
 

@@ -10,9 +10,9 @@ use vpnm_wire::Chunk;
 
 use super::tcp::{TcpFlow, gone};
 
-/// Most bytes that one packet can carry, over IPv4 and over IPv6: one read of this
-/// size becomes one write.
-const PACKETFUL: usize = 65_480;
+/// Bytes read at once before it is known that more are there: no more than every packet
+/// can carry, over IPv4 and over IPv6, so that one read becomes one write.
+const FIRST: usize = 65_480;
 /// A read that fills less than this of its buffer is copied, so that little data does
 /// not pin much memory.
 const WORTH_HANDING_OVER: usize = 16 * 1024;
@@ -47,11 +47,18 @@ impl TcpFlow {
         from: Pin<&mut R>,
     ) -> Poll<Result<usize, TransferError>> {
         let room = ready!(self.poll_room(cx)).map_err(TransferError::Flow)?;
-        let mut buffer = self.net.with(|core| core.stack.pool().large());
-        let limit = room.min(PACKETFUL);
+        let (mut buffer, limit) = self.net.with(|core| {
+            let most = match self.eager {
+                true => core.stack.tcp_packetful(self.id).max(FIRST),
+                false => FIRST,
+            };
+            let limit = room.min(most);
+            (core.stack.pool().fitting(limit), limit)
+        });
         let mut into = ReadBuf::new(buffer.get_mut(..limit).unwrap_or_default());
         ready!(from.poll_read(cx, &mut into)).map_err(TransferError::Stream)?;
         let count = into.filled().len();
+        self.eager = count >= limit.min(FIRST);
         if count == 0 {
             return Poll::Ready(Ok(0));
         }

@@ -182,6 +182,11 @@ pub const ALLOWED: &[Entry] = &[
         Argument::OneOf(1, &[FIONBIO, TUNGETIFF, TUNSETOFFLOAD, TUNGETVNETHDRSZ]),
         "non-blocking mode; what the device was opened with"
     ),
+    always!(
+        SYS_uname,
+        "uname",
+        "which super-packets this kernel takes, once per device"
+    ),
     // About itself.
     rare!(
         SYS_getpid,

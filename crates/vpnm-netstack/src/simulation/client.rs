@@ -215,6 +215,7 @@ impl Client {
             header,
             options: TcpOptions::parse(content, header.header_len),
             payload,
+            near: false,
         };
         match self.flow.take() {
             None => self.on_handshake(&segment, now),

@@ -14,6 +14,8 @@ use crate::stack::Stack;
 
 /// Datagrams to this port are queries, whoever they are addressed to.
 const DNS_PORT: u16 = 53;
+/// The hop limit of a packet of Linux's that no router has forwarded.
+const UNTOUCHED: u8 = 64;
 /// Queries believed of one super-packet: as many as Linux puts into one.
 const MAX_QUERIES: usize = 64;
 
@@ -22,6 +24,7 @@ struct Transport {
     source: IpAddr,
     destination: IpAddr,
     protocol: u8,
+    hop_limit: u8,
     content: Chunk,
     offload: VnetHeader,
 }
@@ -56,6 +59,7 @@ pub(crate) fn dispatch(stack: &mut Stack, packet: Ingress, now: Instant) {
         source: header.source,
         destination: header.destination,
         protocol: header.protocol,
+        hop_limit: header.hop_limit,
         content,
         offload,
     };
@@ -119,7 +123,8 @@ fn tcp(stack: &mut Stack, transport: Transport, now: Instant) {
         header.destination,
     );
     let (tcp, mut cx) = stack.tcp_context(now);
-    tcp.handle(key, header, transport.content, &mut cx);
+    let near = transport.hop_limit == UNTOUCHED;
+    tcp.handle(key, header, transport.content, near, &mut cx);
 }
 
 fn udp(stack: &mut Stack, transport: Transport) {

@@ -53,6 +53,8 @@ pub(crate) struct Flow {
     /// What the peer's SYN offered.
     offer: TcpOptions,
     announced_mss: u16,
+    /// Whether the peer takes packets longer than their length field can tell.
+    pub(crate) oversize: bool,
     /// Whether the user still holds the flow.
     pub(crate) owned: bool,
     pub(crate) gone: Option<Cause>,
@@ -121,6 +123,7 @@ impl Flow {
             syn: header.seq,
             offer,
             announced_mss: mss,
+            oversize: false,
             owned: true,
             gone: None,
             reader_waits: true,

@@ -18,6 +18,8 @@ pub(crate) struct Segment {
     pub(crate) header: TcpHeader,
     pub(crate) options: TcpOptions,
     pub(crate) payload: Chunk,
+    /// Whether its sender is next to the link.
+    pub(crate) near: bool,
 }
 
 impl Segment {

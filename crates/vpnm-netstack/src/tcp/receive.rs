@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use vpnm_wire::{BufferPool, Chunk, MAX_SACK, Seq, TcpOptions};
+use vpnm_wire::{BufferPool, Chunk, LARGE, MAX_SACK, Seq, TcpOptions};
 
 /// Window of a new flow in bytes.
 const INITIAL_LIMIT: usize = 256 * 1024;
@@ -186,7 +186,7 @@ impl Receiver {
         if copied == 0 {
             // Where bytes already wait, more are coming: each buffer is larger than the last.
             let last = self.chunks.back().map_or(0, Chunk::footprint);
-            let mut chunk = Chunk::empty(pool.fitting(count.max(last + 1)));
+            let mut chunk = Chunk::empty(pool.fitting(count.max(last + 1).min(LARGE)));
             chunk.append(&bytes);
             self.chunks.push_back(chunk);
         }
@@ -215,7 +215,7 @@ impl Receiver {
         let bytes = if bytes.len() >= WORTH_KEEPING {
             bytes
         } else {
-            let mut copy = Chunk::empty(pool.fitting(adjacent.max(bytes.len())));
+            let mut copy = Chunk::empty(pool.fitting(adjacent.max(bytes.len()).min(LARGE)));
             copy.append(&bytes);
             copy
         };

@@ -172,6 +172,11 @@ impl Sender {
         self.una != self.next
     }
 
+    /// Whether something was lost and is being sent again.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// Whether data waits for the peer's closed window.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.is_in_flight() && self.window == 0 && (self.unsent() > 0 || self.fin == Fin::Queued)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use vpnm_wire::{BufferPool, Chunk};
+use vpnm_wire::{BufferPool, Chunk, LARGE};
 
 /// Bytes sent and not acknowledged, then bytes not yet sent.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl Queue {
         }
         while !rest.is_empty() {
             let last = self.chunks.back().map_or(0, Chunk::footprint);
-            let mut chunk = Chunk::empty(pool.fitting(rest.len().max(last + 1)));
+            let mut chunk = Chunk::empty(pool.fitting(rest.len().max(last + 1).min(LARGE)));
             let count = chunk.append(rest);
             rest = rest.get(count..).unwrap_or_default();
             self.chunks.push_back(chunk);
