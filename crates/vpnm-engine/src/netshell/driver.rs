@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 use vpnm_netstack::{Event, Stack};
 
 use super::icmp::EchoRequest;
-use super::net::Net;
+use super::net::{Core, Net};
 use super::sys;
 use super::tcp::TcpIncoming;
 use super::udp::{DnsQuery, UdpIncoming};
@@ -25,8 +25,8 @@ const BATCH: usize = 32;
 /// Measured: a batch as long as a window has the two wait for each other.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// How long after a packet unused memory is given back.
-const TRIM_AFTER: Duration = Duration::from_secs(3);
+/// How long after a packet unused memory is given back, and twice as long after many.
+const TRIM_AFTER: Duration = Duration::from_secs(2);
 /// Unless there were more packets than this meanwhile: then it will be used again.
 const BUSY: usize = 1_000;
 
@@ -201,7 +201,7 @@ impl<H: Handler> Driver<H> {
             return;
         }
         self.trim_at = None;
-        if self.net.with(|core| core.stack.pool().trim()) {
+        if self.net.with(Core::trim) {
             sys::return_free_memory();
         }
     }

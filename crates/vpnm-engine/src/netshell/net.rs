@@ -110,6 +110,14 @@ impl Core {
         }
     }
 
+    /// Gives memory back that nobody needs at the moment; whether there was any.
+    pub(super) fn trim(&mut self) -> bool {
+        for waiting in [&mut self.readers, &mut self.writers, &mut self.receivers] {
+            waiting.trim();
+        }
+        self.stack.pool().trim()
+    }
+
     /// Publishes how many flows there are.
     pub(super) fn count_flows(&mut self) {
         let now = (self.stack.tcp_flows(), self.stack.udp_flows());
@@ -152,5 +160,11 @@ impl Waiting {
         if let Some(place) = self.0.get_mut(id.slot()) {
             *place = None;
         }
+    }
+
+    /// Gives the places back that flows needed which are gone.
+    fn trim(&mut self) {
+        while self.0.pop_if(|place| place.is_none()).is_some() {}
+        self.0.shrink_to_fit();
     }
 }

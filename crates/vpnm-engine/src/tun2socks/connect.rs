@@ -10,30 +10,41 @@ use vpnm_proxy::socks5::SocksError;
 
 use super::Options;
 use super::proxy::ProxyError;
-use crate::netshell::{Ended, Refusal, TcpIncoming, relay};
+use crate::netshell::{Ended, Refusal, TcpFlow, TcpIncoming, relay};
+
+/// Serves a flow until it ends.
+///
+/// The future is small, and most of it is the flow itself: many flows are idle.
+pub(super) fn serve(flow: TcpIncoming, options: Rc<Options>) -> impl Future<Output = ()> {
+    // In a box that goes when it is done.
+    let connecting = Box::pin(connect(flow, options));
+    async move {
+        let Some((flow, mut outbound)) = connecting.await else {
+            return;
+        };
+        match relay(flow, &mut outbound).await {
+            Ok(()) | Err(Ended::Outbound(_)) => {}
+            Err(Ended::Application(_)) => reset(outbound),
+        }
+    }
+}
 
 /// Connects, and only then lets the application's handshake complete: a closed port is
 /// a refused connection to the application too.
-pub(super) async fn serve(flow: TcpIncoming, options: Rc<Options>) {
+async fn connect(flow: TcpIncoming, options: Rc<Options>) -> Option<(TcpFlow, TcpStream)> {
     let target = flow.destination.into();
-    // In a box that goes when it is done: an idle flow must not keep its size.
-    let connecting = Box::pin(options.proxy.connect(target, options.handshake));
     let connected = tokio::select! {
         biased;
-        connected = connecting => connected,
-        () = flow.aborted() => return,
+        connected = options.proxy.connect(target, options.handshake) => connected,
+        () = flow.aborted() => return None,
     };
-    let mut outbound = match connected {
-        Ok(outbound) => outbound,
+    match connected {
+        Ok(outbound) => Some((flow.accept(), outbound)),
         Err(error) => {
             tracing::debug!(%error, "the proxy did not connect");
             flow.refuse(refusal(&error));
-            return;
+            None
         }
-    };
-    match relay(flow.accept(), &mut outbound).await {
-        Ok(()) | Err(Ended::Outbound(_)) => {}
-        Err(Ended::Application(_)) => reset(outbound),
     }
 }
 
@@ -59,5 +70,19 @@ fn refusal(error: &ProxyError) -> Refusal {
             Refusal::HostUnreachable
         }
         ProxyError::Io(_) | ProxyError::Socks(_) | ProxyError::RelayName => Refusal::Reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: impl Fn(TcpIncoming, Rc<Options>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_flow_waits_in_little_room() {
+        assert!(size(serve) <= size_of::<TcpFlow>() + 128, "{}", size(serve));
     }
 }
