@@ -134,7 +134,7 @@ fn queries_are_answered_whoever_they_are_for() {
 }
 
 /// Whether `host` answers a ping within a second.
-fn answers_ping(host: IpAddr) -> bool {
+pub(crate) fn answers_ping(host: IpAddr) -> bool {
     use rustix::net::{AddressFamily, SocketType, ipproto, socket};
     let (family, protocol, kind, reply) = match host {
         IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8, 0),

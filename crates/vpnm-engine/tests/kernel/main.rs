@@ -11,6 +11,10 @@ mod direct;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
+mod forwarded;
+#[cfg(test)]
 mod garbage;
 #[cfg(test)]
 mod socks;

@@ -66,6 +66,11 @@ impl Namespace {
         })
     }
 
+    /// A name for other programs, for as long as this handle lives.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
     /// Another handle of the same namespace.
     pub(crate) fn duplicate(&self) -> Self {
         Self(self.0.try_clone().expect("a descriptor can be duplicated"))

@@ -1,0 +1,138 @@
+//! Traffic of another host, whose packets the applications' host forwards into the device:
+//! one at a time, of the link's size, with checksums that nobody has checked.
+
+use std::fs;
+use std::net::{IpAddr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::connections::eight_megabytes;
+use crate::datagrams::{answers_ping, datagrams_come_back};
+use crate::exchange::{connect, echo, exchange_in, world};
+use crate::world::{Namespace, SERVER, World, ip};
+
+/// The other host's applications, and the host that forwards for it.
+struct Guests {
+    world: World,
+    gateway: Namespace,
+}
+
+fn guests() -> Option<Guests> {
+    let world = world()?;
+    let guest = Namespace::new().expect("another namespace can be made");
+    let path = guest.path();
+    world.app.run(move || {
+        ip(&format!(
+            "link add guest0 type veth peer name eth0 netns {path}"
+        ))
+        .unwrap();
+        ip("addr add 10.97.0.1/24 dev guest0").unwrap();
+        ip("addr add fd97::1/64 dev guest0 nodad").unwrap();
+        ip("link set guest0 up").unwrap();
+        for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            fs::write(format!("/proc/sys/net/{setting}"), "1").unwrap();
+        }
+    });
+    guest.run(|| {
+        ip("addr add 10.97.0.2/24 dev eth0").unwrap();
+        ip("addr add fd97::2/64 dev eth0 nodad").unwrap();
+        ip("link set eth0 up").unwrap();
+        ip("route add default via 10.97.0.1").unwrap();
+        ip("-6 route add default via fd97::1").unwrap();
+        run("ethtool -K eth0 tso off gso off tx off");
+    });
+    let World { app, net } = world;
+    Some(Guests {
+        world: World { app: guest, net },
+        gateway: app,
+    })
+}
+
+/// Runs a program with its arguments in the thread's namespace.
+fn run(command: &str) {
+    let mut words = command.split(' ');
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {said}");
+}
+
+#[test]
+fn streams_of_another_host_come_back() {
+    let Some(guests) = guests() else { return };
+    exchange_in(&guests.world, echo, eight_megabytes, |equal| assert!(equal));
+}
+
+#[test]
+fn streams_of_another_host_survive_loss() {
+    let Some(guests) = guests() else { return };
+    guests.gateway.run(|| {
+        run("nft add table inet loss");
+        run("nft add chain inet loss forward { type filter hook forward priority 0 ; }");
+        run("nft add rule inet loss forward meta l4proto tcp numgen random mod 100 < 2 drop");
+    });
+    exchange_in(&guests.world, echo, eight_megabytes, |equal| assert!(equal));
+}
+
+#[test]
+fn datagrams_of_another_host_come_back_whole() {
+    let Some(guests) = guests() else { return };
+    // Long ones travel as fragments on the way there and on the way back.
+    datagrams_come_back(&guests.world);
+}
+
+#[test]
+fn another_host_is_told_what_cannot_be_reached() {
+    let Some(guests) = guests() else { return };
+    for (host, any) in SERVER.into_iter().zip(["0.0.0.0:0", "[::]:0"]) {
+        let kinds = guests.world.app.run(move || {
+            let client = UdpSocket::bind(any).unwrap();
+            let patience = Some(Duration::from_secs(5));
+            client.set_read_timeout(patience).unwrap();
+            client.connect((host, 9)).unwrap();
+            client.send(b"x").unwrap();
+            let datagram = client.recv(&mut [0]).map_err(|error| error.kind());
+            let stream = std::net::TcpStream::connect((host, 9));
+            (datagram.err(), stream.err().map(|error| error.kind()))
+        });
+        let refused = Some(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(kinds, (refused, refused), "{host}");
+    }
+}
+
+#[test]
+fn another_host_pings_who_is_there() {
+    let Some(guests) = guests() else { return };
+    let ping = |host: &str| {
+        let host: IpAddr = host.parse().unwrap();
+        guests.world.app.run(move || answers_ping(host))
+    };
+    assert!(ping(SERVER[0]));
+    assert!(ping(SERVER[1]));
+    assert!(!ping("203.0.113.77"));
+}
+
+#[test]
+fn hosts_behind_each_other_do_not_wait_for_each_other() {
+    let Some(guests) = guests() else { return };
+    let local = World {
+        app: guests.gateway.duplicate(),
+        net: guests.world.net.duplicate(),
+    };
+    let bulk = std::thread::spawn(move || {
+        exchange_in(&guests.world, echo, eight_megabytes, |equal| assert!(equal));
+    });
+    exchange_in(
+        &local,
+        echo,
+        |address| {
+            use std::io::{Read as _, Write as _};
+            let mut stream = connect(address);
+            (0..200).all(|_| stream.write_all(b"x").is_ok() && stream.read_exact(&mut [0]).is_ok())
+        },
+        |served| assert!(served),
+    );
+    bulk.join().expect("the other host was served");
+}
