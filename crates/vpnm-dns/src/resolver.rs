@@ -187,6 +187,7 @@ impl<C> Resolver<C> {
     pub fn handle_link_up(&mut self, link: LinkId, now: Instant) {
         if self.fleet.link_up(link, now) {
             self.prewarm = false;
+            self.cache.forget_failures(now);
             if self.state == State::Down {
                 self.state = State::Up;
             }
@@ -313,7 +314,7 @@ impl<C> Resolver<C> {
             );
             if self.exchanges.is_idle(id) {
                 self.fleet.forget(id);
-                self.exchanges.finish(id);
+                self.give_up_for_now(id, now);
             }
         }
         self.fleet.handle_timeout(now);
@@ -492,6 +493,19 @@ impl<C> Resolver<C> {
                 }
                 _ => self.fail(waiter, why),
             }
+        }
+    }
+
+    /// Ends a lookup that took as long as clients wait. They try again at once, and
+    /// their next server is this one too: they need not wait for that as well.
+    fn give_up_for_now(&mut self, id: ExchangeId, now: Instant) {
+        let exchange = self.exchanges.finish(id);
+        let failed = exchange.and_then(|exchange| {
+            let response = Response::unanswered(&exchange.key).ok()?;
+            Some((exchange.key, response))
+        });
+        if let Some((key, response)) = failed {
+            self.cache.store(&key, response, now);
         }
     }
 

@@ -279,3 +279,28 @@ fn popular_names_are_refreshed_before_their_time_is_over() {
     let client = world.ask("popular.example");
     assert_eq!(world.reply(client).unwrap().after, Duration::ZERO);
 }
+
+#[test]
+fn nobody_waits_twice_for_what_was_not_answered() {
+    let mut world = World::warm(1);
+    world.kill_silently();
+    world.upstreams[0].dial = None;
+    let first = world.ask("new.example");
+    world.run(5 * SECOND);
+    let reply = world.reply(first).unwrap();
+    assert_eq!(reply.rcode, SERVFAIL);
+    assert!(reply.after > 4 * SECOND, "{:?}", reply.after);
+    // The client's second attempt, and its second server.
+    for _ in 0..2 {
+        let again = world.ask("new.example");
+        let reply = world.reply(again).unwrap();
+        assert_eq!(reply.rcode, SERVFAIL);
+    }
+    // Once a connection stands, it is worth asking.
+    world.upstreams[0].dial = Some(60 * MS);
+    world.path(Path::Renewed);
+    world.run(SECOND);
+    let answered = world.ask("new.example");
+    world.run(SECOND);
+    assert_eq!(world.reply(answered).unwrap().rcode, NOERROR);
+}

@@ -95,6 +95,10 @@ pub const SITE_V4_NAME: &str = "v4.site.example";
 pub const SITE_V6_NAME: &str = "v6.site.example";
 /// Name of the proxy server.
 pub const NODE_NAME: &str = "node.example";
+/// A name whose texts are more than a datagram carries.
+pub const LARGE_NAME: &str = "large.example";
+/// A name whose addresses are signed, for who asks for signatures.
+pub const SIGNED_NAME: &str = "signed.example";
 /// Name of the device on the client's LAN, which the router's resolver alone knows.
 pub const NEIGHBOUR_NAME: &str = "nas.lan";
 /// Another name of it, in a domain of the LAN's owner.
@@ -139,5 +143,7 @@ pub fn zone() -> Vec<(&'static str, Vec<IpAddr>)> {
         ),
         (QUAD9_NAME, [QUAD9.both(), QUAD9_SECOND.both()].concat()),
         ("example.com", SITE.both().to_vec()),
+        (LARGE_NAME, SITE.both().to_vec()),
+        (SIGNED_NAME, SITE.both().to_vec()),
     ]
 }

@@ -66,6 +66,21 @@ impl Response {
         Self::decode_about(message, key, |_| Ok(true))
     }
 
+    /// What is remembered of a lookup that nobody answered (RFC 9520 section 3.2).
+    pub(crate) fn unanswered(key: &Key) -> Result<Self, ResponseError> {
+        let header = Header {
+            id: 0,
+            flags: Flags(Flags::QR | Flags::RA | Rcode::ServFail.code()),
+            questions: 1,
+            records: [0; 3],
+        };
+        let mut message = header.encode().to_vec();
+        message.extend_from_slice(key.name());
+        message.extend_from_slice(&key.kind().to_be_bytes());
+        message.extend_from_slice(&super::class::IN.to_be_bytes());
+        Self::decode(&message, key)
+    }
+
     /// As [`decode`](Self::decode), for a server that is believed in some names only:
     /// the response ends before the first record of another name, which `is_trusted`
     /// tells by lower-case names in wire form, and says nothing of authenticity.

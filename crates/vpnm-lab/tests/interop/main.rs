@@ -6,6 +6,7 @@
 
 mod control;
 mod faults;
+mod lookups;
 mod resolver;
 mod rights;
 mod traffic;
@@ -27,6 +28,7 @@ fn main() -> Result<ExitCode> {
     cases.extend(control::cases());
     cases.push(rights::case());
     cases.extend(resolver::cases());
+    cases.extend(lookups::cases());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
         Outcome::Ran { passed } => passed,

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::addresses::{LARGE_NAME, SIGNED_NAME};
+
 /// Names and addresses that the world's resolvers know.
 #[derive(Debug, Clone)]
 pub(super) struct Zone {
@@ -22,6 +24,13 @@ pub(super) struct Question {
 const HEADER: usize = 12;
 const A: u16 = 1;
 const AAAA: u16 = 28;
+const TXT: u16 = 16;
+const RRSIG: u16 = 46;
+/// Texts of [`LARGE_NAME`], and the bytes of each.
+const TEXTS: usize = 20;
+const TEXT: usize = 150;
+/// A response was authenticated.
+const AUTHENTIC: u8 = 0x20;
 const TTL: u32 = 60;
 /// Response, recursion available; recursion desired is copied.
 const RESPONSE: [u8; 2] = [0x80, 0x80];
@@ -42,34 +51,70 @@ impl Zone {
         let answers: Vec<Vec<u8>> = known
             .map_or(&[][..], |(_, addresses)| addresses)
             .iter()
-            .filter_map(|address| record(question.kind, *address))
+            .filter_map(|address| address_record(question.kind, *address))
+            .chain(extras(query, question))
             .collect();
         let mut bytes = query.get(..question.end).unwrap_or_default().to_vec();
         let desired = query.get(2).copied().unwrap_or(0) & 0x01;
         let code = if known.is_some() { 0 } else { NAME_ERROR };
+        let authentic = if question.name == SIGNED_NAME {
+            AUTHENTIC
+        } else {
+            0
+        };
         let counts = [1, u16::try_from(answers.len()).unwrap_or(0), 0, 0].map(u16::to_be_bytes);
-        let flags = [RESPONSE[0] | desired, RESPONSE[1] | code];
+        let flags = [RESPONSE[0] | desired, RESPONSE[1] | authentic | code];
         bytes.splice(2..HEADER, flags.into_iter().chain(counts.concat()));
         bytes.extend(answers.concat());
         bytes
     }
 }
 
+/// What some names have besides addresses.
+fn extras(query: &[u8], question: &Question) -> Vec<Vec<u8>> {
+    match (question.name.as_str(), question.kind) {
+        (LARGE_NAME, TXT) => {
+            let text = [&[u8::try_from(TEXT).unwrap_or(0)][..], &[b'x'; TEXT]].concat();
+            vec![record(TXT, &text); TEXTS]
+        }
+        (SIGNED_NAME, A) if wants_signatures(query, question) => vec![record(RRSIG, &signature())],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the EDNS record behind the question has the bit DO (RFC 3225).
+fn wants_signatures(query: &[u8], question: &Question) -> bool {
+    let flags = query.get(question.end + 7);
+    flags.is_some_and(|flags| flags & 0x80 != 0)
+}
+
+/// Looks like one (RFC 4034 section 3.1), and is none.
+fn signature() -> Vec<u8> {
+    const COVERS_A_BY_P256: [u8; 18] = [
+        0, 1, 13, 2, 0, 0, 0, 60, 0x70, 0, 0, 0, 0x60, 0, 0, 0, 0x12, 0x34,
+    ];
+    [&COVERS_A_BY_P256[..], b"\x06signed\x07example\0", &[7; 64]].concat()
+}
+
+/// A record of an address for the question's name.
+fn address_record(kind: u16, address: IpAddr) -> Option<Vec<u8>> {
+    match (kind, address) {
+        (A, IpAddr::V4(address)) => Some(record(A, &address.octets())),
+        (AAAA, IpAddr::V6(address)) => Some(record(AAAA, &address.octets())),
+        _ => None,
+    }
+}
+
 /// A resource record for the question's name.
-fn record(kind: u16, address: IpAddr) -> Option<Vec<u8>> {
-    let data = match (kind, address) {
-        (A, IpAddr::V4(address)) => address.octets().to_vec(),
-        (AAAA, IpAddr::V6(address)) => address.octets().to_vec(),
-        _ => return None,
-    };
+fn record(kind: u16, data: &[u8]) -> Vec<u8> {
     // A pointer to the name in the question.
     let mut bytes = vec![0xc0, 12];
     bytes.extend_from_slice(&kind.to_be_bytes());
     bytes.extend_from_slice(&[0, 1]);
     bytes.extend_from_slice(&TTL.to_be_bytes());
     bytes.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
-    bytes.extend_from_slice(&data);
-    Some(bytes)
+    bytes.extend_from_slice(data);
+    bytes
 }
 
 /// The first question of a query; nothing if it is no query or is cut short.
