@@ -28,10 +28,11 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "isc-dhcp-client",
             "isc-dhcp-server",
             "network-manager",
-            "resolvconf",
             "systemd-resolved",
         ],
     ),
+    // systemd-resolved has a program of that name too.
+    ("resolvconf", &["resolvconf"]),
     ("openresolv", &["openresolv"]),
 ];
 

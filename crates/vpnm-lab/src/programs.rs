@@ -48,14 +48,22 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// docker, firewalld, iptables, ISC's DHCP, NetworkManager, resolvconf and
-    /// systemd-resolved.
+    /// docker, firewalld, iptables, ISC's DHCP, NetworkManager and systemd-resolved.
     ///
     /// # Errors
     ///
     /// [`Skip`] when they have not been unpacked.
     pub fn daemons() -> Result<Self> {
         Self::tree("daemons")
+    }
+
+    /// Debian's resolvconf.
+    ///
+    /// # Errors
+    ///
+    /// As [`Programs::daemons`].
+    pub fn resolvconf() -> Result<Self> {
+        Self::tree("resolvconf")
     }
 
     /// openresolv, which has the name of resolvconf.

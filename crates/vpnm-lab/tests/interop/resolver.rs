@@ -26,7 +26,12 @@ pub(crate) fn cases<'a>() -> Vec<Case<'a>> {
         }),
         Case::new("a message bus that hangs", |_| hanging()),
         Case::new("NetworkManager that writes resolv.conf", |_| manager()),
-        Case::new("openresolv that writes resolv.conf", |_| openresolv()),
+        Case::new("openresolv that writes resolv.conf", |_| {
+            resolvconf(&OPENRESOLV)
+        }),
+        Case::new("Debian's resolvconf that writes resolv.conf", |_| {
+            resolvconf(&DEBIAN)
+        }),
         Case::new("resolv.conf that names nobody", |_| nobody()),
         Case::new("names of the local network", |_| local()),
         Case::new("names of the local network where it is allowed", |_| {
@@ -155,21 +160,65 @@ fn manager() -> Result<()> {
     Ok(())
 }
 
-fn openresolv() -> Result<()> {
+/// A program named `resolvconf`: where it comes from, what its package sets up when
+/// it is installed, and the line by which it is told.
+struct Resolvconf {
+    programs: fn() -> Result<Programs>,
+    set_up: &'static str,
+    keeper: &'static str,
+}
+
+const OPENRESOLV: Resolvconf = Resolvconf {
+    programs: Programs::openresolv,
+    set_up: ":",
+    keeper: "openresolv",
+};
+const DEBIAN: Resolvconf = Resolvconf {
+    programs: Programs::resolvconf,
+    set_up: "mkdir -p /run/resolvconf/interface && resolvconf --enable-updates && \
+        ln -sf ../run/resolvconf/resolv.conf /etc/resolv.conf",
+    keeper: "resolvconf",
+};
+
+/// Everything there is to know about the files, down to when they were changed.
+const FILES: &str = "find /etc/resolv.conf* /etc/resolvconf* /run/resolvconf \
+    -printf '%p %y %l %m %U:%G %i %s %T@ %C@\n' 2>/dev/null | sort; cat /etc/resolv.conf";
+
+fn resolvconf(kind: &Resolvconf) -> Result<()> {
     let mut session = Session::begin(None)?;
-    Programs::openresolv()?.show(session.client())?;
+    (kind.programs)()?.show(session.client())?;
     let client = session.client().clone();
+    shell(&client, kind.set_up)?;
     let learn = |server: &str| {
         let script = format!("printf 'search lan\nnameserver {server}\n' | resolvconf -a eth0");
         shell(&client, &script)
     };
     learn("192.168.77.1")?;
+    let before = shell(&client, FILES)?;
+    ensure!(before.contains("nameserver 192.168.77.1"), "{before}");
+    let check_untouched = |when: &str| {
+        let now = shell(&client, FILES)?;
+        ensure!(now == before, "{when}: before\n{before}now\n{now}");
+        Ok(())
+    };
     session.start_daemon()?;
     session.connect()?;
-    check_keeper(&session, "openresolv")?;
+    check_keeper(&session, kind.keeper)?;
     check_names(session.client(), NAME)?;
+    check_untouched("while connected")?;
+    session.kill_daemon()?;
+    let cleanup = session.vpnm(User::Root, &["cleanup"])?;
+    ensure!(cleanup.status.success(), "vpnm cleanup failed");
+    check_untouched("killed and cleaned up")?;
+
+    // It may be told of other servers at any time, and keeps them.
+    session.start_daemon()?;
+    session.connect()?;
+    let connected = session.capture().tally()?;
     learn("192.168.77.9")?;
     check_names(session.client(), NAME)?;
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.plaintext_dns == 0, "left: {:?}", sent.leaks);
     session.command(&["disconnect"])?;
     let text = shell(session.client(), "cat /etc/resolv.conf")?;
     ensure!(text.contains("192.168.77.9"), "resolv.conf is {text:?}");
