@@ -21,9 +21,15 @@ pub(crate) fn run(workspace: &Workspace, rest: &[String]) -> Result<()> {
 /// Probes of every kind in an ordinary row of the leak matrix.
 const PROBES: &str = "10000";
 
-/// The leak matrix with an optimised program: the one in which a connection
-/// does not take most of its time in code that is there for debugging.
+/// How the lab is built where it is to fire much: without optimisation, a
+/// connection takes most of its time in code that is there for debugging.
+const FAST: &[&str] = &["--profile", "fast"];
+
+/// The leak matrix; or with `--soak`, faults at random for so many minutes.
 pub(crate) fn leaks(workspace: &Workspace, rest: &[String]) -> Result<()> {
+    if rest.iter().any(|word| word == "--soak") {
+        return lab(workspace, "soak", FAST, rest);
+    }
     let (quick, mut rest): (Vec<_>, Vec<_>) =
         rest.iter().cloned().partition(|word| word == "--quick");
     if !quick.is_empty() {
@@ -33,7 +39,7 @@ pub(crate) fn leaks(workspace: &Workspace, rest: &[String]) -> Result<()> {
         rest.extend(["--probes".to_owned(), PROBES.to_owned()]);
     }
     rest.push("--compare".to_owned());
-    lab(workspace, "leaks", &["--profile", "fast"], &rest)
+    lab(workspace, "leaks", FAST, &rest)
 }
 
 /// One of the lab's own programs, built as `how` says; `rest` goes to it.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vpnm_world::privilege::{self, Privilege};
 
@@ -58,10 +58,14 @@ pub struct Options {
     pub probes: u64,
     /// Run leak scenarios against other protections too.
     pub compare: bool,
-    /// Cases that run at a time.
-    pub jobs: usize,
+    /// Cases that run at a time, if that is asked for.
+    pub jobs: Option<usize>,
     /// A directory for capture files, one for each case.
     pub captures: Option<std::path::PathBuf>,
+    /// How long faults go on in a soak.
+    pub soak: Option<Duration>,
+    /// Which order of faults to take.
+    pub seed: Option<u64>,
 }
 
 impl Options {
@@ -77,8 +81,10 @@ impl Options {
             json: false,
             probes: 70,
             compare: false,
-            jobs: 1,
+            jobs: None,
             captures: None,
+            soak: None,
+            seed: None,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -92,8 +98,10 @@ impl Options {
                 "--json" => options.json = true,
                 "--probes" => options.probes = value()?.parse()?,
                 "--compare" => options.compare = true,
-                "--jobs" => options.jobs = value()?.parse()?,
+                "--jobs" => options.jobs = Some(value()?.parse()?),
                 "--captures" => options.captures = Some(value()?.into()),
+                "--soak" => options.soak = Some(minutes(&value()?)?),
+                "--seed" => options.seed = Some(value()?.parse()?),
                 "--test-threads" | "--color" | "--format" => drop(value()?),
                 "--nocapture" | "--no-capture" | "--quiet" | "-q" | "--exact"
                 | "--include-ignored" => {}
@@ -112,6 +120,11 @@ impl Options {
                 .iter()
                 .any(|filter| name.contains(filter.as_str()))
     }
+}
+
+fn minutes(text: &str) -> anyhow::Result<Duration> {
+    let minutes: f64 = text.parse()?;
+    Ok(Duration::try_from_secs_f64(minutes * 60.0)?)
 }
 
 /// The error of a case that cannot run here.
@@ -192,8 +205,9 @@ pub fn run(options: &Options, cases: &[Case<'_>]) -> io::Result<Outcome> {
         Ok(())
     };
     thread::scope(|scope| {
-        let mut workers = Vec::with_capacity(options.jobs);
-        for _ in 0..options.jobs.max(1) {
+        let jobs = options.jobs.unwrap_or(1).max(1);
+        let mut workers = Vec::with_capacity(jobs);
+        for _ in 0..jobs {
             workers.push(scope.spawn(work));
         }
         workers.into_iter().try_for_each(|worker| {

@@ -6,11 +6,13 @@ mod drill;
 mod flows;
 mod protection;
 mod rows;
+mod soak;
 mod step;
 
 pub use drill::{Asked, run};
 pub use protection::Protection;
 pub use rows::{NOT_RUN, rows};
+pub use soak::{Finding, Probes, Report as SoakReport, soak};
 pub use step::Step;
 
 use vpnm_world::User;

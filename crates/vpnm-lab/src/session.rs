@@ -235,6 +235,17 @@ impl Session {
         command.output().context("vpnm could not be started")
     }
 
+    /// Starts the command line as `user`, and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_command(&self, user: User, arguments: &[&str]) -> Result<Process> {
+        let command = self.client().command(PROGRAM).args(arguments).user(user);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().context("vpnm could not be started")
+    }
+
     /// Runs the command line as a user in group `vpnm`, who must succeed, and
     /// returns what it wrote.
     ///

@@ -10,6 +10,7 @@
     reason = "a test program reports"
 )]
 
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,7 +24,10 @@ use vpnm_world::probe::Kind;
 type Found<T> = Mutex<Vec<T>>;
 
 fn main() -> Result<ExitCode> {
-    let options = Options::parse(std::env::args().skip(1))?;
+    let mut options = Options::parse(std::env::args().skip(1))?;
+    // A row is in a world of its own, and waits for most of its time.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    options.jobs.get_or_insert(cores + 1);
     let (found, compared) = (Found::default(), Found::default());
     let mut cases: Vec<Case<'_>> = rows()
         .into_iter()

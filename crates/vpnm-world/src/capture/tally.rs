@@ -84,6 +84,28 @@ impl Tally {
     }
 }
 
+/// Counts of two separate times.
+impl std::ops::AddAssign<&Self> for Tally {
+    fn add_assign(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.tunnel += other.tunnel;
+        self.tunnel_bytes += other.tunnel_bytes;
+        self.neighbour += other.neighbour;
+        self.dhcp += other.dhcp;
+        self.unknown += other.unknown;
+        self.dropped += other.dropped;
+        self.plaintext_dns += other.plaintext_dns;
+        for (all, more) in [
+            (&mut self.leaks, &other.leaks),
+            (&mut self.markers, &other.markers),
+        ] {
+            for (what, count) in more {
+                *all.entry(what.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
 fn subtract(now: &BTreeMap<String, u64>, earlier: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     now.iter()
         .map(|(what, count)| (what.clone(), count - earlier.get(what).unwrap_or(&0)))
@@ -112,6 +134,18 @@ mod tests {
         tally.add(judgement(Class::Unknown), 3);
         tally.dropped = 2;
         assert_eq!(tally.unaccounted(), 3);
+    }
+
+    #[test]
+    fn what_is_taken_apart_adds_up() {
+        let mut earlier = Tally::default();
+        earlier.add(judgement(Class::Leak("udp".to_owned())), 60);
+        let mut now = earlier.clone();
+        now.add(judgement(Class::Tunnel), 60);
+        now.add(judgement(Class::Leak("udp".to_owned())), 60);
+        let mut sum = earlier.clone();
+        sum += &now.since(&earlier);
+        assert_eq!(sum, now);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
+use super::class::Class;
 use super::kind::Kind;
 use super::payload;
 use super::shot::{Fired, Range};
@@ -121,7 +122,14 @@ impl Counts {
 struct Shared {
     stop: AtomicBool,
     rate: AtomicU32,
+    frames_held: AtomicBool,
     counts: Counts,
+}
+
+impl Shared {
+    fn rests(&self, kind: Kind) -> bool {
+        kind.class() == Class::Packet && self.frames_held.load(Ordering::SeqCst)
+    }
 }
 
 /// Probes being fired. Stops when dropped.
@@ -141,6 +149,7 @@ impl Prober {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             rate: AtomicU32::new(plan.rate),
+            frames_held: AtomicBool::new(false),
             counts: Counts::of(&plan),
         });
         let (theirs, host) = (Arc::clone(&shared), host.clone());
@@ -164,6 +173,12 @@ impl Prober {
     /// Changes the pace, in probes a second.
     pub fn set_rate(&self, rate: u32) {
         self.shared.rate.store(rate, Ordering::Relaxed);
+    }
+
+    /// Lets the frames of root's packet sockets rest, or lets them go again:
+    /// their turns pass without a shot.
+    pub fn hold_frames(&self, held: bool) {
+        self.shared.frames_held.store(held, Ordering::SeqCst);
     }
 
     /// Probes fired so far, of all kinds.
@@ -249,7 +264,11 @@ fn fire(mut range: Range, plan: &Plan, shared: &Shared) {
             let Some((kind, payload)) = magazine.next() else {
                 return;
             };
-            let fired = range.fire(kind, &payload);
+            let fired = if shared.rests(kind) {
+                Fired::Missed
+            } else {
+                range.fire(kind, &payload)
+            };
             shared.counts.add(kind, &fired);
             if let Fired::Connecting(socket) = fired {
                 keep(&mut open, payload, socket);

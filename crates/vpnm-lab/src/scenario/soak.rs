@@ -1,0 +1,344 @@
+//! A soak: faults in an order that a seed gives, over the traffic of a program
+//! and probes of every kind; every frame on the wire is judged.
+
+mod fault;
+mod report;
+mod schedule;
+mod traffic;
+mod watch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
+use vpnm_world::probe::{Plan, Prober};
+use vpnm_world::{Process, Signal, User};
+
+use self::fault::Deed;
+pub use self::report::{Probes, Report};
+use self::schedule::{Event, Turn, schedule};
+use self::traffic::Traffic;
+pub use self::watch::Finding;
+use self::watch::Watch;
+use crate::machine;
+use crate::session::Session;
+
+/// Probes a second at first.
+const PACE: u32 = 2_000;
+/// Time between two looks at the wire.
+const ROUND: Duration = Duration::from_millis(100);
+/// What had happened last is told with what left, so many things of it.
+const REMEMBERED: usize = 8;
+/// Longest the program may take over what is not a fault of others.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the machine stays open when a user disconnects, at least.
+const WAIT: Duration = Duration::from_millis(20);
+/// Succeeds while the machine is blocked.
+const FILTER: &str = "nft list chain inet vpnm output";
+/// Succeeds while frames of packet sockets are stopped, whatever the interface
+/// is called.
+const EGRESS: &str = "nft list table netdev vpnm | grep -q \"$(ip -o link show | grep -oE 'eth0|wan0' | head -n 1)\"";
+
+struct Soak {
+    /// Commands of users under way: none is waited for.
+    orders: Vec<Process>,
+    prober: Prober,
+    traffic: Traffic,
+    watch: Watch,
+    session: Session,
+    /// The data plane's number, while it is stopped.
+    stopped_engine: Option<u32>,
+    frames_held: bool,
+    started: Instant,
+    looked: Instant,
+    recent: VecDeque<(Instant, String)>,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+/// Runs the faults of `seed` for `length`, then puts everything right, connects
+/// and disconnects. With a path, what was on the wire is recorded there.
+///
+/// # Errors
+///
+/// When the program under test does not do its part; leaks are no error, they
+/// are in the report.
+pub fn soak(seed: u64, length: Duration, record: Option<&Path>) -> Result<Report> {
+    machine::need(&["ip", "nft"])?;
+    let mut soak = Soak::begin(record)?;
+    for event in schedule(seed, length) {
+        soak.wait_until(event.at)?;
+        soak.meet(&event)
+            .with_context(|| format!("seed {seed}: {:?} {}", event.turn, event.fault.name))
+            .with_context(|| soak.story())?;
+    }
+    soak.end(seed)
+}
+
+impl Soak {
+    fn begin(record: Option<&Path>) -> Result<Self> {
+        let mut session = Session::begin(record)?;
+        // Routes lead to the LAN's other device now and then, which may be asked for.
+        session.capture().permit_gateway(NEIGHBOUR);
+        let learn = "echo 128 > /proc/sys/net/ipv6/conf/eth0/accept_ra_rt_info_max_plen";
+        machine::shell(session.client(), learn)?;
+        session.take_for_usual()?;
+        session.start_daemon()?;
+        let watch = Watch::start(session.capture())?;
+        session.connect()?;
+        let plan = Plan {
+            rate: PACE,
+            ..Plan::everything(session.server())
+        };
+        let now = Instant::now();
+        Ok(Self {
+            orders: Vec::new(),
+            prober: Prober::start(session.client(), plan)?,
+            traffic: Traffic::start(session.client())?,
+            watch,
+            session,
+            stopped_engine: None,
+            frames_held: false,
+            started: now,
+            looked: now,
+            recent: VecDeque::new(),
+            faults: BTreeMap::new(),
+        })
+    }
+
+    fn wait_until(&mut self, at: Duration) -> Result<()> {
+        loop {
+            if self.looked.elapsed() >= ROUND {
+                self.look()?;
+            }
+            let left = at.saturating_sub(self.started.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(ROUND / 4));
+        }
+    }
+
+    /// Looks at the wire, and lets frames go again when they may.
+    fn look(&mut self) -> Result<()> {
+        self.looked = Instant::now();
+        let story = self.story();
+        let lines: Vec<String> = story.lines().map(str::to_owned).collect();
+        let at = u64::try_from(self.started.elapsed().as_millis())?;
+        self.watch.look(self.session.capture(), at, &lines)?;
+        if self.frames_held && machine::shell(self.session.client(), EGRESS).is_ok() {
+            self.frames_held = false;
+            self.prober.hold_frames(false);
+        }
+        self.orders
+            .retain_mut(|order| matches!(order.try_wait(), Ok(None)));
+        Ok(())
+    }
+
+    /// What happened last, a line each.
+    fn story(&self) -> String {
+        let lines = self.recent.iter().map(|(when, what)| {
+            let ago = when.elapsed().as_secs_f64();
+            format!("{what}, {ago:.2} s before")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn meet(&mut self, event: &Event) -> Result<()> {
+        let (deeds, word) = match event.turn {
+            Turn::Begins => (event.fault.begin, "began"),
+            Turn::Ends => (event.fault.end, "ended"),
+        };
+        if event.turn == Turn::Begins {
+            *self.faults.entry(event.fault.name).or_default() += 1;
+        }
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        let what = format!("\"{}\" {word}", event.fault.name);
+        self.recent.push_back((Instant::now(), what));
+        deeds.iter().try_for_each(|deed| self.act(*deed))
+    }
+
+    fn act(&mut self, deed: Deed) -> Result<()> {
+        match deed {
+            Deed::Engine(signal) => {
+                self.signal_engine(signal);
+                Ok(())
+            }
+            Deed::Daemon(signal) => self.signal_daemon(signal),
+            Deed::Start => self.session.launch_daemon(&[]),
+            Deed::AwaitDaemon => self.await_daemon(),
+            Deed::Client(script) => machine::shell(self.session.client(), script).map(drop),
+            Deed::Router(script) => machine::shell(self.session.world().router(), script).map(drop),
+            Deed::Advertise => self.advertise(),
+            Deed::Order(words) => self.order(User::Alice, words),
+            Deed::Connect { other } => self.connect(other),
+            Deed::LiftLockdown => self.lift_lockdown(),
+            Deed::Open => self.open(),
+            Deed::HoldFrames => {
+                self.frames_held = true;
+                self.prober.hold_frames(true);
+                Ok(())
+            }
+            Deed::Pace(rate) => {
+                self.prober.set_rate(rate);
+                Ok(())
+            }
+        }
+    }
+
+    /// There may be none: it is being replaced, or the control plane is away.
+    fn signal_engine(&mut self, signal: Signal) {
+        let pid = if signal == Signal::CONT {
+            self.stopped_engine.take()
+        } else {
+            self.session.engine_pid().ok()
+        };
+        if signal == Signal::STOP {
+            self.stopped_engine = pid;
+        }
+        let pid = pid.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid {
+            rustix::process::kill_process(pid, signal).ok();
+        }
+    }
+
+    fn signal_daemon(&mut self, signal: Signal) -> Result<()> {
+        self.session.signal_daemon(signal)?;
+        if [Signal::STOP, Signal::CONT].contains(&signal) {
+            return Ok(());
+        }
+        let status = self.session.end_of_daemon(PATIENCE)?;
+        let status = status.context("the daemon does not end")?;
+        // A daemon that has only just begun does not know the signal yet.
+        let by_signal = status.signal() == Some(signal.as_raw());
+        ensure!(
+            by_signal || status.success(),
+            "the daemon ended with {status}"
+        );
+        Ok(())
+    }
+
+    fn await_daemon(&self) -> Result<()> {
+        machine::wait_for("the daemon to answer", PATIENCE, || {
+            Ok(self.session.status().ok().map(drop))
+        })
+    }
+
+    fn advertise(&self) -> Result<()> {
+        let half = Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0);
+        let router = self.session.world().router();
+        Ok(machine::advertise(router, LAN_LINK, &[(half, 1)])?)
+    }
+
+    /// A command of a user's that nobody waits for.
+    fn order(&mut self, user: User, words: &[&str]) -> Result<()> {
+        self.orders.push(self.session.start_command(user, words)?);
+        Ok(())
+    }
+
+    fn answers(&self, goal: &str) -> bool {
+        let status = self.session.status();
+        status.is_ok_and(|status| status.get("goal").is_some_and(|is| is == goal))
+    }
+
+    /// Connects; returns when the daemon knows that it is meant to.
+    fn connect(&mut self, other: bool) -> Result<()> {
+        let second = SocketAddr::new(NODE_SECOND.v4.into(), 443).ip().to_string();
+        let link = self.session.link().to_owned();
+        let link = if other {
+            link.replace(&NODE.v4.to_string(), &second)
+        } else {
+            link
+        };
+        if self.watch.is_open() {
+            self.await_orders()?;
+        }
+        let start = Instant::now();
+        loop {
+            self.order(User::Alice, &["connect", &link])?;
+            if self.watch.is_open() {
+                self.close()?;
+            }
+            if self.answers("secured") {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < PATIENCE, "the daemon does not connect");
+            thread::sleep(ROUND);
+        }
+    }
+
+    /// Waits for the block, if it comes, and watches from then on.
+    fn close(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < WAIT * 50 {
+            if machine::shell(self.session.client(), FILTER).is_ok() {
+                return self.watch.close(self.session.capture());
+            }
+        }
+        Ok(())
+    }
+
+    fn await_orders(&mut self) -> Result<()> {
+        let mut orders = std::mem::take(&mut self.orders);
+        machine::wait_for("the users' commands", PATIENCE, || {
+            orders.retain_mut(|order| matches!(order.try_wait(), Ok(None)));
+            Ok(orders.is_empty().then_some(()))
+        })
+    }
+
+    fn lift_lockdown(&mut self) -> Result<()> {
+        ensure!(self.answers("secured"), "the daemon forgot its goal");
+        self.order(User::Root, &["lockdown", "off"])?;
+        self.await_orders()
+    }
+
+    /// A user disconnects; what leaves from now on may.
+    fn open(&mut self) -> Result<()> {
+        self.look()?;
+        self.watch.open();
+        self.order(User::Alice, &["disconnect"])
+    }
+
+    /// Everything is right again: the tunnel is back, and then the machine is as
+    /// it was.
+    fn end(mut self, seed: u64) -> Result<Report> {
+        self.prober.set_rate(PACE / 4);
+        self.wait_until(self.started.elapsed() + ROUND)?;
+        let story = self.story();
+        self.connect(false)?;
+        self.session
+            .wait_for_state(&["connected"])
+            .with_context(|| format!("seed {seed}, at the end"))
+            .context(story)?;
+        machine::wait_for("a page through the tunnel", PATIENCE, || {
+            Ok(self.session.check_tunnel().ok())
+        })?;
+        let attempts = self.prober.stop();
+        let carried = self.traffic.stop();
+        let at = u64::try_from(self.started.elapsed().as_millis())?;
+        self.watch.look(self.session.capture(), at, &[])?;
+        let (total, findings) = self.watch.end();
+        drop(self.orders);
+        if findings.is_empty() {
+            self.session.end()?;
+        }
+        let report = Report {
+            seed,
+            seconds: self.started.elapsed().as_secs_f64(),
+            faults: self.faults,
+            probes: Vec::new(),
+            carried,
+            frames: 0,
+            leaked: 0,
+            unaccounted: 0,
+            findings,
+        };
+        Ok(report.counted(&attempts, &total))
+    }
+}
