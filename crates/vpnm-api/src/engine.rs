@@ -40,6 +40,9 @@ pub trait Engine {
     /// Builds a tunnel to a server at one of these addresses and verifies it end
     /// to end: a query is answered through it. Only then it takes the place of
     /// the one before, at once; flows of the old one are reset.
+    ///
+    /// With `keep`, one that leads to the same server at the same addresses is not
+    /// replaced but verified anew, by new connections; its flows live on.
     #[access(anyone)]
     #[timeout("30s")]
     async fn connect(
@@ -47,6 +50,7 @@ pub trait Engine {
         caller: &Caller,
         server: ShareLink,
         addresses: Vec<IpAddr>,
+        keep: bool,
     ) -> Result<Established, EngineError>;
 
     /// Whom to ask for names of the local network from now on.

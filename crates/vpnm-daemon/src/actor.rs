@@ -105,7 +105,7 @@ impl Actor {
             if self.clock.slept() {
                 tracing::info!("the machine slept");
                 self.host.look_at_uplink();
-                self.step(Event::NetworkChanged);
+                self.step(Event::NetworkBack);
             }
         }
     }
@@ -201,7 +201,7 @@ impl Actor {
                 self.step(Event::TunLost);
             }
             host_lane::Report::Uplink(uplink) => {
-                if let Some(event) = self.roaming.look(uplink) {
+                if let Some(event) = self.roaming.look(uplink, self.machine.via()) {
                     self.step(event);
                 }
             }

@@ -42,8 +42,13 @@ impl Clock {
 
     /// Whether the machine slept since this was asked last.
     pub(crate) fn slept(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.asleep, time_asleep());
-        self.asleep.saturating_sub(before) >= SLEPT
+        self.notes(time_asleep())
+    }
+
+    /// Notes how long the machine has slept so far; whether that is much more.
+    fn notes(&mut self, asleep: Duration) -> bool {
+        let before = std::mem::replace(&mut self.asleep, asleep);
+        asleep.saturating_sub(before) >= SLEPT
     }
 }
 
@@ -105,5 +110,20 @@ mod tests {
         let ready = poll(&mut [PollFd::new(&jump, PollFlags::IN)], Some(&moment));
         assert_eq!(ready, Ok(0));
         assert!(!Clock::start().slept());
+    }
+
+    #[test]
+    fn each_sleep_is_noticed_once() {
+        let mut clock = Clock::start();
+        let slept = |seconds: u64| Duration::from_secs(1_000 + seconds);
+        clock.notes(slept(0));
+        assert!(!clock.notes(slept(1)), "a nap");
+        assert!(clock.notes(slept(3600)));
+        assert!(!clock.notes(slept(3600)), "awake since");
+        assert!(clock.notes(slept(3602)), "again");
+        assert!(
+            !clock.notes(Duration::ZERO),
+            "a clock that was read wrongly"
+        );
     }
 }

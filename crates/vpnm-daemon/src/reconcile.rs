@@ -5,6 +5,7 @@
 //! what it should be; the machine does so every 30 seconds in any case.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
@@ -131,8 +132,9 @@ pub(crate) struct Roaming {
 }
 
 impl Roaming {
-    /// What this look means to the machine, if it means something.
-    pub(crate) fn look(&mut self, uplink: Uplink) -> Option<Event> {
+    /// What this look means to the machine, whose tunnel leads to `server`, if it means
+    /// something.
+    pub(crate) fn look(&mut self, uplink: Uplink, server: Option<IpAddr>) -> Option<Event> {
         if !uplink.is_up() {
             self.went = true;
             return None;
@@ -141,8 +143,11 @@ impl Roaming {
         let before = self.last_up.replace(uplink.clone());
         match before {
             None => went.then_some(Event::NetworkBack),
-            Some(before) if uplink.breaks(&before) => Some(Event::NetworkChanged),
-            Some(_) => went.then_some(Event::NetworkBack),
+            Some(before) if uplink.breaks(&before, server) => Some(Event::NetworkChanged),
+            Some(before) => {
+                let opens = went || uplink.opens(&before, server);
+                opens.then_some(Event::NetworkBack)
+            }
         }
     }
 }
@@ -156,25 +161,25 @@ mod tests {
         let home = Uplink::on(&[(2, "192.0.2.7")]);
         let road = Uplink::on(&[(3, "198.51.100.9")]);
         let mut roaming = Roaming::default();
-        assert_eq!(roaming.look(home.clone()), None, "the first look");
-        assert_eq!(roaming.look(home.clone()), None);
+        assert_eq!(roaming.look(home.clone(), None), None, "the first look");
+        assert_eq!(roaming.look(home.clone(), None), None);
         assert_eq!(
-            roaming.look(Uplink::default()),
+            roaming.look(Uplink::default(), None),
             None,
             "nothing can be done without"
         );
-        assert_eq!(roaming.look(home.clone()), Some(Event::NetworkBack));
-        assert_eq!(roaming.look(road), Some(Event::NetworkChanged));
-        assert_eq!(roaming.look(Uplink::default()), None);
-        assert_eq!(roaming.look(home), Some(Event::NetworkChanged));
+        assert_eq!(roaming.look(home.clone(), None), Some(Event::NetworkBack));
+        assert_eq!(roaming.look(road, None), Some(Event::NetworkChanged));
+        assert_eq!(roaming.look(Uplink::default(), None), None);
+        assert_eq!(roaming.look(home, None), Some(Event::NetworkChanged));
     }
 
     #[test]
     fn a_start_without_a_network_ends_with_its_coming() {
         let mut roaming = Roaming::default();
-        assert_eq!(roaming.look(Uplink::default()), None);
+        assert_eq!(roaming.look(Uplink::default(), None), None);
         assert_eq!(
-            roaming.look(Uplink::on(&[(2, "192.0.2.7")])),
+            roaming.look(Uplink::on(&[(2, "192.0.2.7")]), None),
             Some(Event::NetworkBack)
         );
     }

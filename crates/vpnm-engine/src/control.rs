@@ -31,7 +31,7 @@ type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
 enum Request {
     Start(EngineConfig, Vec<OwnedFd>, Reply<()>),
     Resolve(ServerName, Reply<Resolved>),
-    Connect(ShareLink, Vec<IpAddr>, Reply<Established>),
+    Connect(ShareLink, Vec<IpAddr>, bool, Reply<Established>),
     KnowLocal(LocalNames, Reply<()>),
     Attach(OwnedFd, Reply<()>),
     Watch(Reply<Watch>),
@@ -88,8 +88,9 @@ async fn answer(engine: &Engine, control: Control, request: Request) {
             };
             unless_dropped(reply, found).await;
         }
-        Request::Connect(link, addresses, reply) => {
-            unless_dropped(reply, Box::pin(engine.connect(&link.0, &addresses))).await;
+        Request::Connect(link, addresses, keep, reply) => {
+            let connected = Box::pin(engine.connect(&link.0, &addresses, keep));
+            unless_dropped(reply, connected).await;
         }
         Request::KnowLocal(local, reply) => settle(reply, engine.know_local(&local)),
         Request::Attach(socket, reply) => {
@@ -153,8 +154,9 @@ impl Contract for Control {
         _: &Caller,
         server: ShareLink,
         addresses: Vec<IpAddr>,
+        keep: bool,
     ) -> Result<Established, EngineError> {
-        self.ask(|reply| Request::Connect(server, addresses, reply))
+        self.ask(|reply| Request::Connect(server, addresses, keep, reply))
             .await
     }
 

@@ -31,10 +31,15 @@ pub struct Engine {
     roots: Arc<RootCertStore>,
     dialer: Arc<BypassDialer>,
     exit: Rc<Exit>,
+    /// Where the exit leads.
+    leads_to: RefCell<Option<Destination>>,
     plant: RefCell<Option<Plant>>,
     /// Whether the device that was being served is gone.
     device: watch::Sender<bool>,
 }
+
+/// A server, and the addresses it is reached at.
+type Destination = (Profile, Vec<SocketAddr>);
 
 /// What exists once the engine was started.
 #[derive(Debug)]
@@ -63,6 +68,7 @@ impl Engine {
             roots,
             dialer: Arc::default(),
             exit: Rc::default(),
+            leads_to: RefCell::default(),
             plant: RefCell::default(),
             device: watch::Sender::new(false),
         }
@@ -157,6 +163,7 @@ impl Engine {
 
     /// Builds the way out that the profile describes, proves that answers come back
     /// through it, then puts it in the place of the one before, whose flows are reset.
+    /// With `keep`, one that leads there already is verified anew instead.
     ///
     /// # Errors
     /// Why it cannot be used; the one before stands then.
@@ -164,21 +171,34 @@ impl Engine {
         &self,
         profile: &Profile,
         server: &[IpAddr],
+        keep: bool,
     ) -> Result<Established, EngineError> {
         let endpoints = self.endpoints()?;
         let port = profile.server.port;
         let server: Vec<_> = server.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        let destination = (profile.clone(), server.clone());
+        let leads_there = self.leads_to.borrow().as_ref() == Some(&destination);
+        let standing = self.exit.lease().filter(|_| keep && leads_there);
         let dialer = Arc::clone(&self.dialer) as Arc<dyn Dialer>;
         let first = server.first().copied();
-        let outbound = Outbound::new(profile, server, dialer, Arc::clone(&self.roots))
-            .map_err(|error| failed(fault::of_outbound(&error)))?;
+        let outbound = match &standing {
+            Some(lease) => lease.outbound.clone(),
+            None => Outbound::new(profile, server, dialer, Arc::clone(&self.roots))
+                .map_err(|error| failed(fault::of_outbound(&error)))?,
+        };
         let verified = check::verify(&outbound, &endpoints).await.map_err(failed)?;
         let via = self.dialer.last().or(first);
         let via = via.ok_or_else(|| failed(Code::NameNotFound.into()))?;
-        self.exit.replace(Some(outbound));
+        let path = if standing.is_some() {
+            Path::Suspect
+        } else {
+            self.exit.replace(Some(outbound));
+            self.leads_to.replace(Some(destination));
+            Path::Renewed
+        };
         if let Some(plant) = &*self.plant.borrow() {
             plant.monitor.reset(verified.took);
-            plant.names.on_path(Path::Renewed);
+            plant.names.on_path(path);
         }
         Ok(Established {
             latency_ms: u32::try_from(verified.latency.as_millis()).unwrap_or(u32::MAX),

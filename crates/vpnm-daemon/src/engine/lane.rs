@@ -128,8 +128,12 @@ impl EngineLane {
             Effect::Resolve(host) => {
                 self.ask(ticket, async move |link| link.resolve(&host).await);
             }
-            Effect::Connect { server, addresses } => {
-                let ask = async move |link: Rc<Link>| link.connect(server, addresses).await;
+            Effect::Connect {
+                server,
+                addresses,
+                keep,
+            } => {
+                let ask = async move |link: Rc<Link>| link.connect(server, addresses, keep).await;
                 self.ask(ticket, ask);
             }
             Effect::Check

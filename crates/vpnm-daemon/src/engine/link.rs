@@ -26,7 +26,8 @@ const PULSE_AT_REST: Duration = Duration::from_secs(10);
 /// An engine that gives none for so long carries nothing either.
 const LIFELESS: Duration = Duration::from_secs(8);
 
-/// The connection to an engine, for one call at a time.
+/// The connection to an engine, for one call at a time. What may take long is asked on
+/// a connection of its own: an effect that is aborted ends it, and with it the work.
 #[derive(Debug)]
 pub(super) struct Link {
     client: Mutex<EngineClient>,
@@ -63,11 +64,15 @@ impl Link {
 
     /// A connection of its own beside the one for calls.
     pub(super) async fn attach(&self) -> Result<Client, Failure> {
-        let lost = |error: io::Error| Failure::new(Code::EngineStart, error.to_string());
+        let lost = |error: io::Error| Failure::new(Code::EngineLost, error.to_string());
         let (ours, theirs) = UnixStream::pair().map_err(lost)?;
         let mut client = self.client.lock().await;
         client.attach(&[theirs.as_fd()]).await.map_err(understand)?;
         Client::from_stream(ours).map_err(lost)
+    }
+
+    async fn attach_for_a_call(&self) -> Result<EngineClient, Failure> {
+        Ok(self.attach().await?.timeout(PATIENCE).into())
     }
 
     pub(super) async fn resolve(&self, host: &Host) -> Outcome {
@@ -75,7 +80,10 @@ impl Link {
             Host::Ip(ip) => return Outcome::Resolved(vec![*ip]),
             Host::Domain(name) => name.clone(),
         };
-        let mut client = self.client.lock().await;
+        let mut client = match self.attach_for_a_call().await {
+            Ok(client) => client,
+            Err(failure) => return Outcome::Failed(failure),
+        };
         match client.resolve(name.into()).await {
             Ok(mut resolved) => {
                 resolved.addresses.truncate(ADDRESSES);
@@ -85,9 +93,17 @@ impl Link {
         }
     }
 
-    pub(super) async fn connect(&self, server: ShareLink, addresses: Vec<IpAddr>) -> Outcome {
-        let mut client = self.client.lock().await;
-        match client.connect(server, addresses).await {
+    pub(super) async fn connect(
+        &self,
+        server: ShareLink,
+        addresses: Vec<IpAddr>,
+        keep: bool,
+    ) -> Outcome {
+        let mut client = match self.attach_for_a_call().await {
+            Ok(client) => client,
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        match client.connect(server, addresses, keep).await {
             Ok(established) => Outcome::Established(established),
             Err(error) => Outcome::Failed(understand(error)),
         }

@@ -67,6 +67,7 @@ impl Machine {
             self.attempt.up_since = None;
             if let Some(outbound) = &mut self.facts.outbound {
                 outbound.stale = true;
+                outbound.lives = false;
             }
             self.try_again();
         }

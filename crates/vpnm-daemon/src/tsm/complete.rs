@@ -43,7 +43,12 @@ impl Machine {
             (Effect::Resolve(_), Outcome::Resolved(addresses)) if !addresses.is_empty() => {
                 self.attempt.resolved = Some(addresses);
             }
-            (Effect::Connect { server, addresses }, Outcome::Established(established)) => {
+            (
+                Effect::Connect {
+                    server, addresses, ..
+                },
+                Outcome::Established(established),
+            ) => {
                 self.on_established(server, &addresses, established);
             }
             (effect @ (Effect::Resolve(_) | Effect::Connect { .. }), _) => {
@@ -137,6 +142,7 @@ impl Machine {
             holes,
             established,
             stale: false,
+            lives: true,
         });
     }
 }

@@ -118,17 +118,17 @@ impl Machine {
             return None;
         }
         let target = &server.0.server;
-        match (&target.host, &self.attempt.resolved) {
-            (Host::Ip(ip), _) => Some(Effect::Connect {
-                server: server.clone(),
-                addresses: vec![*ip],
-            }),
-            (Host::Domain(_), Some(addresses)) => Some(Effect::Connect {
-                server: server.clone(),
-                addresses: addresses.clone(),
-            }),
-            (Host::Domain(_), None) => Some(Effect::Resolve(target.host.clone())),
-        }
+        let addresses = match (&target.host, &self.attempt.resolved) {
+            (Host::Ip(ip), _) => vec![*ip],
+            (Host::Domain(_), Some(addresses)) => addresses.clone(),
+            (Host::Domain(_), None) => return Some(Effect::Resolve(target.host.clone())),
+        };
+        let before = self.facts.outbound.as_ref();
+        Some(Effect::Connect {
+            server: server.clone(),
+            addresses,
+            keep: before.is_some_and(|outbound| outbound.lives && outbound.server == *server),
+        })
     }
 
     /// What the engine must reach on its way to a server: the server, or before

@@ -32,6 +32,9 @@ pub enum Effect {
         server: ShareLink,
         /// Its addresses; at least one.
         addresses: Vec<IpAddr>,
+        /// What flows through the tunnel that stands may go on, if it leads there: it
+        /// is verified anew, not replaced.
+        keep: bool,
     },
 }
 

@@ -29,7 +29,8 @@ pub enum Event {
     /// Addresses or routes of the network below the tunnel are others: connections
     /// made before lead nowhere.
     NetworkChanged,
-    /// The network below the tunnel is back, as it was before it went.
+    /// The network below the tunnel is back, as it was before it went, or the machine
+    /// slept: connections made before may still be alive.
     NetworkBack,
     /// The daemon is to end. The machine stays as secured as it is to be.
     Stop,

@@ -60,8 +60,10 @@ pub(super) struct Outbound {
     pub(super) server: ShareLink,
     pub(super) holes: Holes,
     pub(super) established: Established,
-    /// It was lost, or is to be built anew.
+    /// It was lost, or is to be verified or built anew.
     pub(super) stale: bool,
+    /// Connections made through it may still be alive.
+    pub(super) lives: bool,
 }
 
 impl Facts {

@@ -92,17 +92,27 @@ impl Machine {
         self.setback(failure, now);
     }
 
+    /// What was connected by the network before leads nowhere.
     pub(super) fn on_network_changed(&mut self, now: Moment) {
-        if !self.is_connected() {
-            return self.on_network_back();
-        }
         if let Some(outbound) = &mut self.facts.outbound {
-            outbound.stale = true;
+            outbound.lives = false;
         }
-        self.setback(Code::NetworkChanged.into(), now);
+        self.on_network_back(now);
     }
 
-    pub(super) fn on_network_back(&mut self) {
+    /// Whether the tunnel still holds is found out at once, and no attempt is waited for
+    /// that began before: it may wait for an answer that went elsewhere.
+    pub(super) fn on_network_back(&mut self, now: Moment) {
+        if self.is_connected() {
+            if let Some(outbound) = &mut self.facts.outbound {
+                outbound.stale = true;
+            }
+            self.setback(Code::NetworkChanged.into(), now);
+        } else if let Some(Effect::Resolve(_) | Effect::Connect { .. }) =
+            self.lanes.running(Lane::Engine)
+        {
+            self.lanes.abandon_engine();
+        }
         let halted = self.attempt.halted.as_ref();
         if halted.is_none_or(Failure::is_transient) {
             self.try_again();

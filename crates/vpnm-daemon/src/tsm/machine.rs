@@ -120,7 +120,7 @@ impl Machine {
             Event::Tried(leak) => self.on_tried(leak),
             Event::Untried => self.on_untried(),
             Event::NetworkChanged => self.on_network_changed(now),
-            Event::NetworkBack => self.on_network_back(),
+            Event::NetworkBack => self.on_network_back(now),
             Event::Stop => self.on_stop(),
             Event::Timer => {}
         }
@@ -146,6 +146,12 @@ impl Machine {
         if self.facts.engine == EngineFact::Running {
             self.facts.engine = EngineFact::Dirty;
         }
+    }
+
+    /// The server's address that was used last, as far as there was a tunnel.
+    #[must_use]
+    pub fn via(&self) -> Option<IpAddr> {
+        self.facts.outbound.as_ref().map(|o| o.established.via)
     }
 
     /// What is wanted and on disk.

@@ -16,8 +16,6 @@ pub(crate) const CASES: &[Scene] = &[
         deleted_while_blocked,
     ),
     ("a switch keeps the interface", switch),
-    ("another network below is followed", another_network),
-    ("a network that goes is waited for", network_goes),
 ];
 
 fn repairs() -> Result<()> {
@@ -92,37 +90,4 @@ fn switch() -> Result<()> {
     );
     session.command(&["disconnect"])?;
     session.check_restored()
-}
-
-/// The machine gets another address; what was open leads nowhere.
-fn another_network() -> Result<()> {
-    let session = connected()?;
-    let old = interface(&session)?;
-    shell(
-        session.client(),
-        "ip addr del 192.168.77.2/24 dev eth0 && ip addr add 192.168.77.50/24 dev eth0 && \
-         ip route replace default via 192.168.77.1 dev eth0 src 192.168.77.50",
-    )?;
-    wait_for_tunnel(&session)?;
-    session.command(&["reconnect"])?;
-    session.check_tunnel()?;
-    ensure!(interface(&session)? == old, "the interface is another");
-    session.command(&["disconnect"]).map(drop)
-}
-
-/// The link goes down and comes up again, as after sleep.
-fn network_goes() -> Result<()> {
-    let session = connected()?;
-    shell(session.client(), "ip link set eth0 down")?;
-    ensure!(
-        session.command(&["reconnect"]).is_err(),
-        "connected without a network"
-    );
-    ensure!(session.state()? == "reconnecting");
-    shell(
-        session.client(),
-        "ip link set eth0 up && ip route replace default via 192.168.77.1 dev eth0",
-    )?;
-    wait_for_tunnel(&session)?;
-    session.command(&["disconnect"]).map(drop)
 }

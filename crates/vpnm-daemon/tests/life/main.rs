@@ -9,6 +9,7 @@ mod failures;
 mod intruders;
 mod leaks;
 mod machine;
+mod roaming;
 mod scene;
 mod systemd;
 
@@ -26,6 +27,7 @@ fn main() -> Result<ExitCode> {
         .chain(deaths::CASES)
         .chain(engine::CASES)
         .chain(leaks::CASES)
+        .chain(roaming::CASES)
         .chain(systemd::CASES)
     {
         cases.push(Case::new(*name, |_| run()));

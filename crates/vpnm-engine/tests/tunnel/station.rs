@@ -79,7 +79,9 @@ impl Station {
     /// Connects by a link.
     pub(crate) fn connect_to(&mut self, link: &str, server: &[IpAddr]) -> Outcome<Established> {
         let profile: Profile = link.parse()?;
-        Ok(self.engine.connect(profile.into(), server.to_vec())?)
+        Ok(self
+            .engine
+            .connect(profile.into(), server.to_vec(), false)?)
     }
 
     /// Runs work on the client as an ordinary user.

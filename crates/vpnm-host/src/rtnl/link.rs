@@ -19,6 +19,8 @@ const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 
 const AF_INET6: u16 = 10;
 const IFF_UP: u32 = 1;
+/// The cable is in, or the radio has joined a network.
+const IFF_LOWER_UP: u32 = 0x1_0000;
 /// The link makes no link-local address for itself (IN6_ADDR_GEN_MODE_NONE).
 const NO_OWN_ADDRESS: u8 = 1;
 
@@ -33,6 +35,8 @@ pub struct Link {
     pub kind: String,
     /// The number of the bridge or bond it belongs to.
     pub master: Option<u32>,
+    /// Whether there is somebody at the other end: a cable that is in, a network joined.
+    pub carrier: bool,
     /// What we set on ours.
     pub settings: LinkSettings,
     /// Facts of a tunnel device.
@@ -131,6 +135,7 @@ pub(crate) fn decode_link(message: &Message<'_>) -> Result<Option<Link>, Failure
 fn decode(body: &Body<'_>) -> Result<Link, Failure> {
     let (header, attributes) = body.split::<16>()?;
     let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = header;
+    let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
     let info = attributes.nested(IFLA_LINKINFO)?;
     let kind = info.as_ref().and_then(|info| info.text(IFLA_INFO_KIND));
     let kind = kind.unwrap_or_default();
@@ -143,10 +148,11 @@ fn decode(body: &Body<'_>) -> Result<Link, Failure> {
         name: attributes.text(IFLA_IFNAME).ok_or(Failure::Malformed)?,
         kind,
         master: attributes.native(IFLA_MASTER),
+        carrier: flags & IFF_LOWER_UP != 0,
         settings: LinkSettings {
             mtu: attributes.native(IFLA_MTU).unwrap_or_default(),
             queue_length: attributes.native(IFLA_TXQLEN).unwrap_or_default(),
-            up: u32::from_ne_bytes([f0, f1, f2, f3]) & IFF_UP != 0,
+            up: flags & IFF_UP != 0,
             own_address: own_address(&attributes)?,
         },
         tun,
@@ -200,6 +206,7 @@ mod tests {
         let list = messages(&bytes).unwrap();
         let link = decode_link(&list[0]).unwrap().unwrap();
         assert_eq!((link.index, link.name.as_str()), (7, "vpnm0"));
+        assert!(!link.carrier, "nobody said so");
         assert_eq!(link.settings, settings);
         let facts = TunFacts {
             owner: Some(990),

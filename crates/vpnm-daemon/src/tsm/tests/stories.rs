@@ -430,6 +430,60 @@ fn a_changed_network_is_connected_through_at_once() {
     assert_eq!(world.state().cause().unwrap().code, Code::NetworkChanged);
     world.run();
     assert_eq!(world.state().name(), "connected");
+    assert!(!verified_anew(&world), "{:?}", world.log);
+}
+
+/// Whether a tunnel that stood was verified, and its flows kept.
+fn verified_anew(world: &World) -> bool {
+    world.log.iter().any(|line| line.contains("  verify a at"))
+}
+
+#[test]
+fn a_server_that_was_silent_for_a_while_costs_no_flow() {
+    let mut world = connected("a");
+    world.give(Event::Health(Health::Down, None));
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    assert!(verified_anew(&world), "{:?}", world.log);
+}
+
+#[test]
+fn who_asks_for_another_tunnel_gets_one() {
+    let mut world = connected("a");
+    world.command(2, Command::Reconnect);
+    world.run();
+    assert_eq!(world.reply(2), Some(Ok(())));
+    world.give(connect(3, "b"));
+    world.run();
+    assert_eq!(world.reply(3), Some(Ok(())));
+    assert!(!verified_anew(&world), "{:?}", world.log);
+}
+
+#[test]
+fn no_attempt_is_waited_for_that_began_on_another_network() {
+    for event in [Event::NetworkChanged, Event::NetworkBack] {
+        let mut world = connected("a");
+        world.give(Event::Health(Health::Down, None));
+        while world.finish(Lane::Host) {}
+        let (old, _) = world.running[&1].clone();
+        world.log.clear();
+        world.give(event);
+        let (new, _) = world.running[&1].clone();
+        assert_ne!(old, new, "{:?}", world.log);
+        assert!(world.engine.is_some(), "the engine lives on");
+        world.run();
+        assert_eq!(world.state().name(), "connected");
+    }
+}
+
+#[test]
+fn networks_that_come_and_go_are_followed_without_a_pause() {
+    let mut world = connected("a");
+    for _ in 0..10 {
+        world.give(Event::NetworkBack);
+        world.run();
+        assert_eq!(world.state().name(), "connected");
+    }
 }
 
 #[test]
@@ -453,7 +507,7 @@ fn stopping_keeps_the_block() {
 }
 
 #[test]
-fn a_network_that_comes_back_is_tried_at_once_but_disturbs_no_tunnel() {
+fn a_network_that_comes_back_is_tried_at_once_and_costs_no_flow() {
     let mut world = World::fresh();
     world.run();
     world.give(connect(1, "a"));
@@ -465,7 +519,10 @@ fn a_network_that_comes_back_is_tried_at_once_but_disturbs_no_tunnel() {
     world.run();
     assert_eq!(world.state().name(), "connected");
     world.give(Event::NetworkBack);
+    assert_eq!(world.state().cause().unwrap().code, Code::NetworkChanged);
+    world.run();
     assert_eq!(world.state().name(), "connected");
+    assert!(verified_anew(&world), "{:?}", world.log);
 
     let mut world = World::fresh();
     world.run();

@@ -37,6 +37,8 @@ pub(super) struct World {
     /// Somebody changed the kernel and the machine has not read it since.
     tampered: bool,
     pub(super) tun: bool,
+    /// Connections to the server were made by a network that is no more.
+    connections_broke: bool,
     /// The engine's process, if any, and the verified tunnel in it.
     pub(super) engine: Option<Option<ShareLink>>,
     /// What the machine has ordered and nobody has reported yet.
@@ -80,6 +82,7 @@ impl World {
             kernel,
             tampered: false,
             tun,
+            connections_broke: false,
             engine: None,
             running: BTreeMap::new(),
             unanswered: Vec::new(),
@@ -122,6 +125,7 @@ impl World {
         if matches!(event, Event::EngineExited(_)) {
             self.engine = None;
         }
+        self.connections_broke |= matches!(event, Event::NetworkChanged);
         if matches!(event, Event::TunLost) {
             self.tun = false;
         }
@@ -189,8 +193,13 @@ impl World {
             Effect::CloseTun => assert!(!secured, "the interface closed while secured"),
             Effect::StartEngine => assert!(secured && blocked && self.tun && self.engine.is_none()),
             Effect::Resolve(_) => self.check_holes(&bootstrap()),
-            Effect::Connect { server, addresses } => {
+            Effect::Connect {
+                server,
+                addresses,
+                keep,
+            } => {
                 assert!(secured && blocked);
+                assert!(!keep || !self.connections_broke, "kept what leads nowhere");
                 self.check_holes(&Holes::on_port(addresses, server.0.server.port));
             }
         }
@@ -320,7 +329,10 @@ impl World {
             Effect::Resolve(_) => {
                 return Outcome::Resolved(vec!["192.0.2.2".parse().unwrap()]);
             }
-            Effect::Connect { server, addresses } => {
+            Effect::Connect {
+                server, addresses, ..
+            } => {
+                self.connections_broke = false;
                 self.engine = Some(Some(server));
                 return Outcome::Established(Established {
                     latency_ms: 7,
@@ -392,8 +404,13 @@ fn describe(effect: &Effect) -> String {
         Effect::StartEngine => "start the engine".to_owned(),
         Effect::StopEngine => "stop the engine".to_owned(),
         Effect::Resolve(host) => format!("resolve {host}"),
-        Effect::Connect { server, addresses } => {
-            format!("connect to {} at {addresses:?}", server.0.name)
+        Effect::Connect {
+            server,
+            addresses,
+            keep,
+        } => {
+            let verb = if *keep { "verify" } else { "connect to" };
+            format!("{verb} {} at {addresses:?}", server.0.name)
         }
     }
 }

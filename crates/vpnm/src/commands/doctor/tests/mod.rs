@@ -23,6 +23,7 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         name: name.to_owned(),
         kind: kind.to_owned(),
         master: None,
+        carrier: true,
         settings: LinkSettings {
             mtu: 1500,
             queue_length: 1000,
@@ -128,6 +129,7 @@ fn healthy() -> Survey {
             protection: None,
             has_resolved: false,
             network_manager: None,
+            private_servers: Vec::new(),
         }),
         resolvers_here: Vec::new(),
         service: ServiceFacts {

@@ -1,0 +1,252 @@
+//! The network below the tunnel goes, comes back, and is another: how soon the tunnel
+//! follows, and which connections live on.
+//!
+//! Each case prints how long it took from a network that can be used to a page through
+//! the tunnel; what it makes sure of is that both come about.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use vpnm_lab::machine::{shell, wait_for};
+use vpnm_lab::session::Session;
+use vpnm_world::addresses::{SITE, SITE_NAME};
+use vpnm_world::internet::ECHO_PORT;
+use vpnm_world::{Host, Signal, User, Visitor};
+
+use crate::scene::{PATIENCE, Scene, connected, interface, wait_for_tunnel};
+
+pub(crate) const CASES: &[Scene] = &[
+    ("roaming: a link that flaps costs no connection", link_flaps),
+    (
+        "roaming: a cable that is pulled costs no connection",
+        cable_is_pulled,
+    ),
+    (
+        "roaming: another address by another router is followed",
+        another_network,
+    ),
+    ("roaming: another interface is followed", another_interface),
+    ("roaming: a second way out changes nothing", second_way),
+    (
+        "roaming: a network that never was there is waited for",
+        network_goes,
+    ),
+    ("roaming: a machine that stood still goes on", stands_still),
+    (
+        "roaming: a server that dies while nobody looks is found out",
+        silent_death,
+    ),
+];
+
+/// The cable, from the router's side: the client sees no more than that it is pulled.
+const PULL: &str = "ip link set lan0 down";
+const PLUG: &str = "ip link set lan0 up && ip addr replace 2001:db8:77::1/64 dev lan0 && \
+     ip addr replace 2001:db8:77::9/64 dev lan0 && ip addr replace fe80::1/64 dev lan0";
+const DEFAULT_ROUTES: &str = "ip addr replace 2001:db8:77::2/64 dev eth0 && \
+     ip route replace default via 192.168.77.1 dev eth0 && \
+     ip -6 route replace default via 2001:db8:77::1 dev eth0";
+
+/// A connection through the tunnel to somebody who says everything again.
+struct Echo(TcpStream);
+
+impl Echo {
+    fn open(session: &Session) -> Result<Self> {
+        let alice = Visitor::new(session.client(), User::Alice);
+        let stream = alice.connect((SITE.v4, ECHO_PORT).into())?;
+        let mut echo = Self(stream);
+        echo.say()?;
+        Ok(echo)
+    }
+
+    /// Whether it lives on when all that follows from a change has happened.
+    fn outlives_it(&mut self) -> Result<()> {
+        std::thread::sleep(Duration::from_millis(500));
+        self.say().context("the connection from before")
+    }
+
+    /// Says something and waits until it is heard again.
+    fn say(&mut self) -> Result<()> {
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        self.0.write_all(b"still there?")?;
+        let mut heard = [0; 12];
+        self.0.read_exact(&mut heard)?;
+        ensure!(&heard == b"still there?", "it says something else");
+        Ok(())
+    }
+}
+
+/// Makes the network usable, and measures until a page comes through the tunnel, by
+/// the same interface as before.
+fn measure(session: &Session, what: &str, on: &Host, script: &str) -> Result<()> {
+    let before = interface(session)?;
+    shell(on, script)?;
+    back(session, what, Instant::now())?;
+    ensure!(interface(session)? == before, "{what}: another interface");
+    Ok(())
+}
+
+/// Waits for a page through the tunnel, and says how long that took.
+fn back(session: &Session, what: &str, usable: Instant) -> Result<()> {
+    wait_for("a connection through the tunnel", PATIENCE, || {
+        Ok(is_passable(session).then_some(()))
+    })?;
+    let connection = usable.elapsed();
+    let alice = Visitor::new(session.client(), User::Alice);
+    wait_for("a name", PATIENCE, || Ok(alice.resolve(SITE_NAME).ok()))?;
+    let name = usable.elapsed();
+    wait_for_tunnel(session)?;
+    tell(&format!(
+        "{what}: a connection after {} ms, a name after {} ms, all verified after {} ms",
+        connection.as_millis(),
+        name.as_millis(),
+        usable.elapsed().as_millis()
+    ))?;
+    Ok(())
+}
+
+/// A measured line between those of the harness.
+fn tell(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "    {line}")?)
+}
+
+/// Whether a new connection is answered at once: what waits for a first packet to be
+/// sent again is asked anew instead.
+fn is_passable(session: &Session) -> bool {
+    let limit = Duration::from_millis(250);
+    let asked = session.client().run_as(User::Alice, || {
+        let mut stream = TcpStream::connect_timeout(&(SITE.v4, ECHO_PORT).into(), limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.write_all(b"?")?;
+        stream.read_exact(&mut [0])
+    });
+    asked.is_ok()
+}
+
+fn link_flaps() -> Result<()> {
+    let session = connected()?;
+    let mut echo = Echo::open(&session)?;
+    shell(session.client(), "ip link set eth0 down && sleep 3")?;
+    let up = format!("ip link set eth0 up && {DEFAULT_ROUTES}");
+    measure(&session, "a link that flaps", session.client(), &up)?;
+    echo.outlives_it()?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+fn cable_is_pulled() -> Result<()> {
+    let session = connected()?;
+    let router = session.world().router();
+    for (what, time) in [
+        ("a cable pulled for 3 s", 3),
+        ("a cable pulled for 20 s", 20),
+    ] {
+        let mut echo = Echo::open(&session)?;
+        shell(router, PULL)?;
+        let pulled = Instant::now();
+        while pulled.elapsed() < Duration::from_secs(time) {
+            // Programs go on asking.
+            let _in_vain = is_passable(&session);
+        }
+        measure(&session, what, router, PLUG)?;
+        echo.outlives_it()?;
+    }
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// The machine gets another address, and another router.
+fn another_network() -> Result<()> {
+    let session = connected()?;
+    shell(
+        session.world().router(),
+        "ip addr add 192.168.78.1/24 dev lan0",
+    )?;
+    let other = "ip addr flush dev eth0 && ip addr add 192.168.78.50/24 dev eth0 && \
+         ip route replace default via 192.168.78.1 dev eth0";
+    measure(&session, "another network", session.client(), other)?;
+    session.command(&["reconnect"])?;
+    session.check_tunnel()?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+const SECOND: &str = "ip link add link eth0 name eth1 type macvlan mode bridge && \
+     ip addr add 192.168.77.50/24 dev eth1 && ip link set eth1 up";
+
+/// From one interface to another, as from a cable to a radio: both are there.
+fn another_interface() -> Result<()> {
+    let session = connected()?;
+    shell(session.client(), SECOND)?;
+    let moved = "ip route del default dev eth0; ip -6 route del default; \
+         ip route add default via 192.168.77.1 dev eth1";
+    measure(&session, "another interface", session.client(), moved)?;
+    let back = "ip route replace default via 192.168.77.1 dev eth0; ip link del eth1";
+    measure(&session, "the first interface", session.client(), back)?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// A radio that joins while the cable is in: the way out stays the better one.
+fn second_way() -> Result<()> {
+    let session = connected()?;
+    let mut echo = Echo::open(&session)?;
+    shell(
+        session.client(),
+        &format!("{SECOND} && ip route add default via 192.168.77.1 dev eth1 metric 600"),
+    )?;
+    echo.outlives_it()?;
+    shell(session.client(), "ip link del eth1")?;
+    echo.outlives_it()?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// The link is down when somebody asks.
+fn network_goes() -> Result<()> {
+    let session = connected()?;
+    shell(session.client(), "ip link set eth0 down")?;
+    ensure!(
+        session.command(&["reconnect"]).is_err(),
+        "connected without a network"
+    );
+    ensure!(session.state()? == "reconnecting");
+    let up = format!("ip link set eth0 up && {DEFAULT_ROUTES}");
+    measure(&session, "a network that came late", session.client(), &up)?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// As near as a test comes to sleep: nothing of the machine's runs, its link goes and
+/// comes back, and it finds everything later than it was.
+fn stands_still() -> Result<()> {
+    let session = connected()?;
+    let mut echo = Echo::open(&session)?;
+    session.signal_engine(Signal::STOP)?;
+    session.signal_daemon(Signal::STOP)?;
+    shell(
+        session.client(),
+        &format!("ip link set eth0 down && sleep 5 && ip link set eth0 up && {DEFAULT_ROUTES}"),
+    )?;
+    let usable = Instant::now();
+    session.signal_engine(Signal::CONT)?;
+    session.signal_daemon(Signal::CONT)?;
+    back(&session, "a machine that stood still", usable)?;
+    echo.outlives_it()?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// Nobody uses the tunnel, so that nothing shows that its server is gone.
+fn silent_death() -> Result<()> {
+    let session = connected()?;
+    let died = Instant::now();
+    shell(session.world().node(), "ip link set eth0 down")?;
+    wait_for("the state to say so", 4 * PATIENCE, || {
+        Ok((session.state()? != "connected").then_some(()))
+    })?;
+    tell(&format!(
+        "a silent server: found out after {} s",
+        died.elapsed().as_secs()
+    ))?;
+    shell(
+        session.world().node(),
+        "ip link set eth0 up && ip route replace default via 203.0.113.1",
+    )?;
+    wait_for_tunnel(&session)?;
+    session.command(&["disconnect"]).map(drop)
+}
