@@ -6,6 +6,7 @@
 
 mod control;
 mod faults;
+mod local_names;
 mod lookups;
 mod resolver;
 mod rights;
@@ -28,6 +29,7 @@ fn main() -> Result<ExitCode> {
     cases.extend(control::cases());
     cases.push(rights::case());
     cases.extend(resolver::cases());
+    cases.extend(local_names::cases());
     cases.extend(lookups::cases());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
