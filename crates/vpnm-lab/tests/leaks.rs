@@ -96,7 +96,7 @@ fn defended<'a>(row: &'a Row, found: &'a Found<Line>) -> Case<'a> {
                 record: record.as_deref(),
                 ..asked(Protection::Product, row, options)
             };
-            let result = scenario::run(row, asked).and_then(|mut lines| {
+            let result = observed_run(row, asked).and_then(|mut lines| {
                 let verdict = judge(&lines, asked.probes);
                 if let (Err(error), Some(line)) = (&verdict, lines.last_mut()) {
                     line.why = error.to_string();
@@ -116,6 +116,22 @@ fn defended<'a>(row: &'a Row, found: &'a Found<Line>) -> Case<'a> {
         },
     )
 }
+
+/// Runs a row; anew, where nothing was seen to leave but the wire lost frames before
+/// the observer could look at them: that proves nothing. A crowded machine does it.
+fn observed_run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
+    let mut lines = scenario::run(row, asked)?;
+    for _ in 1..RUNS {
+        if report::leaked(&lines) > 0 || report::unaccounted(&lines) == 0 {
+            break;
+        }
+        lines = scenario::run(row, asked)?;
+    }
+    Ok(lines)
+}
+
+/// Runs of a row until its observer has lost nothing, at most.
+const RUNS: usize = 3;
 
 /// A failure that stands in its lines already.
 const SAID: &str = "the row did not pass";
@@ -193,7 +209,7 @@ fn ruled(row: &Row) -> Case<'_> {
         format!("rules alone, row {}: {}", row.number, row.name),
         move |options| {
             let asked = asked(Protection::Rules, row, options);
-            judge(&scenario::run(row, asked)?, asked.probes)
+            judge(&observed_run(row, asked)?, asked.probes)
         },
     )
 }

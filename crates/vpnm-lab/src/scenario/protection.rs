@@ -58,7 +58,7 @@ const WG_QUICK: &str = "ip tuntap add dev wg0 mode tun && ip link set wg0 up && 
 #[derive(Debug)]
 pub(super) enum Peer {
     /// The rules alone.
-    Rules { _guard: Guard },
+    Rules { _guard: Box<Guard> },
     /// Nothing.
     Nothing,
     /// Rules as wg-quick sets them.
@@ -73,7 +73,7 @@ impl Peer {
         Ok(Some(match protection {
             Protection::Product => return Ok(None),
             Protection::Rules => Self::Rules {
-                _guard: Guard::raise(session)?,
+                _guard: Box::new(Guard::raise(session)?),
             },
             Protection::Nothing => Self::Nothing,
             Protection::WgQuick => {

@@ -37,7 +37,7 @@ pub const NOT_RUN: &[(u8, &str, &str)] = &[
     (
         34,
         "account and updates while blocked",
-        "the product has no updater yet",
+        "no command fetches anything: there are neither accounts nor subscriptions nor an updater",
     ),
     (40, "captive portal", "not built yet"),
     (41, "programs left out of the tunnel", "not built yet"),

@@ -110,6 +110,10 @@ impl Soak {
         })
     }
 
+    fn at_ms(&self) -> Result<u64> {
+        Ok(u64::try_from(self.started.elapsed().as_millis())?)
+    }
+
     fn wait_until(&mut self, at: Duration) -> Result<()> {
         loop {
             if self.looked.elapsed() >= ROUND {
@@ -128,7 +132,7 @@ impl Soak {
         self.looked = Instant::now();
         let story = self.story();
         let lines: Vec<String> = story.lines().map(str::to_owned).collect();
-        let at = u64::try_from(self.started.elapsed().as_millis())?;
+        let at = self.at_ms()?;
         self.watch.look(self.session.capture(), at, &lines)?;
         if self.frames_held && machine::shell(self.session.client(), EGRESS).is_ok() {
             self.frames_held = false;
@@ -278,7 +282,8 @@ impl Soak {
         let start = Instant::now();
         while start.elapsed() < WAIT * 50 {
             if machine::shell(self.session.client(), FILTER).is_ok() {
-                return self.watch.close(self.session.capture());
+                let at_ms = self.at_ms()?;
+                return self.watch.close(self.session.capture(), at_ms);
             }
         }
         Ok(())
@@ -301,7 +306,7 @@ impl Soak {
     /// A user disconnects; what leaves from now on may.
     fn open(&mut self) -> Result<()> {
         self.look()?;
-        self.watch.open();
+        self.watch.open(self.session.capture())?;
         self.order(User::Alice, &["disconnect"])
     }
 
@@ -319,9 +324,9 @@ impl Soak {
         machine::wait_for("a page through the tunnel", PATIENCE, || {
             Ok(self.session.check_tunnel().ok())
         })?;
+        let at = self.at_ms()?;
         let attempts = self.prober.stop();
         let carried = self.traffic.stop();
-        let at = u64::try_from(self.started.elapsed().as_millis())?;
         self.watch.look(self.session.capture(), at, &[])?;
         let (total, findings) = self.watch.end();
         drop(self.orders);

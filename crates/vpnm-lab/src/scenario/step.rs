@@ -23,6 +23,8 @@ pub enum Step {
     StopDaemon,
     /// The control plane goes on (`SIGCONT`).
     ContinueDaemon,
+    /// The boot unit blocks, and nothing else runs.
+    BlockAtBoot,
     /// The server is known by its name from now on, which must be looked up.
     ByName,
     /// The user connects to the server's other address, and then back.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{PLAIN, RAISE_ETH0, UP};
 use crate::scenario::Step::{
-    Client, ContinueDaemon, ContinueEngine, Crash, EndDaemon, EndNode, Expect, KillDaemon,
-    KillEngine, Probe, Router, StartDaemon, StopDaemon, StopEngine, Switch, Wait,
+    BlockAtBoot, Client, ContinueDaemon, ContinueEngine, Crash, EndDaemon, EndNode, Expect,
+    KillDaemon, KillEngine, Probe, Router, StartDaemon, StopDaemon, StopEngine, Switch, Wait,
 };
 use crate::scenario::{Aftermath, Row};
 
@@ -110,8 +110,7 @@ pub(super) const ROWS: &[Row] = &[
                  ip -6 rule add pref 32766 lookup main protocol kernel; \
                  ip route flush table 7670; ip -6 route flush table 7670; true",
             ),
-            // All that vpnm-boot.service runs, before the network.
-            Client("/run/lab/vpnm daemon --block"),
+            BlockAtBoot,
             Client(RAISE_ETH0),
             Probe,
             StartDaemon,

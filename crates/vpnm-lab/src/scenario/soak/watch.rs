@@ -1,5 +1,7 @@
 //! The observer of a soak: counts whatever leaves while nothing may.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde::Serialize;
 use vpnm_world::capture::{Capture, Tally};
@@ -9,9 +11,15 @@ use vpnm_world::capture::{Capture, Tally};
 enum Window {
     /// Nothing may that was not on the wire at this tally.
     Closed(Box<Tally>),
-    /// A user has disconnected.
-    Open,
+    /// A user has disconnected; what was on the wire then.
+    Open(Box<Tally>),
 }
+
+/// How long the kernel repeats a request for a neighbour that nobody answers: three
+/// times, a second apart (`mcast_solicit`, `retrans_time_ms`).
+const REPEATED_MS: u64 = 4_000;
+/// How such requests are described.
+const REQUESTS: [&str; 2] = ["arp request ", "icmp6 type 135 "];
 
 /// Something that left, and what had happened before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +38,8 @@ pub(super) struct Watch {
     window: Window,
     total: Tally,
     findings: Vec<Finding>,
+    /// Requests begun while the machine was open, and until when they are repeated.
+    begun: (BTreeSet<String>, u64),
 }
 
 impl Watch {
@@ -39,11 +49,12 @@ impl Watch {
             window: Window::Closed(Box::new(capture.tally()?)),
             total: Tally::default(),
             findings: Vec::new(),
+            begun: (BTreeSet::new(), 0),
         })
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.window, Window::Open)
+        matches!(self.window, Window::Open(_))
     }
 
     /// Counts what has come since the last look.
@@ -52,7 +63,12 @@ impl Watch {
             return Ok(());
         };
         let now = capture.tally()?;
-        let new = now.since(since);
+        let mut new = now.since(since);
+        let (begun, until) = &self.begun;
+        if at_ms < *until {
+            let repeated = new.leaks.extract_if(.., |what, _| begun.contains(what));
+            new.neighbour += repeated.map(|(_, count)| count).sum::<u64>();
+        }
         if new.leaked() + new.unaccounted() > 0 {
             self.findings.push(Finding {
                 at_ms,
@@ -66,13 +82,20 @@ impl Watch {
     }
 
     /// All may leave from now on.
-    pub(super) fn open(&mut self) {
-        self.window = Window::Open;
+    pub(super) fn open(&mut self, capture: &Capture) -> Result<()> {
+        self.window = Window::Open(Box::new(capture.tally()?));
+        Ok(())
     }
 
     /// Nothing may any more.
-    pub(super) fn close(&mut self, capture: &Capture) -> Result<()> {
-        self.window = Window::Closed(Box::new(capture.tally()?));
+    pub(super) fn close(&mut self, capture: &Capture, at_ms: u64) -> Result<()> {
+        let now = capture.tally()?;
+        if let Window::Open(since) = &self.window {
+            let asked = now.since(since).leaks.into_keys();
+            let is_request = |what: &String| REQUESTS.iter().any(|kind| what.starts_with(kind));
+            self.begun = (asked.filter(is_request).collect(), at_ms + REPEATED_MS);
+        }
+        self.window = Window::Closed(Box::new(now));
         Ok(())
     }
 
