@@ -1,4 +1,4 @@
-//! Names that are answered here and never asked for upstream.
+//! Names that are never asked for upstream: answered here, or the local network's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
