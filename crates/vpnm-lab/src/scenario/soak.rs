@@ -182,6 +182,7 @@ impl Soak {
             Deed::Advertise => self.advertise(),
             Deed::Order(words) => self.order(User::Alice, words),
             Deed::Connect { other } => self.connect(other),
+            Deed::LockDown => self.session.command(&["lockdown", "on"]).map(drop),
             Deed::LiftLockdown => self.lift_lockdown(),
             Deed::Open => self.open(),
             Deed::HoldFrames => {

@@ -25,6 +25,8 @@ pub enum Step {
     ContinueDaemon,
     /// The boot unit blocks, and nothing else runs.
     BlockAtBoot,
+    /// The program's file is replaced by another of the same content.
+    Replace,
     /// The server is known by its name from now on, which must be looked up.
     ByName,
     /// The user connects to the server's other address, and then back.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{PLAIN, RAISE_ETH0, UP};
 use crate::scenario::Step::{
     BlockAtBoot, Client, ContinueDaemon, ContinueEngine, Crash, EndDaemon, EndNode, Expect,
-    KillDaemon, KillEngine, Probe, Router, StartDaemon, StopDaemon, StopEngine, Switch, Wait,
+    KillDaemon, KillEngine, Probe, Replace, Router, StartDaemon, StopDaemon, StopEngine, Switch,
+    Wait,
 };
 use crate::scenario::{Aftermath, Row};
 
@@ -86,10 +87,7 @@ pub(super) const ROWS: &[Row] = &[
             Probe,
             StartDaemon,
             Expect(UP),
-            Client(
-                "cp /run/lab/vpnm /run/lab/next && umount -l /run/lab/vpnm && \
-                 mv /run/lab/next /run/lab/vpnm",
-            ),
+            Replace,
             EndDaemon,
             StartDaemon,
             Expect(UP),

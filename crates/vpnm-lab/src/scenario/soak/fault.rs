@@ -21,6 +21,8 @@ pub(super) enum Deed {
     Advertise,
     /// A user of the program orders this, and waits for nothing.
     Order(&'static [&'static str]),
+    /// The machine is to stay blocked when it is disconnected.
+    LockDown,
     /// Root lets the machine be opened again.
     LiftLockdown,
     /// A user connects to the server, by its other address if so.
@@ -481,7 +483,8 @@ pub(super) const FAULTS: &[Fault] = &[
         3,
         "disconnected under lockdown",
         &[
-            Deed::Order(&["lockdown", "on"]),
+            Deed::AwaitDaemon,
+            Deed::LockDown,
             Deed::Order(&["disconnect"]),
         ],
         &[Deed::Connect { other: false }, Deed::LiftLockdown],
