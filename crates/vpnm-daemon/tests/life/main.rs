@@ -11,6 +11,7 @@ mod leaks;
 mod machine;
 mod roaming;
 mod scene;
+mod strangers;
 mod systemd;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> Result<ExitCode> {
         .chain(engine::CASES)
         .chain(leaks::CASES)
         .chain(roaming::CASES)
+        .chain(strangers::CASES)
         .chain(systemd::CASES)
     {
         cases.push(Case::new(*name, |_| run()));
