@@ -13,6 +13,8 @@ pub(crate) struct Permitted {
     /// The local network's resolvers that the engine may ask, if they are neighbours.
     pub(crate) resolvers: Vec<IpAddr>,
     pub(crate) forwarding: Forwarding,
+    /// Interfaces whose hosts are led into the tunnel, besides containers'.
+    pub(crate) serve: Vec<String>,
 }
 
 impl From<&Settings> for Permitted {
@@ -28,6 +30,7 @@ impl From<&Settings> for Permitted {
                 ForOthers::Tunnel => Forwarding::Tunnel,
                 ForOthers::Block => Forwarding::Blocked,
             },
+            serve: settings.serve.clone(),
         }
     }
 }

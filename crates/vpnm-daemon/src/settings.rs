@@ -12,6 +12,10 @@
 //! # into the "tunnel", or nowhere ("block").
 //! forwarding = "tunnel"
 //!
+//! # Interfaces behind which there are other hosts to lead into the tunnel; containers
+//! # and virtual machines need not be named. Never one that this host goes out by.
+//! serve = ["eth1"]
+//!
 //! # Whether every way past the block is tried after each change.
 //! leak_check = true
 //!
@@ -41,6 +45,9 @@ pub const FILE: &str = "/etc/vpnm/settings.toml";
 const MAX_BYTES: u64 = 256 * 1024;
 const MAX_RESOLVERS: usize = 8;
 const MAX_DOMAINS: usize = 32;
+const MAX_SERVED: usize = 64;
+/// Bytes of an interface's name, at most.
+const LONGEST_NAME: usize = 15;
 
 /// What the machine's owner decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +58,9 @@ pub struct Settings {
     pub lan_domains: Vec<ServerName>,
     /// Where packets go that this host forwards for others.
     pub forwarding: ForOthers,
+    /// Interfaces whose hosts are led into the tunnel, besides those of containers and
+    /// virtual machines.
+    pub serve: Vec<String>,
     /// Whether every way past the block is tried after each change.
     pub leak_check: bool,
     /// Resolvers, in order of preference; at least one.
@@ -101,6 +111,12 @@ pub enum SettingsError {
     /// Everything below a top-level domain would be asked for in the clear.
     #[error("lan_domains: {0:?} has no dot: whole top-level domains cannot be the local network's")]
     TopLevel(String),
+    /// No interface can have this name.
+    #[error("serve: {0:?} is no name of an interface")]
+    Interface(String),
+    /// There are too many interfaces.
+    #[error("serve: no more than {MAX_SERVED} are possible")]
+    Interfaces,
     /// There are too many domains.
     #[error("lan_domains: no more than {MAX_DOMAINS} are possible")]
     Domains,
@@ -115,6 +131,8 @@ struct Text {
     lan_domains: Vec<ServerName>,
     #[serde(default)]
     forwarding: ForOthers,
+    #[serde(default)]
+    serve: Vec<String>,
     leak_check: Option<bool>,
     dns: Option<Vec<Upstream>>,
 }
@@ -145,6 +163,7 @@ impl Default for Settings {
             lan: false,
             lan_domains: Vec::new(),
             forwarding: ForOthers::Tunnel,
+            serve: Vec::new(),
             leak_check: true,
             dns: dns.collect(),
         }
@@ -186,7 +205,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError::Text`], [`SettingsError::Resolvers`],
-    /// [`SettingsError::TopLevel`], [`SettingsError::Domains`].
+    /// [`SettingsError::TopLevel`], [`SettingsError::Domains`],
+    /// [`SettingsError::Interface`], [`SettingsError::Interfaces`].
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
         let text: Text = toml::from_str(text).map_err(|e| SettingsError::Text(e.to_string()))?;
         let dns = text.dns.unwrap_or_else(|| Self::default().dns);
@@ -194,10 +214,12 @@ impl Settings {
             return Err(SettingsError::Resolvers);
         }
         check_domains(&text.lan_domains)?;
+        check_served(&text.serve)?;
         Ok(Self {
             lan: text.lan,
             lan_domains: text.lan_domains,
             forwarding: text.forwarding,
+            serve: text.serve,
             leak_check: text.leak_check.unwrap_or(true),
             dns,
         })
@@ -211,6 +233,20 @@ fn check_domains(domains: &[ServerName]) -> Result<(), SettingsError> {
     }
     match domains.iter().map(text).find(|name| !name.contains('.')) {
         Some(name) => Err(SettingsError::TopLevel(name)),
+        None => Ok(()),
+    }
+}
+
+fn check_served(names: &[String]) -> Result<(), SettingsError> {
+    if names.len() > MAX_SERVED {
+        return Err(SettingsError::Interfaces);
+    }
+    let is_name = |name: &&String| {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+        (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed)
+    };
+    match names.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(SettingsError::Interface(name.clone())),
         None => Ok(()),
     }
 }
@@ -247,6 +283,7 @@ mod tests {
             lan = true
             lan_domains = ["corp.example", "corp.local"]
             forwarding = "block"
+            serve = ["eth1"]
             leak_check = false
             [[dns]]
             addresses = ["9.9.9.9", "2620:fe::fe"]
@@ -256,6 +293,7 @@ mod tests {
         let settings = Settings::parse(text).unwrap();
         assert!(settings.lan && settings.forwarding == ForOthers::Block);
         assert!(!settings.leak_check);
+        assert_eq!(settings.serve, ["eth1"]);
         let domains: Vec<_> = settings
             .lan_domains
             .iter()
@@ -274,6 +312,9 @@ mod tests {
             ("lan_domains = [\"com\"]", "\"com\" has no dot"),
             ("lan_domains = [\"10.0.0.1\"]", "address"),
             ("forwarding = \"direct\"", "direct"),
+            ("serve = \"eth1\"", "sequence"),
+            ("serve = [\"an interface\"]", "an interface"),
+            ("serve = [\"sixteen-bytes-it\"]", "sixteen-bytes-it"),
             ("dns = []", "resolvers"),
             (
                 "[[dns]]\naddresses = [\"x\"]\nname = \"a.b\"\npath = \"/\"",

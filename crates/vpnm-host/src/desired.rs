@@ -28,6 +28,9 @@ pub struct Guard {
     pub lan: Lan,
     /// Where packets of containers and of hosts behind this one go.
     pub forwarding: Forwarding,
+    /// The interfaces whose hosts are led into the tunnel as containers are; one by
+    /// which this host leaves its own networks is never served.
+    pub serve: Vec<String>,
 }
 
 /// One destination outside the tunnel, for the sockets of one uid.

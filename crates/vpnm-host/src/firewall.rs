@@ -20,6 +20,7 @@ mod setting;
 mod text;
 
 pub use capabilities::Capabilities;
+pub(crate) use forwarding::{mark_of, uplinks_of};
 pub(crate) use policy::tables;
 pub(crate) use scope::{LAN_GROUPS, LAN_PREFIXES};
 pub(crate) use setting::Setting;

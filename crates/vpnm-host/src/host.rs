@@ -6,6 +6,7 @@ mod foreign;
 mod probe;
 mod read;
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::desired::Desired;
 use crate::effect::Effect;
 use crate::error::{ApplyError, HostError, ReachError};
 use crate::firewall::Capabilities;
+use crate::names::REPLY_MARK;
 use crate::netlink::{Failure, Protocol, Socket};
 use crate::observed::{Circumstances, Observed};
 use crate::plan::{Plan, plan};
@@ -62,6 +64,11 @@ pub struct Host {
     capabilities: Capabilities,
     /// As they were at the last look.
     circumstances: Option<Circumstances>,
+    /// Links that were seen to lead out: whoever is there decides about routes and
+    /// addresses, so their absence proves nothing.
+    uplinks: BTreeSet<u32>,
+    /// The mark on answers for hosts behind this one, unless tables are in place.
+    answer_mark: u32,
 }
 
 impl Host {
@@ -82,6 +89,8 @@ impl Host {
             filter,
             capabilities,
             circumstances: None,
+            uplinks: BTreeSet::new(),
+            answer_mark: draw_mark()?,
         })
     }
 
@@ -96,7 +105,19 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub fn observe(&mut self) -> Result<Observed, HostError> {
-        read::observe(&mut self.route, &mut self.filter, self.capabilities)
+        let mut observed = read::observe(&mut self.route, &mut self.filter, self.capabilities)?;
+        self.uplinks.extend(&observed.uplinks);
+        self.uplinks.extend(observed.known_uplinks());
+        // One that the kernel did not name may be named by now.
+        self.uplinks.remove(&0);
+        let present = observed.links.iter().map(|link| link.index);
+        let remembered: Vec<u32> = present.filter(|link| self.uplinks.contains(link)).collect();
+        observed.uplinks.extend(remembered);
+        if let Some(mark) = observed.mark_in_place() {
+            self.answer_mark = mark;
+        }
+        observed.answer_mark = self.answer_mark;
+        Ok(observed)
     }
 
     /// Carries a plan out, effect by effect, stopping at the first failure.
@@ -191,6 +212,19 @@ impl Host {
         let before = self.circumstances.replace(now.clone());
         let plan = plan(&observed, desired).map_err(ReachError::Plan)?;
         Ok(plan.adapting(before.is_some_and(|before| before != now)))
+    }
+}
+
+/// A mark that nobody can know; answers to the engine have another.
+fn draw_mark() -> Result<u32, HostError> {
+    loop {
+        let mut bytes = [0; 4];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .map_err(|errno| Failure::from(errno).during("draw a number"))?;
+        let mark = u32::from_ne_bytes(bytes);
+        if mark != 0 && mark != REPLY_MARK {
+            return Ok(mark);
+        }
     }
 }
 

@@ -13,32 +13,48 @@ pub(crate) struct Interfaces {
     pub(crate) outside: Vec<String>,
     /// Bridges that lead only to containers and virtual machines of this host.
     pub(crate) inside: Vec<String>,
-    /// Those whose hosts may be led into the tunnel: all but the ways to the
-    /// internet, where anybody may be.
+    /// Those whose hosts are led into the tunnel: containers and virtual machines.
     pub(crate) served: Vec<String>,
+    /// Those whose hosts may be, where the settings say so: all but the ways to the
+    /// internet, where anybody may be.
+    pub(crate) servable: Vec<String>,
+    /// The ways to the internet, and what once was one.
+    pub(crate) uplinks: Vec<String>,
 }
 
 impl Interfaces {
-    /// Sorts links by where they lead; `uplinks` are those with routes by a gateway.
+    /// Sorts links by where they lead; `uplinks` are those with routes by a gateway or
+    /// with addresses that somebody on them gives.
     pub(crate) fn of(links: &[Link], uplinks: &BTreeSet<u32>) -> Self {
         let mut all = Self::default();
         let others = links.iter().filter(|link| !is_own(link));
         for link in others {
-            let name = link.name.clone();
+            let name = || link.name.clone();
             let bridge = link.master.and_then(|master| by_index(links, master));
             let is_inside = |link| is_inside(link, links, uplinks);
             let inside = is_inside(link);
             if inside {
-                all.inside.push(name.clone());
+                all.inside.push(name());
             } else if !bridge.is_some_and(is_inside) {
-                all.outside.push(name.clone());
+                all.outside.push(name());
             }
-            let leads_out = uplinks.contains(&UNKNOWN) || uplinks.contains(&link.index);
-            if bridge.is_none() && !leads_out {
-                all.served.push(name);
+            if leads_out(uplinks, link.index) {
+                all.uplinks.push(name());
+            } else if link.master.is_none() {
+                all.servable.push(name());
+                if inside || is_to_a_container(link) {
+                    all.served.push(name());
+                }
             }
         }
-        for list in [&mut all.outside, &mut all.inside, &mut all.served] {
+        let Self {
+            outside,
+            inside,
+            served,
+            servable,
+            uplinks,
+        } = &mut all;
+        for list in [outside, inside, served, servable, uplinks] {
             list.sort_unstable();
         }
         all
@@ -48,20 +64,30 @@ impl Interfaces {
 /// Stands among uplinks for one the kernel did not name.
 const UNKNOWN: u32 = 0;
 
-/// Kinds of ports whose other end is a container or a virtual machine, or nothing.
-const VIRTUAL: [&str; 3] = ["veth", "tun", "dummy"];
+/// Kinds of ports whose other end is a virtual machine, or nothing.
+const VIRTUAL: [&str; 2] = ["tun", "dummy"];
 
 /// Whether a link leads only to containers and virtual machines of this host: a
 /// bridge that no route by a gateway goes over, and without a port that could be a
 /// cable. Inside a container a cable is a virtual one too, but there is a route by a
 /// gateway over it.
 pub(crate) fn is_inside(link: &Link, links: &[Link], uplinks: &BTreeSet<u32>) -> bool {
-    let leads_out = |index| uplinks.contains(&UNKNOWN) || uplinks.contains(&index);
     let mut ports = links.iter().filter(|port| port.master == Some(link.index));
+    let is_virtual = |port: &Link| is_to_a_container(port) || VIRTUAL.contains(&port.kind.as_str());
     link.kind == "bridge"
         && link.master.is_none()
-        && !leads_out(link.index)
-        && ports.all(|port| VIRTUAL.contains(&port.kind.as_str()) && !leads_out(port.index))
+        && !leads_out(uplinks, link.index)
+        && ports.all(|port| is_virtual(port) && !leads_out(uplinks, port.index))
+}
+
+/// A virtual cable out of this network namespace; one with both ends in it leads to
+/// whatever its other end is part of.
+fn is_to_a_container(link: &Link) -> bool {
+    link.kind == "veth" && link.leads_elsewhere
+}
+
+fn leads_out(uplinks: &BTreeSet<u32>, index: u32) -> bool {
+    uplinks.contains(&UNKNOWN) || uplinks.contains(&index)
 }
 
 fn is_own(link: &Link) -> bool {
@@ -83,6 +109,8 @@ mod tests {
             name: name.to_owned(),
             kind: kind.to_owned(),
             master,
+            leads_elsewhere: kind == "veth",
+            carrier: true,
             settings: LinkSettings {
                 mtu: 1500,
                 queue_length: 1000,
@@ -116,8 +144,15 @@ mod tests {
         assert_eq!(all.inside, ["docker0", "virbr0"]);
         let outside = ["br-lan", "eth0", "eth1", "eth2", "ve-box", "vnet1"];
         assert_eq!(all.outside, outside);
-        let served = ["br-lan", "docker0", "eth1", "ve-box", "virbr0"];
-        assert_eq!(all.served, served);
+        assert_eq!(all.uplinks, ["eth0"]);
+    }
+
+    #[test]
+    fn containers_are_served_and_whoever_is_behind_a_cable_only_if_named() {
+        let all = Interfaces::of(&host(), &[2].into());
+        assert_eq!(all.served, ["docker0", "ve-box", "virbr0"]);
+        let servable = ["br-lan", "docker0", "eth1", "ve-box", "virbr0"];
+        assert_eq!(all.servable, servable);
     }
 
     #[test]
@@ -131,9 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn a_virtual_cable_with_both_ends_here_is_a_cable() {
+        let mut host = host();
+        for link in &mut host {
+            link.leads_elsewhere = false;
+        }
+        let all = Interfaces::of(&host, &[2].into());
+        assert_eq!(all.inside, ["virbr0"], "it has no such port");
+        assert_eq!(all.served, ["virbr0"]);
+    }
+
+    #[test]
     fn nothing_is_trusted_when_the_ways_out_are_not_known() {
         let all = Interfaces::of(&host(), &[UNKNOWN].into());
-        assert_eq!((all.inside.len(), all.served.len()), (0, 0));
+        let lists = [&all.inside, &all.served, &all.servable];
+        assert!(lists.into_iter().all(Vec::is_empty), "{all:?}");
         assert_eq!(all.outside.len(), host().len() - 2);
     }
 }

@@ -15,8 +15,6 @@ pub const RULE_PRIORITIES: RangeInclusive<u32> = 7600..=7620;
 pub const PROTOCOL: u8 = 118;
 /// The mark on packets that a server sent to the engine.
 pub const REPLY_MARK: u32 = 0x0076_0000;
-/// The mark on packets that the tunnel answers a host behind this one with.
-pub const ANSWER_MARK: u32 = 0x0076_0001;
 /// The account the engine runs under.
 pub const ENGINE_USER: &str = "_vpnm";
 /// The uid and gid the engine takes where that account does not exist.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::desired::Addresses;
 use crate::error::HostError;
-use crate::firewall::{Capabilities, LAN_PREFIXES, Setting};
+use crate::firewall::{Capabilities, LAN_PREFIXES, Setting, mark_of, uplinks_of};
 use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
@@ -23,8 +23,10 @@ pub struct Observed {
     pub rules: Vec<Rule>,
     /// The routes in our table, and the default routes of the main table.
     pub routes: Vec<Route>,
-    /// The links that a default route or a gateway of the main table leads to; 0
-    /// stands for one whose links the kernel did not name.
+    /// The links by which this host leaves its own networks: over which a default route
+    /// or one by a gateway leads, in any table but ours, or which have an address that
+    /// somebody gave them for a time; and those that once were. 0 stands for one the
+    /// kernel did not name.
     pub uplinks: BTreeSet<u32>,
     /// Settings under /proc.
     pub kernel: KernelFacts,
@@ -34,6 +36,8 @@ pub struct Observed {
     pub(crate) filter: Vec<Read>,
     /// The port of our own socket, which owns the tables.
     pub(crate) port: u32,
+    /// The mark on packets that the tunnel answers a host behind this one with.
+    pub(crate) answer_mark: u32,
 }
 
 /// What a plan is made from besides the desired state and what is ours: as long as
@@ -172,8 +176,27 @@ impl Observed {
         Setting {
             capabilities: self.capabilities,
             interfaces,
+            answer_mark: self.answer_mark,
             local_resolver: self.kernel.local_resolver,
         }
+    }
+
+    /// The links that the tables in place were made to know as uplinks.
+    pub(crate) fn known_uplinks(&self) -> impl Iterator<Item = u32> {
+        let names: BTreeSet<&[u8]> = self
+            .filter
+            .iter()
+            .flat_map(|r| uplinks_of(&r.table))
+            .collect();
+        let links = self.links.iter();
+        links
+            .filter(move |link| names.contains(link.name.as_bytes()))
+            .map(|link| link.index)
+    }
+
+    /// The mark that the tables in place put on answers of the tunnel.
+    pub(crate) fn mark_in_place(&self) -> Option<u32> {
+        self.filter.iter().find_map(|read| mark_of(&read.table))
     }
 
     fn free<const N: usize>(&self, candidates: [IpAddr; N]) -> Option<IpAddr> {

@@ -254,6 +254,8 @@ mod tests {
             name: name.to_owned(),
             kind: kind.to_owned(),
             master: None,
+            leads_elsewhere: false,
+            carrier: true,
             settings: LinkSettings {
                 mtu: 1500,
                 queue_length: 500,
@@ -292,6 +294,7 @@ mod tests {
             },
             filter: Vec::new(),
             port: PORT,
+            answer_mark: 0x0076_0001,
         }
     }
 
@@ -306,6 +309,7 @@ mod tests {
             }],
             lan: Lan::Blocked,
             forwarding: Forwarding::Tunnel,
+            serve: Vec::new(),
         }
     }
 

@@ -16,9 +16,9 @@ pub use link_name::LinkName;
 pub use route::{Route, RouteKind};
 pub use rule::{Lookup, Rule, Selector};
 
-pub(crate) use address::{add_address, addresses, decode_address, remove_address};
+pub(crate) use address::{add_address, addresses, decode_address, remove_address, temporary};
 pub(crate) use link::{decode_link, delete_link, links, set_link, set_queue_length};
-pub(crate) use route::{add_route, decode_route, remove_route, routes};
+pub(crate) use route::{add_route, decode_route, remove_route, routes, ways_out};
 pub(crate) use rule::{add_rule, decode_rule, remove_rule, rules};
 
 /// Message kinds of rtnetlink that this crate sends or hears.

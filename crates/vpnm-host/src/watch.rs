@@ -19,7 +19,8 @@ pub enum Change {
     Link,
     /// An address came or went.
     Address,
-    /// A route of ours, or a default route, came or went.
+    /// A route of ours or a default route came or went, or a link got its first route by
+    /// a gateway.
     Route,
     /// A routing rule came or went.
     Rule,
@@ -47,6 +48,8 @@ pub struct Watch {
     route: Socket,
     filter: Socket,
     poll: OwnedFd,
+    /// Links that are known to lead to gateways: a router may get many routes a second.
+    gateways: BTreeSet<u32>,
 }
 
 impl Watch {
@@ -70,6 +73,7 @@ impl Watch {
             route,
             filter,
             poll,
+            gateways: BTreeSet::new(),
         })
     }
 
@@ -81,7 +85,8 @@ impl Watch {
     pub fn read(&mut self) -> Result<Vec<Change>, HostError> {
         let mut changes = BTreeSet::new();
         for socket in [&self.route, &self.filter] {
-            drain(socket, &mut changes).map_err(|failure| failure.during("watch the host"))?;
+            drain(socket, &mut self.gateways, &mut changes)
+                .map_err(|failure| failure.during("watch the host"))?;
         }
         Ok(changes.into_iter().collect())
     }
@@ -94,12 +99,19 @@ impl AsFd for Watch {
     }
 }
 
-fn drain(socket: &Socket, changes: &mut BTreeSet<Change>) -> Result<(), Failure> {
+fn drain(
+    socket: &Socket,
+    gateways: &mut BTreeSet<u32>,
+    changes: &mut BTreeSet<Change>,
+) -> Result<(), Failure> {
     loop {
         match socket.try_receive() {
             Ok(None) => return Ok(()),
             Ok(Some(datagram)) => {
-                changes.extend(messages(&datagram)?.iter().filter_map(classify));
+                for message in &messages(&datagram)? {
+                    changes.extend(classify(message));
+                    changes.extend(new_gateway(message, gateways));
+                }
             }
             Err(Errno::NOBUFS) => {
                 changes.insert(Change::Overflow);
@@ -107,6 +119,13 @@ fn drain(socket: &Socket, changes: &mut BTreeSet<Change>) -> Result<(), Failure>
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// A link leads to a gateway that was not known to.
+fn new_gateway(message: &Message<'_>, known: &mut BTreeSet<u32>) -> Option<Change> {
+    let links = rtnl::ways_out(message).ok()?;
+    let new = links.into_iter().filter(|link| known.insert(*link)).count();
+    (new > 0).then_some(Change::Route)
 }
 
 /// What an event means to us; `None` for what concerns us not.

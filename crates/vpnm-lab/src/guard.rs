@@ -41,6 +41,7 @@ impl Guard {
             endpoints: vec![endpoint],
             lan: Lan::Blocked,
             forwarding: Forwarding::Blocked,
+            serve: Vec::new(),
         };
         Ok(session.client().run(|| {
             let mut host = Host::open().map_err(io::Error::other)?;

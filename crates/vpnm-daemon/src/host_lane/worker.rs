@@ -315,6 +315,7 @@ impl Worker {
             endpoints: endpoints(holes, self.place.engine_uid),
             lan: self.place.permitted.lan,
             forwarding: self.place.permitted.forwarding,
+            serve: self.place.permitted.serve.clone(),
         };
         match want {
             HostWant::Open => Ok(Desired::Open),

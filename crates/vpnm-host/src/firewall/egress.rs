@@ -2,7 +2,7 @@
 
 use super::chain::{FILTER, filter};
 use super::endpoints::{port_set, server_sets};
-use super::forwarding::{ANSWER, served_set};
+use super::forwarding::{answer, served_set};
 use super::matching::{Action, Match, rule};
 use super::outgoing::{outward, silenced};
 use super::scope::{NAME_BROADCASTS, NAME_QUERIES};
@@ -24,7 +24,7 @@ const DEVICES: usize = 128;
 /// Sees every frame that leaves this host, also those that root sends past the IP
 /// stack. A bridge to containers needs none: what gets out of a container gets out
 /// by another interface.
-pub(super) fn netdev(guard: &Guard, setting: &Setting, for_others: bool) -> Option<Table> {
+pub(super) fn netdev(guard: &Guard, setting: &Setting, mark: Option<u32>) -> Option<Table> {
     // The hook names its interfaces one by one: the wildcard that newer kernels know
     // makes nft 1.0.6 list the table for ever. An interface that appears is
     // added with the next plan; until then the inet table holds what the IP stack
@@ -36,16 +36,14 @@ pub(super) fn netdev(guard: &Guard, setting: &Setting, for_others: bool) -> Opti
     let accept = |comment, matches: &[Match<'_>]| rule(family, comment, matches, Action::Accept);
     let passing = outward(family, guard).into_iter();
     let mut rules: Vec<Rule> = passing.map(silenced).collect();
-    if for_others {
-        rules.push(accept("answers of the tunnel", &ANSWER));
-    }
+    rules.extend(mark.map(|mark| accept("answers of the tunnel", &answer(mark))));
     for (number, comment) in LINK_PROTOCOLS {
         rules.push(accept(comment, &[Match::EtherType(number)]));
     }
     let mut sets = server_sets(&guard.endpoints).to_vec();
     sets.push(port_set("queries", &NAME_QUERIES));
     sets.push(port_set("broadcasts", &NAME_BROADCASTS));
-    sets.push(served_set(&setting.interfaces));
+    sets.push(served_set(&setting.interfaces, &guard.serve));
     let parts = setting.interfaces.outside.chunks(DEVICES).enumerate();
     let chains = parts.map(|(number, devices)| {
         let mut chain = filter("egress", Hook::Egress, FILTER, rules.clone());

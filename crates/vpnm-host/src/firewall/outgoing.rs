@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::chain::{FILTER, LAST, accept, filter, inet_rule};
 use super::endpoints::servers;
-use super::forwarding::{ANSWER, TO_INSIDE};
+use super::forwarding::{TO_INSIDE, answer};
 use super::matching::{Action, ICMP6, Match, TCP, UDP, rule};
 use super::scope::{
     ALL_DHCP_SERVERS, ALL_ROUTERS, LAN_GROUPS, LAN_PREFIXES, LINK_LOCAL_6, TO_PORT,
@@ -48,14 +48,12 @@ pub(super) fn output(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
 
 /// Where the interface a packet leaves by is final, whatever others did to its
 /// destination, mark or route on the way.
-pub(super) fn postrouting(guard: &Guard, tunnel: Option<&Tunnel>, for_others: bool) -> Chain {
+pub(super) fn postrouting(guard: &Guard, tunnel: Option<&Tunnel>, mark: Option<u32>) -> Chain {
     let mut rules = vec![accept("this machine", &[Match::Out("lo")])];
     if tunnel.is_some() {
         rules.push(accept("the tunnel", &[Match::Out(LINK)]));
     }
-    if for_others {
-        rules.push(accept("answers of the tunnel", &ANSWER));
-    }
+    rules.extend(mark.map(|mark| accept("answers of the tunnel", &answer(mark))));
     rules.push(accept("containers", &[TO_INSIDE]));
     // Errors can be returned from the output chain only.
     let passing = outward(TableFamily::Inet, guard).into_iter();

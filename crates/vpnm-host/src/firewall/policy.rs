@@ -2,7 +2,7 @@
 
 use super::egress::netdev;
 use super::endpoints::{peer_sets, port_set, server_sets};
-use super::forwarding::{forward, inside_set, served_set};
+use super::forwarding::{forward, inside_set, served_set, uplinks_set};
 use super::incoming::{arp, input, prerouting};
 use super::outgoing::{output, postrouting};
 use super::redirect::redirect;
@@ -17,25 +17,28 @@ pub(crate) fn tables(desired: &Desired, setting: &Setting) -> Vec<Table> {
         return Vec::new();
     };
     let tunnel = desired.tunnel();
-    let mut tables = vec![inet(guard, tunnel, setting, desired.tunnels_for_others())];
+    let for_others = desired.tunnels_for_others();
+    let mark = for_others.then_some(setting.answer_mark);
+    let mut tables = vec![inet(guard, tunnel, setting, mark)];
     tables.extend(tunnel.map(arp));
-    tables.extend(netdev(guard, setting, desired.tunnels_for_others()));
+    tables.extend(netdev(guard, setting, mark));
     tables
 }
 
-fn inet(guard: &Guard, tunnel: Option<&Tunnel>, setting: &Setting, for_others: bool) -> Table {
+fn inet(guard: &Guard, tunnel: Option<&Tunnel>, setting: &Setting, mark: Option<u32>) -> Table {
     let mut sets = server_sets(&guard.endpoints).to_vec();
     sets.extend(peer_sets(&guard.endpoints));
     sets.push(port_set("queries", &NAME_QUERIES));
     sets.push(port_set("broadcasts", &NAME_BROADCASTS));
     sets.push(inside_set(&setting.interfaces));
-    sets.push(served_set(&setting.interfaces));
+    sets.push(served_set(&setting.interfaces, &guard.serve));
+    sets.push(uplinks_set(&setting.interfaces));
     let mut chains = vec![
         prerouting(),
         input(guard, tunnel),
-        forward(guard, for_others),
+        forward(guard, mark),
         output(guard, tunnel),
-        postrouting(guard, tunnel, for_others),
+        postrouting(guard, tunnel, mark),
     ];
     if let Some(tunnel) = tunnel {
         sets.push(port_set("dns", &DNS));
@@ -69,8 +72,11 @@ mod tests {
             interfaces: Interfaces {
                 outside: names(&["eth0", "wlan0"]),
                 inside: names(&["docker0"]),
-                served: names(&["docker0", "wlan0"]),
+                served: names(&["docker0"]),
+                servable: names(&["docker0", "wlan0"]),
+                uplinks: names(&["eth0"]),
             },
+            answer_mark: 0x0076_0001,
             local_resolver: false,
         }
     }
@@ -91,6 +97,7 @@ mod tests {
             ],
             lan,
             forwarding: Forwarding::Tunnel,
+            serve: names(&["wlan0", "eth0"]),
         }
     }
 

@@ -8,6 +8,9 @@ use crate::interfaces::Interfaces;
 pub(crate) struct Setting {
     pub(crate) capabilities: Capabilities,
     pub(crate) interfaces: Interfaces,
+    /// The mark on packets that the tunnel answers a host behind this one with: a
+    /// number nobody else knows.
+    pub(crate) answer_mark: u32,
     /// Whether something on this host answers DNS queries sent to a loopback address.
     pub(crate) local_resolver: bool,
 }

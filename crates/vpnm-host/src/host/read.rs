@@ -10,7 +10,7 @@ use crate::netlink::{Failure, Protocol, Socket};
 use crate::nft::{Read, TableFamily};
 use crate::observed::Observed;
 use crate::routing::families;
-use crate::rtnl::{self, Family, MAIN_TABLE, Route, RouteKind};
+use crate::rtnl::{self, Family, MAIN_TABLE, Route};
 
 pub(super) fn observe(
     route: &mut Socket,
@@ -47,12 +47,15 @@ pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
     let links = route
         .query(&rtnl::links(), rtnl::decode_link)
         .map_err(during("list network interfaces"))?;
+    let mut uplinks = BTreeSet::new();
     let addresses = route
-        .query(&rtnl::addresses(), rtnl::decode_address)
+        .query(&rtnl::addresses(), |message| {
+            uplinks.extend(rtnl::temporary(message)?);
+            rtnl::decode_address(message)
+        })
         .map_err(during("list addresses"))?;
     let mut rules = Vec::new();
     let mut routes = Vec::new();
-    let mut uplinks = BTreeSet::new();
     for family in families(&kernel) {
         let list = route.query(&rtnl::rules(*family), rtnl::decode_rule);
         rules.extend(list.map_err(during("list routing rules"))?);
@@ -72,43 +75,26 @@ pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
         },
         filter: Vec::new(),
         port: 0,
+        answer_mark: 0,
     })
 }
 
 /// The routes of our table, and of the main table the default routes only: a router
-/// may have a million others. The links that routes of the main table leave by are
-/// noted, if they lead to a gateway or are default routes.
+/// may have a million others. The links by which routes of others lead out are noted.
 fn our_and_default_routes(
     socket: &mut Socket,
     family: Family,
     uplinks: &mut BTreeSet<u32>,
 ) -> Result<Vec<Route>, Failure> {
-    let mut list = Vec::new();
-    for table in [ROUTE_TABLE, MAIN_TABLE] {
-        let routes = socket.query(&rtnl::routes(family, table), |message| {
-            let route = rtnl::decode_route(message)?;
-            uplinks.extend(route.as_ref().and_then(uplink));
-            let wanted = |route: &Route| route.table == ROUTE_TABLE || route.destination.is_any();
-            // A kernel that does not filter lists every table each time.
-            Ok(route.filter(|route| route.table == table && wanted(route)))
-        });
-        match routes {
-            // A table without routes may not exist.
-            Err(Failure::Kernel {
-                errno: libc::ENOENT,
-                ..
-            }) => {}
-            other => list.extend(other?),
-        }
-    }
-    Ok(list)
-}
-
-/// The link by which a route of the main table leaves this host's own networks.
-fn uplink(route: &Route) -> Option<u32> {
-    let RouteKind::Link { link, gateway, .. } = route.kind else {
-        return None;
+    let wanted = |route: &Route| {
+        let main = route.table == MAIN_TABLE && route.destination.is_any();
+        route.table == ROUTE_TABLE || main
     };
-    let leads_out = gateway || route.destination.is_any();
-    (route.table == MAIN_TABLE && leads_out).then_some(link)
+    let mut routes = socket.query(&rtnl::routes(family), |message| {
+        uplinks.extend(rtnl::ways_out(message)?);
+        Ok(rtnl::decode_route(message)?.filter(wanted))
+    })?;
+    // Ours first: the order of tables in a dump is the kernel's.
+    routes.sort_by_key(|route| route.table != ROUTE_TABLE);
+    Ok(routes)
 }

@@ -11,6 +11,10 @@ const IFA_FLAGS: u16 = 8;
 /// No duplicate address detection: nobody else is on a tunnel link.
 const IFA_F_NODAD: u32 = 0x02;
 
+/// It stays until somebody takes it: not from DHCP or a router's advertisement, which
+/// give addresses for a time.
+const IFA_F_PERMANENT: u8 = 0x80;
+
 /// An address of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
@@ -52,6 +56,16 @@ fn body(address: &Address) -> Writer {
         body.native(IFA_FLAGS, IFA_F_NODAD);
     }
     body
+}
+
+/// The link that has an address for a time only: somebody on it gives addresses.
+pub(crate) fn temporary(message: &Message<'_>) -> Result<Option<u32>, Failure> {
+    let Some(address) = decode_address(message)? else {
+        return Ok(None);
+    };
+    let (header, _) = message.body.split::<8>()?;
+    let [_, _, flags, ..] = header;
+    Ok((flags & IFA_F_PERMANENT == 0).then_some(address.link))
 }
 
 /// Reads an address from a dump or an event.

@@ -11,6 +11,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_TUN_OWNER: u16 = 1;
@@ -37,6 +38,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// Whether there is somebody at the other end: a cable that is in, a network joined.
     pub carrier: bool,
+    /// Whether its other end, or what it stands on, is in another network namespace.
+    pub leads_elsewhere: bool,
     /// What we set on ours.
     pub settings: LinkSettings,
     /// Facts of a tunnel device.
@@ -149,6 +152,7 @@ fn decode(body: &Body<'_>) -> Result<Link, Failure> {
         kind,
         master: attributes.native(IFLA_MASTER),
         carrier: flags & IFF_LOWER_UP != 0,
+        leads_elsewhere: attributes.get(IFLA_LINK_NETNSID).is_some(),
         settings: LinkSettings {
             mtu: attributes.native(IFLA_MTU).unwrap_or_default(),
             queue_length: attributes.native(IFLA_TXQLEN).unwrap_or_default(),

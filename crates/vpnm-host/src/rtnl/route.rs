@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Family, Prefix, address_from, kind, octets};
-use crate::names::PROTOCOL;
+use crate::names::{PROTOCOL, ROUTE_TABLE};
 use crate::netlink::{Attributes, Failure, Message, Request, Writer};
 
 const RTA_DST: u16 = 1;
@@ -11,8 +11,11 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_METRICS: u16 = 8;
+const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
 const RTAX_CC_ALGO: u16 = 16;
+const RTA_VIA: u16 = 18;
+const RTA_NH_ID: u16 = 30;
 
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_NOWHERE: u8 = 255;
@@ -81,10 +84,9 @@ impl fmt::Display for Route {
     }
 }
 
-/// Asks for the routes of a table, or of all tables on kernels that do not filter.
-pub(crate) fn routes(family: Family, table: u32) -> Request {
-    let mut body = Writer::new(&[family.number(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    body.native(RTA_TABLE, table);
+/// Asks for the routes of all tables.
+pub(crate) fn routes(family: Family) -> Request {
+    let body = Writer::new(&[family.number(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     Request::dump(kind::GET_ROUTE, body)
 }
 
@@ -165,6 +167,44 @@ pub(crate) fn decode_route(message: &Message<'_>) -> Result<Option<Route>, Failu
     }))
 }
 
+/// The links by which a route of others, of whichever table, leads to a gateway or to
+/// everywhere; 0 stands for one whose link the kernel does not name.
+pub(crate) fn ways_out(message: &Message<'_>) -> Result<Vec<u32>, Failure> {
+    let Some(route) = decode_route(message)? else {
+        return Ok(Vec::new());
+    };
+    let RouteKind::Link { link, gateway, .. } = route.kind else {
+        return Ok(Vec::new());
+    };
+    if route.table == ROUTE_TABLE {
+        return Ok(Vec::new());
+    }
+    let (_, attributes) = message.body.split::<12>()?;
+    if let Some(hops) = attributes.get(RTA_MULTIPATH) {
+        return next_hops(hops);
+    }
+    // A next hop of its own may be a gateway, which is not said here.
+    let indirect =
+        gateway || attributes.get(RTA_VIA).is_some() || attributes.get(RTA_NH_ID).is_some();
+    let leads_out = indirect || route.destination.is_any();
+    Ok(if leads_out { vec![link] } else { Vec::new() })
+}
+
+/// The links of a route that has several ways (`struct rtnexthop`, one behind the
+/// other).
+fn next_hops(mut bytes: &[u8]) -> Result<Vec<u32>, Failure> {
+    let mut links = Vec::new();
+    while let Some((&[l0, l1, _, _, i0, i1, i2, i3], _)) = bytes.split_first_chunk::<8>() {
+        links.push(u32::from_ne_bytes([i0, i1, i2, i3]));
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        if length < 8 {
+            return Err(Failure::Malformed);
+        }
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(links)
+}
+
 fn decode_kind(number: u8, attributes: &Attributes<'_>) -> Result<RouteKind, Failure> {
     Ok(match number {
         RTN_UNREACHABLE => RouteKind::Unreachable,
@@ -183,7 +223,6 @@ fn decode_kind(number: u8, attributes: &Attributes<'_>) -> Result<RouteKind, Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::ROUTE_TABLE;
     use crate::netlink::messages;
 
     #[test]
@@ -210,6 +249,50 @@ mod tests {
                 assert_eq!(decode_route(&list[0]).unwrap(), Some(route));
             }
         }
+    }
+
+    /// The links that a route of others leads out by, as the kernel shows it.
+    fn leads_out(table: u32, destination: Prefix, fill: impl FnOnce(&mut Writer)) -> Vec<u32> {
+        let route = Route {
+            table,
+            destination,
+            metric: 0,
+            kind: RouteKind::Link {
+                link: 0,
+                gateway: false,
+                congestion: None,
+            },
+        };
+        let mut writer = body(&route, true);
+        fill(&mut writer);
+        let mut bytes = Vec::new();
+        Request::new(kind::NEW_ROUTE, writer).encode(1, &mut bytes);
+        ways_out(&messages(&bytes).unwrap()[0]).unwrap()
+    }
+
+    #[test]
+    fn every_gateway_makes_a_way_out_whatever_the_table_and_the_form() {
+        let near = Prefix::new("192.168.77.0".parse().unwrap(), 24);
+        let any = Family::V4.any();
+        let gateway = |w: &mut Writer| w.bytes(RTA_GATEWAY, &[192, 168, 77, 1]);
+        assert_eq!(leads_out(254, near, |_| {}), []);
+        for table in [254, 99] {
+            assert_eq!(leads_out(table, any, |_| {}), [0]);
+            assert_eq!(leads_out(table, near, gateway), [0]);
+        }
+        assert_eq!(leads_out(ROUTE_TABLE, any, gateway), []);
+        let via = |w: &mut Writer| w.bytes(RTA_VIA, &[10, 0, 0xfe, 0x80]);
+        assert_eq!(leads_out(254, near, via), [0]);
+        assert_eq!(leads_out(254, near, |w| w.native(RTA_NH_ID, 7)), [0]);
+        let hop = |index: u32, more: &[u8]| {
+            let length = u16::try_from(8 + more.len()).unwrap().to_ne_bytes();
+            [&length[..], &[0, 0], &index.to_ne_bytes(), more].concat()
+        };
+        let hops = [hop(3, &[8, 0, 5, 0, 192, 168, 77, 1]), hop(5, &[])].concat();
+        assert_eq!(
+            leads_out(254, near, |w| w.bytes(RTA_MULTIPATH, &hops)),
+            [3, 5]
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@
     reason = "the whole program is a test"
 )]
 
+mod interfaces;
 mod leaks;
 mod lifecycle;
 mod repair;

@@ -5,8 +5,9 @@ use anyhow::{Context as _, Result, ensure};
 use vpnm_lab::machine::shell;
 use vpnm_lab::session::Session;
 
-/// Two containers on docker0, one on a bridge of its own, and a host behind `eth1`;
-/// the client forwards, as docker makes it.
+/// Two containers on docker0, one on a bridge of its own, and a host behind `eth1`,
+/// which is as little a container's as a network card is; the client forwards, as
+/// docker makes it.
 const NETWORKS: &str = "
     set -e
     bridge() { ip link add $1 type bridge; ip link set $1 up
@@ -25,7 +26,8 @@ const NETWORKS: &str = "
     for port in veth1 veth2 veth3; do ip link set $port up; done
     leads one 172.17.0.1 fd00:17::1; leads two 172.17.0.1 fd00:17::1
     leads shop 172.18.0.1 fd00:18::1
-    join behind eth1 192.168.88.5/24 fd00:88::5/64
+    join behind cable 192.168.88.5/24 fd00:88::5/64
+    ip link set cable up; ip link add link cable name eth1 type macvlan mode bridge
     ip link set eth1 up; ip addr add 192.168.88.1/24 dev eth1
     ip addr add fd00:88::1/64 dev eth1 nodad
     leads behind 192.168.88.1 fd00:88::1

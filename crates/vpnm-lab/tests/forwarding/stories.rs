@@ -25,6 +25,10 @@ pub(crate) const CASES: &[(&str, Story)] = &[
         "the local network reaches containers where it may",
         local_network,
     ),
+    (
+        "hosts behind a network card are held back unless it is named",
+        only_named_cards,
+    ),
     ("strict reverse path filters change nothing", strict),
 ];
 
@@ -59,7 +63,7 @@ fn connect(session: &Session) -> Result<Tally> {
 }
 
 fn tunnelled(with_docker: bool) -> Result<()> {
-    let session = begin(with_docker, "")?;
+    let session = begin(with_docker, "serve = [\"eth1\"]")?;
     let secured = connect(&session)?;
     // Without rules for them docker's policy holds back all but docker0.
     let others: &[&str] = if with_docker {
@@ -171,6 +175,28 @@ fn refused_by_setting() -> Result<()> {
     is_refused(&session, "one", SITE_6)?;
     inside_goes_on(&session)?;
     end(&session, &secured)
+}
+
+/// Who is on the network that this host goes out by is held back even then. Nobody is
+/// told: errors do not leave either.
+fn only_named_cards() -> Result<()> {
+    for settings in ["", "serve = [\"eth0\"]"] {
+        let session = begin(false, settings)?;
+        let secured = connect(&session)?;
+        for url in [SITE, SITE_6] {
+            let page = run(&session, "behind", &format!("curl -gsS -m 2 {url}"));
+            ensure!(page.is_err(), "{settings:?}: {page:?}");
+        }
+        comes_by_the_node(&session, "one")?;
+        let neighbour = "ip route add 192.0.3.0/24 via 192.168.77.2; curl -m 1 192.0.3.1; true";
+        shell(session.world().router(), neighbour)?;
+        let rules = shell(session.client(), "nft list chain inet vpnm forward")?;
+        let refused = rules.lines().find(|line| line.contains("@uplinks"));
+        let refused = refused.context("there is no such rule")?;
+        ensure!(!refused.contains("packets 0 "), "nothing came: {refused}");
+        end(&session, &secured)?;
+    }
+    Ok(())
 }
 
 /// The router's side of the LAN asks the container's published port.

@@ -113,6 +113,7 @@ pub(crate) fn guard() -> Guard {
         ],
         lan: Lan::Blocked,
         forwarding: Forwarding::Tunnel,
+        serve: Vec::new(),
     }
 }
 

@@ -266,7 +266,7 @@ fn forwarding(survey: &Survey) -> Finding {
         .map(|settings| settings.forwarding)
     {
         Ok(vpnm_daemon::settings::ForOthers::Tunnel) => {
-            "containers and hosts behind it use the tunnel"
+            "containers use the tunnel, and hosts behind interfaces that `serve` names"
         }
         Ok(vpnm_daemon::settings::ForOthers::Block) => {
             "containers and hosts behind it are refused, as the settings say"
