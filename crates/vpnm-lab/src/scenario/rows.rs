@@ -66,6 +66,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_says_how_many_ways_there_are() {
+        let text = include_str!("../../../../README.md");
+        assert!(
+            text.contains(&format!("in {} ways", rows().len())),
+            "{}",
+            rows().len()
+        );
+    }
+
+    #[test]
     fn every_row_attacks_and_has_a_name_of_its_own() {
         assert!(rows().iter().all(|row| !row.attack.is_empty()));
         let names: BTreeSet<&str> = rows().iter().map(|row| row.name).collect();

@@ -7,6 +7,20 @@ use super::PLAIN;
 use crate::scenario::Row;
 use crate::scenario::Step::{DropFlows, KillEngine, OpenFlows, Probe, Router, WriteFlows};
 
+/// Every kind but TCP to the server's own port.
+const OF_ENGINE: [Kind; Kind::ALL.len() - 1] = {
+    let mut kinds = [Kind::Udp; Kind::ALL.len() - 1];
+    let (mut from, mut to) = (0, 0);
+    while from < Kind::ALL.len() {
+        if !matches!(Kind::ALL[from], Kind::ServerSamePort) {
+            kinds[to] = Kind::ALL[from];
+            to += 1;
+        }
+        from += 1;
+    }
+    kinds
+};
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: 23,
@@ -55,22 +69,8 @@ pub(super) const ROWS: &[Row] = &[
         number: 29,
         name: "a program with the data plane's user id",
         user: User::Engine,
-        only: &[
-            Kind::Udp,
-            Kind::Udp6,
-            Kind::Tcp,
-            Kind::Tcp6,
-            Kind::Icmp,
-            Kind::DnsUdp,
-            Kind::DnsLanUdp,
-            Kind::DnsLanTcp,
-            Kind::ServerOtherPort,
-            Kind::ServerUdp,
-            Kind::BoundUdp,
-            Kind::BoundTcp,
-            Kind::LanUdp,
-            Kind::LanTcp,
-        ],
+        // The server's own port is what this user may reach.
+        only: &OF_ENGINE,
         ..PLAIN
     },
     Row {

@@ -500,3 +500,22 @@ pub(super) const FAULTS: &[Fault] = &[
     brief(Claim::Pace, 3, "probes as usual", &[Deed::Pace(2_000)]),
     brief(Claim::Pace, 2, "probes fast", &[Deed::Pace(5_000)]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_says_how_many_there_are() {
+        let text = include_str!("../../../../../README.md");
+        let faults = FAULTS.iter().filter(|fault| fault.claim != Claim::Pace);
+        let count = faults.count();
+        assert!(text.contains(&format!("lets {count} faults")), "{count}");
+    }
+
+    #[test]
+    fn each_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = FAULTS.iter().map(|fault| fault.name).collect();
+        assert_eq!(names.len(), FAULTS.len());
+    }
+}
