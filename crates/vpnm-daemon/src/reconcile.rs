@@ -137,7 +137,7 @@ impl Roaming {
     pub(crate) fn look(&mut self, uplink: Uplink, server: Option<IpAddr>) -> Option<Event> {
         if !uplink.is_up() {
             self.went = true;
-            return None;
+            return Some(Event::NetworkGone);
         }
         let went = std::mem::take(&mut self.went);
         let before = self.last_up.replace(uplink.clone());
@@ -165,19 +165,24 @@ mod tests {
         assert_eq!(roaming.look(home.clone(), None), None);
         assert_eq!(
             roaming.look(Uplink::default(), None),
-            None,
-            "nothing can be done without"
+            Some(Event::NetworkGone)
         );
         assert_eq!(roaming.look(home.clone(), None), Some(Event::NetworkBack));
         assert_eq!(roaming.look(road, None), Some(Event::NetworkChanged));
-        assert_eq!(roaming.look(Uplink::default(), None), None);
+        assert_eq!(
+            roaming.look(Uplink::default(), None),
+            Some(Event::NetworkGone)
+        );
         assert_eq!(roaming.look(home, None), Some(Event::NetworkChanged));
     }
 
     #[test]
     fn a_start_without_a_network_ends_with_its_coming() {
         let mut roaming = Roaming::default();
-        assert_eq!(roaming.look(Uplink::default(), None), None);
+        assert_eq!(
+            roaming.look(Uplink::default(), None),
+            Some(Event::NetworkGone)
+        );
         assert_eq!(
             roaming.look(Uplink::on(&[(2, "192.0.2.7")]), None),
             Some(Event::NetworkBack)

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use vpnm_api::Failure;
 use vpnm_api::engine::Health;
 
-/// What takes longer makes the tunnel suspect, unless it took long from the start.
-const DOUBT_AFTER: Duration = Duration::from_secs(1);
+/// What takes longer makes the tunnel suspect, unless it took long from the start: a
+/// dial that is late and then a probe, which together are within two seconds.
+const DOUBT_AFTER: Duration = Duration::from_millis(800);
 /// A probe fails after this long, unless answers took long from the start.
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
-/// Probes follow one another at this distance while there is doubt.
+/// Doubt is no reason to probe so shortly after an answer.
 pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Probes follow one another at this distance while there is doubt: a server that
+/// refuses is said to be down after a second.
+pub const PROBE_AGAIN: Duration = Duration::from_millis(500);
 /// A tunnel nobody uses is probed when the last answer is this old: a server that died
 /// silently is found out before somebody needs it. Each probe is some 6 kB.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use vpnm_api::{Code, Failure};
 use crate::check;
 use crate::doh::Endpoint;
 use crate::exit::Exit;
-use crate::health::{PROBE_EVERY, Verdict, Vitals};
+use crate::health::{PROBE_AGAIN, PROBE_EVERY, Verdict, Vitals};
 
 /// The health and what made it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Monitor {
             let pause: Duration = if is_down {
                 PROBE_EVERY * 3
             } else {
-                PROBE_EVERY
+                PROBE_AGAIN
             };
             tokio::time::sleep(pause).await;
         }

@@ -143,6 +143,7 @@ impl Machine {
             established,
             stale: false,
             lives: true,
+            suspect: false,
         });
     }
 }

@@ -26,6 +26,8 @@ pub enum Event {
     Untried,
     /// The host may differ from what was applied.
     Drift(Note),
+    /// There is no network below the tunnel.
+    NetworkGone,
     /// Addresses or routes of the network below the tunnel are others: connections
     /// made before lead nowhere.
     NetworkChanged,

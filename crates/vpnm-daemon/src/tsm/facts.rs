@@ -64,6 +64,8 @@ pub(super) struct Outbound {
     pub(super) stale: bool,
     /// Connections made through it may still be alive.
     pub(super) lives: bool,
+    /// Answers are late: whether it still holds is being found out.
+    pub(super) suspect: bool,
 }
 
 impl Facts {

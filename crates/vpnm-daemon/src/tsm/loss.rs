@@ -50,6 +50,7 @@ impl Machine {
         let Some(outbound) = self.facts.outbound.as_mut().filter(|o| !o.stale) else {
             return;
         };
+        outbound.suspect = health != Health::Up;
         match health {
             Health::Up | Health::Suspect => {}
             Health::Down => {
@@ -92,6 +93,16 @@ impl Machine {
         self.setback(failure, now);
     }
 
+    /// Nothing can be reached; what is connected may be alive when the network is back.
+    pub(super) fn on_network_gone(&mut self, now: Moment) {
+        if self.is_connected() {
+            if let Some(outbound) = &mut self.facts.outbound {
+                outbound.stale = true;
+            }
+            self.setback(Code::NoNetwork.into(), now);
+        }
+    }
+
     /// What was connected by the network before leads nowhere.
     pub(super) fn on_network_changed(&mut self, now: Moment) {
         if let Some(outbound) = &mut self.facts.outbound {
@@ -103,6 +114,8 @@ impl Machine {
     /// Whether the tunnel still holds is found out at once, and no attempt is waited for
     /// that began before: it may wait for an answer that went elsewhere.
     pub(super) fn on_network_back(&mut self, now: Moment) {
+        // What failed before says nothing of this network, which may take a moment more.
+        self.attempt.count = 0;
         if self.is_connected() {
             if let Some(outbound) = &mut self.facts.outbound {
                 outbound.stale = true;

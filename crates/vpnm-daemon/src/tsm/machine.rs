@@ -120,6 +120,7 @@ impl Machine {
             Event::Tried(leak) => self.on_tried(leak),
             Event::Untried => self.on_untried(),
             Event::NetworkChanged => self.on_network_changed(now),
+            Event::NetworkGone => self.on_network_gone(now),
             Event::NetworkBack => self.on_network_back(now),
             Event::Stop => self.on_stop(),
             Event::Timer => {}

@@ -191,7 +191,7 @@ impl Machine {
             remembered: self.pending.is_none(),
             blocked: sound && self.facts.is_blocked(),
             engine: self.facts.engine == EngineFact::Running,
-            answered: outbound.is_some(),
+            answered: outbound.is_some_and(|outbound| !outbound.suspect),
             routed: sound && matches!(self.facts.host.applied, Some(HostWant::Tunnel(_))),
             tried: self.facts.tried == Some(Ok(())),
             resolver: outbound.map(|o| o.established.resolver),

@@ -6,6 +6,7 @@
 mod deaths;
 mod engine;
 mod failures;
+mod honesty;
 mod intruders;
 mod leaks;
 mod machine;
@@ -25,6 +26,7 @@ fn main() -> Result<ExitCode> {
     for (name, run) in failures::CASES
         .iter()
         .chain(intruders::CASES)
+        .chain(honesty::CASES)
         .chain(deaths::CASES)
         .chain(engine::CASES)
         .chain(leaks::CASES)

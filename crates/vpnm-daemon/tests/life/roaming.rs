@@ -15,7 +15,7 @@ use vpnm_world::addresses::{SITE, SITE_NAME};
 use vpnm_world::internet::ECHO_PORT;
 use vpnm_world::{Host, Signal, User, Visitor};
 
-use crate::scene::{PATIENCE, Scene, connected, interface, wait_for_tunnel};
+use crate::scene::{PATIENCE, Scene, connected, interface, tell, wait_for_tunnel};
 
 pub(crate) const CASES: &[Scene] = &[
     ("roaming: a link that flaps costs no connection", link_flaps),
@@ -106,11 +106,6 @@ fn back(session: &Session, what: &str, usable: Instant) -> Result<()> {
     Ok(())
 }
 
-/// A measured line between those of the harness.
-fn tell(line: &str) -> Result<()> {
-    Ok(writeln!(std::io::stdout(), "    {line}")?)
-}
-
 /// Whether a new connection is answered at once: what waits for a first packet to be
 /// sent again is asked anew instead.
 fn is_passable(session: &Session) -> bool {
@@ -128,6 +123,7 @@ fn link_flaps() -> Result<()> {
     let session = connected()?;
     let mut echo = Echo::open(&session)?;
     shell(session.client(), "ip link set eth0 down && sleep 3")?;
+    ensure!(session.state()? == "reconnecting", "connected by nothing");
     let up = format!("ip link set eth0 up && {DEFAULT_ROUTES}");
     measure(&session, "a link that flaps", session.client(), &up)?;
     echo.outlives_it()?;

@@ -1,5 +1,6 @@
 //! What the cases have in common.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -86,4 +87,9 @@ pub(crate) fn ensure_blocked(session: &Session) -> Result<()> {
         "no backstop: {routes}"
     );
     Ok(())
+}
+
+/// A measured line between those of the harness.
+pub(crate) fn tell(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "    {line}")?)
 }

@@ -46,6 +46,7 @@ fn happen(world: &mut World, choice: u8, id: u64) {
             }
         }
         16 if id.is_multiple_of(3) => world.give(Event::NetworkBack),
+        16 if id.is_multiple_of(5) => world.give(Event::NetworkGone),
         16 => world.give(Event::NetworkChanged),
         17 => {
             if world.tun {

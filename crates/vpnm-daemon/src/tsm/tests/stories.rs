@@ -448,6 +448,33 @@ fn a_server_that_was_silent_for_a_while_costs_no_flow() {
 }
 
 #[test]
+fn a_tunnel_in_doubt_is_not_said_to_answer() {
+    let mut world = connected("a");
+    let answers = |world: &World| world.machine.status(world.now, 0).verified.answered;
+    assert!(answers(&world));
+    world.give(Event::Health(Health::Suspect, None));
+    assert_eq!(world.state().name(), "connected");
+    assert!(!answers(&world));
+    world.give(Event::Health(Health::Up, None));
+    assert!(answers(&world));
+}
+
+#[test]
+fn a_network_that_is_gone_is_said_to_be_and_its_return_costs_no_flow() {
+    let mut world = connected("a");
+    world.give(Event::NetworkGone);
+    assert_eq!(world.state().cause().unwrap().code, Code::NoNetwork);
+    while world.finish(Lane::Host) {}
+    world.fail(Lane::Engine, Code::NoNetwork, false);
+    assert_eq!(world.state().name(), "reconnecting");
+    world.log.clear();
+    world.give(Event::NetworkBack);
+    world.run();
+    assert_eq!(world.state().name(), "connected");
+    assert!(verified_anew(&world), "{:?}", world.log);
+}
+
+#[test]
 fn who_asks_for_another_tunnel_gets_one() {
     let mut world = connected("a");
     world.command(2, Command::Reconnect);
@@ -474,6 +501,24 @@ fn no_attempt_is_waited_for_that_began_on_another_network() {
         world.run();
         assert_eq!(world.state().name(), "connected");
     }
+}
+
+#[test]
+fn a_network_that_needs_a_moment_is_tried_again_at_once() {
+    let mut world = connected("a");
+    world.give(Event::NetworkGone);
+    for _ in 0..8 {
+        while world.finish(Lane::Host) {}
+        world.fail(Lane::Engine, Code::NoNetwork, false);
+        let at = world.machine.poll_timeout().expect("another attempt");
+        world.now = at.max(world.now);
+        world.give(Event::Timer);
+    }
+    world.give(Event::NetworkBack);
+    while world.finish(Lane::Host) {}
+    world.fail(Lane::Engine, Code::Unreachable, false);
+    world.run();
+    assert_eq!(world.state().name(), "connected", "{:?}", world.log);
 }
 
 #[test]
