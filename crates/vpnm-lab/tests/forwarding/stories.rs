@@ -7,6 +7,7 @@ use vpnm_world::Process;
 use vpnm_world::capture::Tally;
 use vpnm_world::internet::Carriage;
 
+use crate::borrowed;
 use crate::neighbours::{add, comes_by_the_node, fetch, is_refused, run};
 
 pub(crate) type Story = fn() -> Result<()>;
@@ -28,6 +29,10 @@ pub(crate) const CASES: &[(&str, Story)] = &[
     (
         "hosts behind a network card are held back unless it is named",
         only_named_cards,
+    ),
+    (
+        "containers that borrow the card get nothing out",
+        borrowed::stays_in,
     ),
     ("strict reverse path filters change nothing", strict),
 ];
@@ -85,6 +90,7 @@ fn tunnelled(with_docker: bool) -> Result<()> {
         }
     }
     carries_bulk(&session)?;
+    carries_datagrams(&session)?;
     inside_goes_on(&session)?;
     end(&session, &secured)
 }
@@ -107,6 +113,38 @@ fn carries_bulk(session: &Session) -> Result<()> {
     let echo = run(session, "one", echo)?;
     ensure!(echo.trim() == "ping", "{echo}");
     Ok(())
+}
+
+/// Datagrams in one packet and in fragments come back, over both families; echo
+/// requests, which no server carries, are led in as well and end there.
+fn carries_datagrams(session: &Session) -> Result<()> {
+    const ASK: &str = r"
+import socket, struct
+V4, V6 = ('198.51.100.80', socket.AF_INET), ('2001:db8:100::80', socket.AF_INET6)
+for to, family in [V4, V6]:
+    for size in [1, 1400, 1473, 4000, 9000]:
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.settimeout(1)
+            payload = bytes(i % 251 for i in range(size))
+            for attempt in range(8):
+                s.sendto(payload, (to, 7))
+                try:
+                    back = s.recv(65535)
+                    break
+                except TimeoutError:
+                    continue
+            else:
+                raise SystemExit(f'no answer of {size} bytes from {to}')
+            assert back == payload, (to, size, len(back))
+echoes = [(*V4, socket.IPPROTO_ICMP, 8), (*V6, socket.IPPROTO_ICMPV6, 128)]
+for to, family, protocol, request in echoes:
+    with socket.socket(family, socket.SOCK_RAW, protocol) as s:
+        for size in [56, 3000]:
+            head = struct.pack('!BBHHH', request, 0, 0, 7671, size)
+            s.sendto(head + bytes(size), (to, 0))
+";
+    let script = format!("ip netns exec one python3 - <<'END'\n{ASK}END");
+    shell(session.client(), &script).map(drop)
 }
 
 /// Between containers, and between this host and them, all is as it was.
