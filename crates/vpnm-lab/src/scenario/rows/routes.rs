@@ -179,8 +179,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "another program's rule before ours",
         before: &[OtherGateway],
         attack: &[Client(
-            "ip route add default via 192.168.77.9 table 99 && ip rule add pref 100 lookup 99 && \
-             ip -6 route add default via 2001:db8:77::9 table 99 && ip -6 rule add pref 100 lookup 99",
+            "ip route add default via 192.168.77.9 dev eth0 onlink table 99 && \
+             ip rule add pref 100 lookup 99 && \
+             ip -6 route add default via 2001:db8:77::9 dev eth0 onlink table 99 && \
+             ip -6 rule add pref 100 lookup 99",
         )],
         undo: &[Client(
             "ip rule del pref 100 && ip -6 rule del pref 100 && \
