@@ -6,7 +6,8 @@ use crate::run::check;
 use crate::workspace::Workspace;
 use crate::{prepare, release};
 
-const USAGE: &str = "cargo xtask bench tun [--json] [--quick] [--rounds N] [--seconds S] \
+const USAGE: &str =
+    "cargo xtask bench tun [--cells] [--json] [--quick] [--rounds N] [--seconds S] \
 [--only LOAD,...] [--engines NAME,...] [--samples FILE] [--hev PATH] [--tun2proxy PATH]
 cargo xtask bench ipc [--json] [--rounds N]";
 

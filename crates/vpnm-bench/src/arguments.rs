@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// How long each load runs.
     pub(crate) each: Duration,
+    /// What programs see is compared instead of how fast it goes.
+    pub(crate) cells: bool,
     /// One JSON object instead of a table.
     pub(crate) json: bool,
     /// What is run.
@@ -36,7 +38,9 @@ pub(crate) struct Options {
 const USAGE: &str = "--quick              one round of half a second each
 --rounds N           rounds, of which the median is reported (3)
 --seconds S          how long each load runs (2)
---only LOAD,...      memory, bulk, forwarded, ping, pinned, connections, datagrams, flows
+--only LOAD,...      memory, bulk, records, forwarded, ping, pinned, connections,
+                     datagrams, flows, many, flood
+--cells              compare what programs see instead of how fast it goes
 --engines NAME,...   vpnm, direct, sing-box system, ... (all that can be had)
 --samples FILE       go on with the samples in FILE, and leave them there
 --hev PATH           a hev-socks5-tunnel to measure beside
@@ -48,6 +52,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> anyhow::Result
     let mut options = Options {
         rounds: 3,
         each: Duration::from_secs(2),
+        cells: false,
         json: false,
         loads: Load::ALL.to_vec(),
         engines: Vec::new(),
@@ -66,6 +71,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> anyhow::Result
                 .with_context(|| format!("{name} needs a value"))
         };
         match name.as_str() {
+            "--cells" => options.cells = true,
             "--json" => options.json = true,
             "--quick" => (options.rounds, options.each) = (1, Duration::from_millis(500)),
             "--rounds" => options.rounds = number(&value()?)?,

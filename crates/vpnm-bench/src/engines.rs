@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::arguments::Options;
+use crate::carried;
 use crate::place::{DEVICE, PROXY, PROXY_PORT, Place};
 use crate::samples::{DIRECT, OURS};
 
@@ -46,6 +47,12 @@ enum How {
         mtu: u32,
     },
     Tun2Proxy(PathBuf),
+    /// This program as the engine of a profile.
+    Carrier {
+        program: PathBuf,
+        link: String,
+        authority: PathBuf,
+    },
 }
 
 /// A running engine; it ends when this is dropped.
@@ -134,6 +141,18 @@ pub(crate) fn all(options: &Options) -> anyhow::Result<Vec<Engine>> {
 }
 
 impl Engine {
+    /// Our engine in front of the server that a share link names.
+    pub(crate) fn carrier(link: &str, authority: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: OURS.to_owned(),
+            how: How::Carrier {
+                program: std::env::current_exe()?,
+                link: link.to_owned(),
+                authority: authority.to_owned(),
+            },
+        })
+    }
+
     /// Starts the engine and leads the target's address into its device.
     pub(crate) fn start(&self, place: &Place) -> anyhow::Result<Running> {
         let directory = tempfile::tempdir()?;
@@ -200,6 +219,15 @@ impl Engine {
                 command.arg(&configuration);
                 command
             }
+            How::Carrier {
+                program,
+                link,
+                authority,
+            } => {
+                let mut command = place.client_command(program);
+                command.arg(carried::WORD).arg(link).arg(authority);
+                command
+            }
             How::Tun2Proxy(binary) => {
                 let mut command = place.client_command(binary);
                 command.args([
@@ -211,6 +239,7 @@ impl Engine {
                     "direct",
                     "-v",
                     "off",
+                    "--ipv6-enabled",
                     "--max-sessions",
                     "65536",
                 ]);
@@ -269,7 +298,7 @@ fn sing_box(stack: &str, mtu: u32) -> serde_json::Value {
     json!({
         "log": {"level": "fatal"},
         "inbounds": [{
-            "type": "tun", "interface_name": DEVICE, "address": ["198.18.0.1/15"],
+            "type": "tun", "interface_name": DEVICE, "address": ["198.18.0.1/15", "fd98::1/126"],
             "mtu": mtu, "auto_route": false, "stack": stack,
         }],
         "outbounds": [{
@@ -281,11 +310,12 @@ fn sing_box(stack: &str, mtu: u32) -> serde_json::Value {
 /// YAML's subset that is JSON.
 fn mihomo(stack: &str, mtu: u32) -> serde_json::Value {
     json!({
-        "mode": "rule", "log-level": "silent", "ipv6": false,
+        "mode": "rule", "log-level": "silent", "ipv6": true,
         "dns": {"enable": false},
         "tun": {
             "enable": true, "stack": stack, "device": DEVICE, "auto-route": false,
             "auto-detect-interface": false, "mtu": mtu, "inet4-address": ["198.18.0.1/15"],
+            "inet6-address": ["fd98::1/126"],
         },
         "proxies": [{
             "name": "target", "type": "socks5", "server": PROXY.to_string(), "port": PROXY_PORT, "udp": true,
@@ -296,7 +326,7 @@ fn mihomo(stack: &str, mtu: u32) -> serde_json::Value {
 
 fn hev(mtu: u32) -> serde_json::Value {
     json!({
-        "tunnel": {"name": DEVICE, "mtu": mtu, "ipv4": "198.18.0.1"},
+        "tunnel": {"name": DEVICE, "mtu": mtu, "ipv4": "198.18.0.1", "ipv6": "fd98::1"},
         "socks5": {"address": PROXY.to_string(), "port": PROXY_PORT, "udp": "udp"},
     })
 }

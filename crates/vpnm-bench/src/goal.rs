@@ -61,11 +61,52 @@ pub(crate) const ROWS: &[Row] = &[
     row(Metric::Down8, Against::Own(Metric::Down), Goal::Times(0.9)),
     row(Metric::UpCost, Against::Best, Goal::Value(0.27)),
     row(Metric::DownCost, Against::Best, Goal::Value(0.27)),
+    Row {
+        metric: Metric::CarriedUp,
+        against: Against::Best,
+        goal: None,
+    },
+    Row {
+        metric: Metric::CarriedDown,
+        against: Against::Best,
+        goal: None,
+    },
+    Row {
+        metric: Metric::CarriedUpCost,
+        against: Against::Best,
+        goal: None,
+    },
+    Row {
+        metric: Metric::CarriedDownCost,
+        against: Against::Best,
+        goal: None,
+    },
+    row(
+        Metric::RecordsUp,
+        Against::Own(Metric::CarriedUp),
+        Goal::Times(0.35),
+    ),
+    row(
+        Metric::RecordsDown,
+        Against::Own(Metric::CarriedDown),
+        Goal::Times(0.35),
+    ),
+    row(
+        Metric::RecordsUpCost,
+        Against::Own(Metric::CarriedUpCost),
+        Goal::Times(0.35),
+    ),
+    row(
+        Metric::RecordsDownCost,
+        Against::Own(Metric::CarriedDownCost),
+        Goal::Times(0.35),
+    ),
     row(
         Metric::UpForwarded,
         Against::Own(Metric::Up),
         Goal::Times(0.3),
     ),
+    row(Metric::UpLossy, Against::Peer(DIRECT), Goal::Times(0.5)),
     Row {
         metric: Metric::Ping50,
         against: Against::Best,
@@ -119,6 +160,11 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(Metric::AfterClosing, Against::Best, Goal::Value(1.1)),
     row(Metric::WakeUps, Against::Best, Goal::Value(0.0)),
+    row(Metric::ManyServed, Against::Best, Goal::Value(100_000.0)),
+    row(Metric::ManyAfter, Against::Best, Goal::Value(1.1)),
+    row(Metric::ManyDescriptors, Against::Best, Goal::Value(0.0)),
+    row(Metric::FloodMemory, Against::Best, Goal::Value(64.0)),
+    row(Metric::FloodServed, Against::Best, Goal::Value(8.0)),
 ];
 
 /// How a row came out.

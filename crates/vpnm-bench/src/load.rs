@@ -3,13 +3,15 @@
 mod bulk;
 mod connections;
 mod datagrams;
+mod flood;
 mod flows;
 mod idle;
 mod ping;
 
 pub(crate) use bulk::{Direction, bulk};
-pub(crate) use connections::connections;
+pub(crate) use connections::{connections, many};
 pub(crate) use datagrams::datagrams;
+pub(crate) use flood::flood;
 pub(crate) use flows::{new_flows, open_flows};
 pub(crate) use idle::idle;
 pub(crate) use ping::ping;

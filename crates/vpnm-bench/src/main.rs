@@ -6,17 +6,21 @@
 //! a noisy machine is noisy for all; what is reported are medians and ratios.
 
 mod arguments;
+mod carried;
+mod cells;
 mod engines;
 mod goal;
 mod load;
 mod measure;
 mod metric;
+mod node;
 mod pace;
 mod place;
 mod processor;
 mod report;
 mod run;
 mod samples;
+mod seen;
 mod statistics;
 mod sys;
 mod target;
@@ -24,7 +28,12 @@ mod target;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match arguments::parse(std::env::args_os().skip(1)).and_then(run::run) {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let outcome = match words.next_if(|word| word == carried::WORD) {
+        Some(_) => carried::run(words),
+        None => arguments::parse(words).and_then(run::run),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::complain(&error);

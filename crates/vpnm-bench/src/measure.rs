@@ -1,5 +1,8 @@
 //! One load on one engine.
 
+mod endurance;
+mod records;
+
 use std::thread;
 use std::time::Duration;
 
@@ -8,6 +11,7 @@ use anyhow::Context as _;
 use crate::engines::{Engine, Running};
 use crate::load::{Direction, bulk, connections, datagrams, idle, new_flows, open_flows, ping};
 use crate::metric::{Load, Metric};
+use crate::node::Node;
 use crate::place::{From, Place};
 use crate::processor::{self, Pinned};
 use crate::report;
@@ -57,6 +61,7 @@ const HEAVY: u32 = 200_000;
 pub(crate) struct Measurement<'a> {
     pub(crate) place: &'a Place,
     pub(crate) target: &'a Target,
+    pub(crate) node: &'a Node,
     pub(crate) each: Duration,
     /// The first round; what takes long is only done in this.
     pub(crate) first: bool,
@@ -88,6 +93,9 @@ impl Measurement<'_> {
         load: Load,
         samples: &mut Samples,
     ) -> anyhow::Result<()> {
+        if load == Load::Records {
+            return self.records(engine, samples);
+        }
         let running = engine.start(self.place)?;
         let mut subject = Subject {
             name: &engine.name,
@@ -98,6 +106,9 @@ impl Measurement<'_> {
             Load::Memory => self.memory(&mut subject),
             Load::Bulk => self.bulk(&mut subject),
             Load::Forwarded => self.forwarded(&mut subject),
+            Load::Records => Ok(()),
+            Load::Many => self.many(&mut subject),
+            Load::Flood => self.flood(&mut subject),
             Load::Ping => self.ping(&mut subject, Metric::Ping50, Metric::Ping99),
             Load::Pinned => {
                 let _pinned = Pinned::new(subject.running.pid())?;
@@ -124,7 +135,9 @@ impl Measurement<'_> {
 
     fn forwarded(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
         let what = (From::Guest, Direction::Up, 1);
-        self.stream(subject, what, Metric::UpForwarded, None)
+        self.stream(subject, what, Metric::UpForwarded, None)?;
+        let _lossy = self.place.lose()?;
+        self.stream(subject, what, Metric::UpLossy, None)
     }
 
     fn stream(

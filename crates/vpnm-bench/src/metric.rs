@@ -13,7 +13,16 @@ pub(crate) enum Metric {
     Down8,
     UpCost,
     DownCost,
+    CarriedUp,
+    CarriedDown,
+    CarriedUpCost,
+    CarriedDownCost,
+    RecordsUp,
+    RecordsDown,
+    RecordsUpCost,
+    RecordsDownCost,
     UpForwarded,
+    UpLossy,
     Ping50,
     Ping99,
     PinnedPing50,
@@ -35,12 +44,18 @@ pub(crate) enum Metric {
     PerConnection,
     AfterClosing,
     WakeUps,
+    ManyServed,
+    ManyAfter,
+    ManyDescriptors,
+    FloodMemory,
+    FloodServed,
 }
 
 /// A group of metrics that one load yields; what `--only` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Load {
     Bulk,
+    Records,
     Forwarded,
     Ping,
     Pinned,
@@ -48,19 +63,24 @@ pub(crate) enum Load {
     Datagrams,
     Flows,
     Memory,
+    Many,
+    Flood,
 }
 
 impl Load {
     /// All, in the order they are run: what leaves the engine's memory as it was first.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Memory,
         Self::Bulk,
+        Self::Records,
         Self::Forwarded,
         Self::Ping,
         Self::Pinned,
         Self::Connections,
         Self::Datagrams,
         Self::Flows,
+        Self::Many,
+        Self::Flood,
     ];
 
     /// The load of this name.
@@ -73,6 +93,7 @@ impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bulk => "bulk",
+            Self::Records => "records",
             Self::Forwarded => "forwarded",
             Self::Ping => "ping",
             Self::Pinned => "pinned",
@@ -80,6 +101,8 @@ impl fmt::Display for Load {
             Self::Datagrams => "datagrams",
             Self::Flows => "flows",
             Self::Memory => "memory",
+            Self::Many => "many",
+            Self::Flood => "flood",
         })
     }
 }
@@ -94,7 +117,16 @@ impl Metric {
             Self::Down8 => "TCP down, 8 flows",
             Self::UpCost => "engine CPU, up",
             Self::DownCost => "engine CPU, down",
+            Self::CarriedUp => "TCP up, through VLESS",
+            Self::CarriedDown => "TCP down, through VLESS",
+            Self::CarriedUpCost => "engine CPU, up, through VLESS",
+            Self::CarriedDownCost => "engine CPU, down, through VLESS",
+            Self::RecordsUp => "TCP up, AES-128-GCM records",
+            Self::RecordsDown => "TCP down, AES-128-GCM records",
+            Self::RecordsUpCost => "engine CPU, up, AES-128-GCM records",
+            Self::RecordsDownCost => "engine CPU, down, AES-128-GCM records",
             Self::UpForwarded => "TCP up, forwarded, TSO off",
+            Self::UpLossy => "TCP up, forwarded, 1 of 1 000 lost",
             Self::Ping50 => "ping-pong p50",
             Self::Ping99 => "ping-pong p99",
             Self::PinnedPing50 => "ping-pong p50, one CPU",
@@ -116,27 +148,47 @@ impl Metric {
             Self::PerConnection => "memory, an idle connection",
             Self::AfterClosing => "memory, 5 s after closing 1 000",
             Self::WakeUps => "wake-ups while idle",
+            Self::ManyServed => "100 000 short connections: served",
+            Self::ManyAfter => "memory, 5 s after 100 000",
+            Self::ManyDescriptors => "descriptors left of 100 000",
+            Self::FloodMemory => "memory under 1 000 000 SYNs",
+            Self::FloodServed => "wait for service after them",
         }
     }
 
     /// The unit, empty for a mere count.
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Up | Self::Down | Self::Up8 | Self::Down8 | Self::UpForwarded => "Gbit/s",
-            Self::UpCost | Self::DownCost => "s/GB",
+            Self::Up
+            | Self::Down
+            | Self::Up8
+            | Self::Down8
+            | Self::CarriedUp
+            | Self::CarriedDown
+            | Self::RecordsUp
+            | Self::RecordsDown
+            | Self::UpForwarded
+            | Self::UpLossy => "Gbit/s",
+            Self::UpCost
+            | Self::DownCost
+            | Self::CarriedUpCost
+            | Self::CarriedDownCost
+            | Self::RecordsUpCost
+            | Self::RecordsDownCost => "s/GB",
             Self::Ping50 | Self::Ping99 | Self::PinnedPing50 | Self::PinnedPing99 => "us",
             Self::Connection99 => "ms",
             Self::Connections | Self::NewFlows | Self::WakeUps => "1/s",
-            Self::Stuck | Self::OpenFlows => "",
+            Self::Stuck | Self::OpenFlows | Self::ManyServed | Self::ManyDescriptors => "",
             Self::SmallCostUp | Self::SmallCostDown | Self::LargeCostUp | Self::LargeCostDown => {
                 "us each"
             }
             Self::SmallLostUp | Self::SmallLostDown | Self::LargeLostUp | Self::LargeLostDown => {
                 "%"
             }
-            Self::Idle => "MiB",
+            Self::Idle | Self::FloodMemory => "MiB",
+            Self::FloodServed => "s",
             Self::PerConnection => "KiB",
-            Self::AfterClosing => "of before",
+            Self::AfterClosing | Self::ManyAfter => "of before",
         }
     }
 
@@ -148,10 +200,16 @@ impl Metric {
                 | Self::Down
                 | Self::Up8
                 | Self::Down8
+                | Self::CarriedUp
+                | Self::CarriedDown
+                | Self::RecordsUp
+                | Self::RecordsDown
                 | Self::UpForwarded
+                | Self::UpLossy
                 | Self::Connections
                 | Self::NewFlows
                 | Self::OpenFlows
+                | Self::ManyServed
         )
     }
 
@@ -161,7 +219,17 @@ impl Metric {
             Self::Up | Self::Down | Self::Up8 | Self::Down8 | Self::UpCost | Self::DownCost => {
                 Load::Bulk
             }
-            Self::UpForwarded => Load::Forwarded,
+            Self::CarriedUp
+            | Self::CarriedDown
+            | Self::CarriedUpCost
+            | Self::CarriedDownCost
+            | Self::RecordsUp
+            | Self::RecordsDown
+            | Self::RecordsUpCost
+            | Self::RecordsDownCost => Load::Records,
+            Self::UpForwarded | Self::UpLossy => Load::Forwarded,
+            Self::ManyServed | Self::ManyAfter | Self::ManyDescriptors => Load::Many,
+            Self::FloodMemory | Self::FloodServed => Load::Flood,
             Self::Ping50 | Self::Ping99 => Load::Ping,
             Self::PinnedPing50 | Self::PinnedPing99 => Load::Pinned,
             Self::Connections | Self::Connection99 | Self::Stuck => Load::Connections,

@@ -1,7 +1,7 @@
 //! Client, server and a guest of the client's: network namespaces and the cables between them.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -15,6 +15,13 @@ pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(crate) const PROXY_PORT: u16 = 1080;
 /// Where the loads go: an address of the server's behind the engine's device.
 pub(crate) const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
+/// The same over IPv6.
+pub(crate) const TARGET6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
+/// Addresses that nobody has.
+pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77));
+pub(crate) const NOBODY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77));
+/// The server's end of the cable over IPv6.
+const CABLE6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 /// The device every engine opens.
 pub(crate) const DEVICE: &str = "vb0";
 
@@ -59,6 +66,9 @@ impl Place {
             ip(&format!("-n {name} link set {link} up"))?;
         }
         ip(&format!("-n {s} addr add {TARGET}/32 dev lo"))?;
+        ip(&format!("-n {s} addr add {TARGET6}/128 dev lo"))?;
+        ip(&format!("-n {s} addr add {CABLE6}/64 dev vbs nodad"))?;
+        ip(&format!("-n {c} addr add fd77::1/64 dev vbc nodad"))?;
         ip(&format!(
             "-n {s} route change 10.77.0.0/24 dev vbs src {PROXY} congctl cubic"
         ))?;
@@ -119,20 +129,45 @@ impl Place {
         }
     }
 
+    /// Has one of a thousand of the guest's packets lost on its way into the device, in both
+    /// directions, for as long as the loss lives.
+    pub(crate) fn lose(&self) -> anyhow::Result<Loss<'_>> {
+        let loss = Loss(self);
+        self.nft("add table inet loss")?;
+        self.nft("add chain inet loss forward { type filter hook forward priority 0 ; }")?;
+        self.nft("add rule inet loss forward meta l4proto tcp numgen random mod 1000 < 1 drop")?;
+        Ok(loss)
+    }
+
+    fn nft(&self, command: &str) -> anyhow::Result<()> {
+        ip(&format!("netns exec {} nft {command}", self.client.name))
+    }
+
     /// Leads the target's address past all engines.
     pub(crate) fn route_direct(&self) -> anyhow::Result<()> {
         let client = &self.client.name;
-        ip(&format!(
-            "-n {client} route replace {TARGET}/32 via {PROXY} dev vbc congctl cubic"
-        ))
+        for host in [TARGET, NOBODY] {
+            ip(&format!(
+                "-n {client} route replace {host} via {PROXY} dev vbc congctl cubic"
+            ))?;
+        }
+        for host in [TARGET6, NOBODY6] {
+            ip(&format!(
+                "-n {client} route replace {host} via {CABLE6} dev vbc congctl cubic"
+            ))?;
+        }
+        Ok(())
     }
 
     /// Leads the target's address into the engine's device.
     pub(crate) fn route_through_device(&self) -> anyhow::Result<()> {
         let client = &self.client.name;
-        ip(&format!(
-            "-n {client} route replace {TARGET}/32 dev {DEVICE} congctl cubic"
-        ))
+        for host in [TARGET, NOBODY, TARGET6, NOBODY6] {
+            ip(&format!(
+                "-n {client} route replace {host} dev {DEVICE} congctl cubic"
+            ))?;
+        }
+        Ok(())
     }
 
     /// Whether the engine's device exists and is up; brings it up if not.
@@ -175,6 +210,18 @@ impl Place {
         work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<thread::JoinHandle<anyhow::Result<T>>> {
         self.server.spawn(work)
+    }
+}
+
+/// Packets that are forwarded get lost while this lives.
+#[derive(Debug)]
+pub(crate) struct Loss<'a>(&'a Place);
+
+impl Drop for Loss<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.nft("delete table inet loss") {
+            crate::report::complain(&error);
+        }
     }
 }
 

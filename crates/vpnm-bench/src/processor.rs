@@ -38,6 +38,12 @@ pub(crate) fn resident(pid: u32) -> anyhow::Result<f64> {
     field(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(pid: u32) -> anyhow::Result<f64> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).context("the engine has gone")?;
+    Ok(f64::from(u32::try_from(open.count())?))
+}
+
 fn field(path: &str, name: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(path).context("the engine has gone")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

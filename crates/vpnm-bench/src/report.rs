@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::goal::{Against, Outcome, ROWS, Row};
 use crate::metric::Metric;
-use crate::samples::{OURS, Samples};
+use crate::samples::{DIRECT, OURS, Samples};
+use crate::seen::Outcome as CellOutcome;
 
 /// A row as machines read it.
 #[derive(Debug, Serialize)]
@@ -139,6 +140,54 @@ fn goals(outcomes: &[(&Row, Outcome)], samples: &Samples) {
     aligned(&lines);
 }
 
+/// Prints every cell by every engine: what is as it is without one, and what is not.
+pub(crate) fn print_cells(outcomes: &[CellOutcome], json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(&json!({ "cells": outcomes }))?);
+        return Ok(());
+    }
+    let mut engines: Vec<&str> = Vec::new();
+    let mut cells: Vec<&str> = Vec::new();
+    for outcome in outcomes {
+        if !engines.contains(&outcome.engine.as_str()) {
+            engines.push(&outcome.engine);
+        }
+        if !cells.contains(&outcome.cell.as_str()) {
+            cells.push(&outcome.cell);
+        }
+    }
+    let head = std::iter::once("").chain(engines.iter().copied());
+    let mut lines = vec![head.map(str::to_owned).collect::<Vec<_>>()];
+    for cell in cells {
+        let of = |engine: &&str| {
+            let mut all = outcomes.iter();
+            let found = all.find(|one| one.cell == cell && one.engine == **engine);
+            found.map_or_else(|| "-".to_owned(), cell_text)
+        };
+        let mut line = vec![cell.to_owned()];
+        line.extend(engines.iter().map(of));
+        lines.push(line);
+    }
+    let mut last = vec!["as without an engine".to_owned()];
+    last.extend(engines.iter().map(|engine| {
+        let of_engine = outcomes.iter().filter(|one| one.engine == *engine);
+        let right = of_engine.clone().filter(|one| one.as_direct).count();
+        format!("{right} of {}", of_engine.count())
+    }));
+    lines.push(last);
+    aligned(&lines);
+    Ok(())
+}
+
+/// What the bare link shows is said in words, the same of an engine in one.
+fn cell_text(outcome: &CellOutcome) -> String {
+    if outcome.as_direct && outcome.engine != DIRECT {
+        "yes".to_owned()
+    } else {
+        outcome.seen.clone()
+    }
+}
+
 /// A table of Markdown that is one for the eye, too; numbers stand on the right.
 fn aligned(lines: &[Vec<String>]) {
     let columns = lines.first().map_or(0, Vec::len);
@@ -181,6 +230,11 @@ fn short(value: f64) -> String {
 /// Says what is being done, for the person who waits.
 pub(crate) fn progress(round: usize, rounds: usize, engine: &str) {
     eprintln!("round {round} of {rounds}: {engine}");
+}
+
+/// Says whose cells are being played.
+pub(crate) fn playing(engine: &str) {
+    eprintln!("cells: {engine}");
 }
 
 /// Says what went wrong without ending the run.

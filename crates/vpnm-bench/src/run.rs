@@ -4,11 +4,13 @@ use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::arguments::Options;
+use crate::cells;
 use crate::engines::{self, Engine};
 use crate::measure::Measurement;
+use crate::node::Node;
 use crate::place::Place;
 use crate::report;
-use crate::samples::Samples;
+use crate::samples::{self, Samples};
 use crate::target::Target;
 
 /// Descriptors for sixteen thousand open flows of two sockets each, and as many at
@@ -17,6 +19,9 @@ const DESCRIPTORS: u64 = 100_000;
 
 /// Measures and prints.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    if options.cells {
+        return compare(&options);
+    }
     let mut samples = match &options.samples {
         Some(path) => Samples::load(path)?,
         None => Samples::default(),
@@ -25,6 +30,21 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
         rounds(&options, &mut samples)?;
     }
     report::print(&samples, options.json)
+}
+
+/// Plays the cells through every engine, and prints what came out.
+fn compare(options: &Options) -> anyhow::Result<()> {
+    raise_limits()?;
+    let mut engines = engines::all(options)?;
+    if !options.engines.is_empty() {
+        engines.retain(|engine| {
+            engine.name == samples::DIRECT || options.engines.contains(&engine.name)
+        });
+    }
+    let place = Place::build()?;
+    let target = Target::start(&place)?;
+    let outcomes = cells::play(&place, &target, &engines)?;
+    report::print_cells(&outcomes, options.json)
 }
 
 fn rounds(options: &Options, samples: &mut Samples) -> anyhow::Result<()> {
@@ -36,6 +56,7 @@ fn rounds(options: &Options, samples: &mut Samples) -> anyhow::Result<()> {
     }
     let place = Place::build()?;
     let target = Target::start(&place)?;
+    let node = Node::start(&place)?;
     for round in 0..options.rounds {
         // Reversed every second round, so that a drift of the machine favours nobody.
         let order: Vec<&Engine> = if round % 2 == 0 {
@@ -48,6 +69,7 @@ fn rounds(options: &Options, samples: &mut Samples) -> anyhow::Result<()> {
             let measurement = Measurement {
                 place: &place,
                 target: &target,
+                node: &node,
                 each: options.each,
                 first: round == 0,
             };

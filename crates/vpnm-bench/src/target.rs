@@ -1,6 +1,7 @@
 //! The far side: a SOCKS 5 proxy whose destinations are services of its own, so that no
 //! further hop is measured, and the same services without the proxy.
 
+pub(crate) mod conduct;
 mod datagrams;
 
 use std::io;
@@ -15,7 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::place::{PROXY, PROXY_PORT, Place, TARGET};
+use crate::place::{PROXY, PROXY_PORT, Place, TARGET, TARGET6};
+use conduct::Seen;
 pub(crate) use datagrams::Order;
 
 /// Sends back what it reads.
@@ -26,6 +28,8 @@ pub(crate) const SINK: u16 = 9;
 pub(crate) const ANSWER: u16 = 13;
 /// Sends without end; datagrams as it is told.
 pub(crate) const SOURCE: u16 = 19;
+/// Nobody listens here.
+pub(crate) const CLOSED: u16 = 2_999;
 
 /// Bytes moved per system call.
 const CHUNK: usize = 512 * 1024;
@@ -34,6 +38,7 @@ const CHUNK: usize = 512 * 1024;
 #[derive(Debug)]
 pub(crate) struct Target {
     sunk: Arc<AtomicU32>,
+    seen: Seen,
 }
 
 impl Target {
@@ -45,32 +50,50 @@ impl Target {
             datagrams::serve(place, (TARGET, port).into(), Some(port), &sunk)?;
         }
         datagrams::serve(place, (PROXY, PROXY_PORT).into(), None, &sunk)?;
+        datagrams::echo(place, (TARGET6, ECHO).into())?;
+        let seen = Seen::default();
+        let sight = seen.clone();
         place.on_server(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             LocalSet::new()
-                .block_on(&runtime, serve(ready))
+                .block_on(&runtime, serve(ready, sight))
                 .context("the target failed")
         })?;
         listening.recv().context("the target did not start")?;
-        Ok(Self { sunk })
+        Ok(Self { sunk, seen })
     }
 
     /// How many datagrams the sinks have taken.
     pub(crate) fn sunk(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.sunk)
     }
+
+    /// What the services saw that say so.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
 }
 
-async fn serve(ready: SyncSender<()>) -> io::Result<()> {
-    for port in [ECHO, SINK, ANSWER, SOURCE] {
-        let listener = TcpListener::bind((TARGET, port)).await?;
-        spawn_local(accept(listener, move |stream| service(stream, port)));
+/// Services over TCP.
+fn ports() -> impl Iterator<Item = u16> {
+    let loads = [ECHO, SINK, ANSWER, SOURCE];
+    loads.into_iter().chain(conduct::PORTS)
+}
+
+async fn serve(ready: SyncSender<()>, seen: Seen) -> io::Result<()> {
+    for port in ports() {
+        for host in [TARGET, TARGET6] {
+            let listener = TcpListener::bind((host, port)).await?;
+            let seen = seen.clone();
+            let serve = move |stream| service(stream, port, seen.clone());
+            spawn_local(accept(listener, serve));
+        }
     }
     let proxy = TcpListener::bind((PROXY, PROXY_PORT)).await?;
     ready.send(()).map_err(io::Error::other)?;
-    accept(proxy, proxied).await
+    accept(proxy, |stream| proxied(stream, seen.clone())).await
 }
 
 async fn accept<F: Future<Output = io::Result<()>> + 'static>(
@@ -84,13 +107,13 @@ async fn accept<F: Future<Output = io::Result<()>> + 'static>(
     }
 }
 
-async fn service(stream: TcpStream, port: u16) -> io::Result<()> {
+async fn service(stream: TcpStream, port: u16, seen: Seen) -> io::Result<()> {
     match port {
         ECHO => echo(stream).await,
         SINK => sink(stream).await,
         ANSWER => answer(stream).await,
         SOURCE => source(stream).await,
-        _ => Ok(()),
+        _ => conduct::serve(stream, port, seen).await,
     }
 }
 
@@ -131,7 +154,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// One client of the proxy (RFC 1928, without authentication).
-async fn proxied(mut stream: TcpStream) -> io::Result<()> {
+async fn proxied(mut stream: TcpStream, seen: Seen) -> io::Result<()> {
     let [_, methods] = read(&mut stream).await?;
     let mut offered = [0; 255];
     stream
@@ -150,18 +173,18 @@ async fn proxied(mut stream: TcpStream) -> io::Result<()> {
         .await?;
     let port = u16::from_be_bytes(read(&mut stream).await?);
     match command {
-        1 => connect(stream, port).await,
+        1 => connect(stream, port, seen).await,
         3 => associate(stream).await,
         _ => refuse(stream, 7).await,
     }
 }
 
-async fn connect(mut stream: TcpStream, port: u16) -> io::Result<()> {
-    if ![ECHO, SINK, ANSWER, SOURCE].contains(&port) {
+async fn connect(mut stream: TcpStream, port: u16, seen: Seen) -> io::Result<()> {
+    if !ports().any(|known| known == port) {
         return refuse(stream, 5).await;
     }
     stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
-    service(stream, port).await
+    service(stream, port, seen).await
 }
 
 async fn refuse(mut stream: TcpStream, reply: u8) -> io::Result<()> {

@@ -60,7 +60,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vpnm-world",
         ],
     ),
-    ("vpnm-bench", &[]),
+    (
+        "vpnm-bench",
+        &[
+            "vpnm-engine",
+            "vpnm-host",
+            "vpnm-profile",
+            "vpnm-proxy",
+            "vpnm-wire",
+            "vpnm-world",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,5 +1,7 @@
 //! Connections that are opened, used once and closed.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -68,6 +70,42 @@ async fn one_after_another(end: Instant) -> (Vec<f64>, u32) {
         }
     }
     (took, stuck)
+}
+
+/// Opens `count` connections, 32 at a time; how many were served within `time`.
+pub(crate) fn many(place: &Place, count: u32, time: Duration) -> anyhow::Result<f64> {
+    let served = place.on_client(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(LocalSet::new().block_on(&runtime, so_many(count, time)))
+    })?;
+    served
+        .join()
+        .map_err(|_| anyhow::anyhow!("a load panicked"))?
+}
+
+async fn so_many(count: u32, time: Duration) -> f64 {
+    let end = Instant::now() + time;
+    let left = Rc::new(Cell::new(count));
+    let one_after_another = |left: Rc<Cell<u32>>| async move {
+        let mut served = 0;
+        while Instant::now() < end
+            && let Some(rest) = left.get().checked_sub(1)
+        {
+            left.set(rest);
+            served += u32::from(matches!(timeout(STUCK, once()).await, Ok(Ok(()))));
+        }
+        served
+    };
+    let tasks: Vec<_> = (0..CONCURRENT)
+        .map(|_| spawn_local(one_after_another(Rc::clone(&left))))
+        .collect();
+    let mut served = 0;
+    for task in tasks {
+        served += task.await.unwrap_or(0);
+    }
+    f64::from(served)
 }
 
 async fn once() -> std::io::Result<()> {

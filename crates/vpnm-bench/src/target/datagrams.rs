@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,9 +13,12 @@ use crate::pace;
 use crate::place::Place;
 use crate::sys::Batch;
 
-/// Bytes of the proxy's header in front of a datagram to or from an IPv4 address
-/// (RFC 1928 section 7).
+/// Bytes of the proxy's header in front of a datagram to or from an IPv4 address, and an
+/// IPv6 one (RFC 1928 section 7).
 const HEADER: usize = 10;
+const HEADER6: usize = 22;
+/// Where the header says which it is, and how it says IPv6.
+const KIND: (usize, u8) = (3, 4);
 /// What the last datagram of a source begins with.
 const END: &[u8] = b"end ";
 
@@ -75,7 +78,7 @@ pub(super) fn serve(
 }
 
 fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &AtomicU32) -> anyhow::Result<()> {
-    let mut batch = Batch::new(64, 2_048 + 64);
+    let mut batch = Batch::new(64, 65_536);
     loop {
         // An error is an ICMP message about an earlier datagram.
         if batch.receive(socket).is_err() {
@@ -85,7 +88,9 @@ fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &AtomicU32) -> anyhow:
         for (from, datagram) in batch.datagrams() {
             let (header, payload) = match port {
                 Some(_) => (&[][..], datagram),
-                None => datagram.split_at_checked(HEADER).unwrap_or_default(),
+                None => datagram
+                    .split_at_checked(header_length(datagram))
+                    .unwrap_or_default(),
             };
             match port.or_else(|| port_of(header)) {
                 Some(SINK) => discarded += 1,
@@ -101,6 +106,30 @@ fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &AtomicU32) -> anyhow:
             crate::report::complain(&anyhow::Error::from(error).context("an echo was lost"));
         }
     }
+}
+
+fn header_length(datagram: &[u8]) -> usize {
+    let (at, ipv6) = KIND;
+    match datagram.get(at) {
+        Some(kind) if *kind == ipv6 => HEADER6,
+        _ => HEADER,
+    }
+}
+
+/// Sends every datagram to `address` back, on a thread of the server's.
+pub(super) fn echo(place: &Place, address: SocketAddr) -> anyhow::Result<()> {
+    place
+        .on_server(move || {
+            let socket = UdpSocket::bind(address).context("cannot bind")?;
+            let mut buffer = vec![0; 65_536];
+            loop {
+                // An error is an ICMP message about an earlier datagram.
+                if let Ok((count, from)) = socket.recv_from(&mut buffer) {
+                    drop(socket.send_to(buffer.get(..count).unwrap_or_default(), from));
+                }
+            }
+        })
+        .map(drop::<JoinHandle<anyhow::Result<()>>>)
 }
 
 fn port_of(header: &[u8]) -> Option<u16> {
