@@ -21,6 +21,9 @@ pub struct Status {
     pub lockdown: bool,
     /// Whether private networks on the link may be reached directly.
     pub lan: bool,
+    /// Whether packets of containers, and of hosts behind this one that are served, are
+    /// led into the tunnel; they are refused otherwise.
+    pub forwarding: bool,
     /// The chosen server; nothing if there is none or the caller may not see it.
     pub server: Option<Server>,
     /// What went through the tunnel.
@@ -117,6 +120,7 @@ impl Status {
             goal: Goal::Open,
             lockdown: false,
             lan: false,
+            forwarding: true,
             server: None,
             traffic: Traffic::default(),
             verified: Verified::default(),

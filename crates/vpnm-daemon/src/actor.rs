@@ -18,7 +18,7 @@ use crate::permitted::Permitted;
 use crate::reconcile::{self, Changes, Roaming};
 use crate::request::Request;
 use crate::resolver_lane::ResolverLane;
-use crate::settings::Settings;
+use crate::settings::{ForOthers, Settings};
 use crate::tsm::{
     Command, CommandId, Config, Effect, Event, Holes, Lane, Machine, Outcome, Output, Ticket,
 };
@@ -280,6 +280,7 @@ impl Actor {
         status.hints.extend(self.resolver.hint());
         status.traffic = self.traffic;
         status.lan = self.settings.lan;
+        status.forwarding = self.settings.forwarding == ForOthers::Tunnel;
         let now = self.clock.now();
         self.checks.on_status(&self.status.borrow(), &status, now);
         self.status.send_if_modified(|known| {

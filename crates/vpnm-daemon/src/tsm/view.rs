@@ -140,6 +140,7 @@ impl Machine {
             goal: self.record.goal(),
             lockdown: self.record.lockdown,
             lan: false,
+            forwarding: false,
             server: self
                 .record
                 .server

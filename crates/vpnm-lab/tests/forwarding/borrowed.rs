@@ -67,11 +67,11 @@ pub(crate) fn stays_in() -> Result<()> {
         shell(session.client(), "ip netns del box")?;
     }
     session.check_tunnel()?;
-    sees_what_leaves(&mut session)
+    sees_what_leaves(&session)
 }
 
 /// Proof that it would have been seen.
-fn sees_what_leaves(session: &mut Session) -> Result<()> {
+fn sees_what_leaves(session: &Session) -> Result<()> {
     session.command(&["disconnect"])?;
     lend(session, KINDS[0])?;
     let open = session.capture().tally()?;

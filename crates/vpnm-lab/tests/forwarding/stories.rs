@@ -89,6 +89,7 @@ fn tunnelled(with_docker: bool) -> Result<()> {
             }
         }
     }
+    ensure!(session.status()?.pointer("/forwarding") == Some(&true.into()));
     carries_bulk(&session)?;
     carries_datagrams(&session)?;
     inside_goes_on(&session)?;
@@ -212,6 +213,7 @@ fn refused_by_setting() -> Result<()> {
     is_refused(&session, "one", SITE)?;
     is_refused(&session, "one", SITE_6)?;
     inside_goes_on(&session)?;
+    ensure!(session.status()?.pointer("/forwarding") == Some(&false.into()));
     end(&session, &secured)
 }
 

@@ -53,6 +53,12 @@ pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
     if status.goal == Goal::Secured {
         table.row("verified", verified(&status.verified));
         table.row("lan", if status.lan { "reachable" } else { "blocked" });
+        let forwards = if status.forwarding {
+            "containers into the tunnel"
+        } else {
+            "nothing"
+        };
+        table.row("forwards", forwards);
     }
     table.row("lockdown", if status.lockdown { "on" } else { "off" });
     if status.repairs.count > 0 {
@@ -248,6 +254,7 @@ Connected for 1 h 2 min: everything leaves through the tunnel
   traffic   12.3 MB in, 999 B out, 1 flow open
   verified  goal on disk, firewall and routes, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
   lan       blocked
+  forwards  containers into the tunnel
   lockdown  off
   repairs   2 times, last, 5 s ago: a rule was gone
 "
@@ -276,6 +283,7 @@ Blocked: there is no tunnel and nothing leaves this machine
   verified  firewall and routes
             not yet: goal on disk, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
   lan       blocked
+  forwards  containers into the tunnel
   lockdown  off
   next      vpnm connect
             vpnm disconnect

@@ -23,6 +23,7 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         name: name.to_owned(),
         kind: kind.to_owned(),
         master: None,
+        leads_elsewhere: false,
         carrier: true,
         settings: LinkSettings {
             mtu: 1500,
