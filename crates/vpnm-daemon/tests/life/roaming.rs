@@ -9,13 +9,13 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use vpnm_lab::machine::{shell, wait_for};
+use vpnm_lab::machine::{need, shell, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::addresses::{SITE, SITE_NAME};
 use vpnm_world::internet::ECHO_PORT;
 use vpnm_world::{Host, Signal, User, Visitor};
 
-use crate::scene::{PATIENCE, Scene, connected, interface, tell, wait_for_tunnel};
+use crate::scene::{PATIENCE, Scene, connected, interface, tell, wait_for_tunnel, with_daemon};
 
 pub(crate) const CASES: &[Scene] = &[
     ("roaming: a link that flaps costs no connection", link_flaps),
@@ -29,6 +29,10 @@ pub(crate) const CASES: &[Scene] = &[
     ),
     ("roaming: another interface is followed", another_interface),
     ("roaming: a second way out changes nothing", second_way),
+    (
+        "roaming: temporary addresses come and go",
+        temporary_addresses,
+    ),
     (
         "roaming: a network that never was there is waited for",
         network_goes,
@@ -191,6 +195,43 @@ fn second_way() -> Result<()> {
     echo.outlives_it()?;
     shell(session.client(), "ip link del eth1")?;
     echo.outlives_it()?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// IPv6 addresses for privacy (RFC 8981): what is connected keeps its own, what comes
+/// after takes the new one, and one that is taken away later is nobody's loss.
+fn temporary_addresses() -> Result<()> {
+    need(&["ss"])?;
+    let session = with_daemon()?;
+    let by_v6 = session
+        .link()
+        .replace("203.0.113.10:443", "[2001:db8:113::10]:443");
+    session.command(&["connect", &by_v6])?;
+    let mut echo = Echo::open(&session)?;
+    shell(
+        session.client(),
+        "sysctl -q net.ipv6.conf.eth0.use_tempaddr=2 && \
+         ip -6 addr add 2001:db8:77::50/64 dev eth0 mngtmpaddr",
+    )?;
+    let temporary = "ip -6 -o addr show dev eth0 temporary | grep -o '2001:db8:77:[^/ ]*'";
+    let temporary = wait_for("a temporary address", PATIENCE, || {
+        Ok(shell(session.client(), temporary).ok())
+    })?;
+    echo.outlives_it()?;
+    let mut private = Echo::open(&session)?;
+    let by_it = format!("ss -Htn dst [2001:db8:113::10] src [{}]", temporary.trim());
+    ensure!(
+        !shell(session.client(), &by_it)?.is_empty(),
+        "the temporary address is not used"
+    );
+    private.outlives_it()?;
+    shell(
+        session.client(),
+        "ip -6 addr del 2001:db8:77::50/64 dev eth0",
+    )?;
+    echo.outlives_it()?;
+    ensure!(session.state()? == "connected");
+    ensure!(is_passable(&session), "nothing new can be connected");
     session.command(&["disconnect"]).map(drop)
 }
 
