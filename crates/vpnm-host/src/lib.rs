@@ -12,6 +12,7 @@
 //! ioctls live in `sys`, `host` and `watch`.
 
 pub mod accounts;
+mod clock;
 mod connections;
 mod desired;
 mod effect;
@@ -32,6 +33,7 @@ mod sys;
 pub mod tun;
 mod watch;
 
+pub use clock::Discipline;
 pub use connections::{Severance, can_sever, sever};
 pub use desired::{Addresses, Desired, Endpoint, Forwarding, Guard, Lan, Transport, Tunnel};
 pub use effect::{Effect, FilterChange};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use vpnm_daemon::journal::{self, Journal};
 use vpnm_daemon::settings::{self, Settings};
-use vpnm_host::{Host, Observed, Resolver};
+use vpnm_host::{Discipline, Host, Observed, Resolver};
 
 use super::survey::{
     Filter, JournalFacts, MachineFacts, Network, ServiceFacts, Survey, UnitFacts, UserFacts,
@@ -59,6 +59,7 @@ fn machine(is_root: bool) -> MachineFacts {
         seccomp: fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").ok(),
         modules: fs::read_to_string("/sys/kernel/security/lsm").ok(),
         now: seconds(SystemTime::now()),
+        clock: Discipline::read(),
         installed: own.and_then(|found| found.modified()).ok().map(seconds),
         has_systemd: Path::new("/run/systemd/system").exists(),
         can_sever: is_root.then(|| vpnm_host::can_sever().ok()).flatten(),

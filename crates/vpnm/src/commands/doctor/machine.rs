@@ -1,5 +1,7 @@
 //! What the machine and its kernel can do.
 
+use std::time::Duration;
+
 use super::Check;
 use super::finding::Finding;
 use super::survey::Survey;
@@ -244,17 +246,36 @@ fn refusals(survey: &Survey) -> Finding {
 fn clock(survey: &Survey) -> Finding {
     /// Clocks that were set a little back are no error.
     const DAY: u64 = 86_400;
+    /// VMess servers take no clock that is off by more than 90 seconds.
+    const OFF: Duration = Duration::from_secs(60);
+    let set = "sudo timedatectl set-ntp true; or sudo date -s TIME";
     let now = survey.machine.now;
-    match survey.machine.installed {
-        None => Finding::unknown(
-            "the clock was compared with nothing",
-            "this program's file cannot be seen",
-        ),
-        Some(installed) if now.saturating_add(DAY) < installed => Finding::problem(
+    let installed = survey.machine.installed.unwrap_or_default();
+    if now.saturating_add(DAY) < installed {
+        return Finding::problem(
             "the clock is behind the installation of this program",
             "certificates seem not to be valid yet, and VMess servers refuse more than 90 s",
-            "sudo timedatectl set-ntp true; or sudo date -s TIME",
+            set,
+        );
+    }
+    match survey.machine.clock {
+        Some(clock) if clock.is_kept && clock.error <= OFF => Finding::good(format!(
+            "the clock is kept right, to {} ms by its own account",
+            clock.error.as_millis()
+        )),
+        Some(clock) if clock.is_kept => Finding::warning(
+            format!("the clock may be off by {} s", clock.error.as_secs()),
+            "VMess servers refuse more than 90 s",
+            set,
         ),
-        Some(_) => Finding::good("the clock is plausible"),
+        Some(_) => Finding::note(
+            "nothing that the kernel knows of keeps the clock right",
+            "VMess servers refuse more than 90 s, and certificates have their times: \
+             sudo timedatectl set-ntp true",
+        ),
+        None => Finding::unknown(
+            "the clock was compared with nothing",
+            "only the machine itself shows who keeps it, no container",
+        ),
     }
 }

@@ -130,6 +130,11 @@ fn journal(survey: &Survey) -> Finding {
             "the daemon's memory was not read",
             "only root may: sudo vpnm doctor",
         ),
+        JournalFacts::Absent if blocks_at_boot(survey) => Finding::warning(
+            "there is no journal",
+            "at its next start this machine is blocked, as if the disk with it were missing",
+            "sudo systemctl restart vpnmd, which writes one",
+        ),
         JournalFacts::Absent => Finding::good("nothing is remembered yet"),
         JournalFacts::Good => Finding::good("the daemon's memory can be read"),
         JournalFacts::Bad(why) => Finding::problem(
@@ -263,4 +268,9 @@ fn repairs(survey: &Survey) -> Finding {
             "other programs change it; vpnm status --watch shows when",
         ),
     }
+}
+
+fn blocks_at_boot(survey: &Survey) -> bool {
+    let unit = survey.service.unit.as_ref();
+    unit.is_some_and(|unit| unit.blocks_at_boot)
 }

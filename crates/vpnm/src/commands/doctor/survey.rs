@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use vpnm_api::Status;
-use vpnm_host::{Address, Capabilities, Foreign, KernelFacts, Link, Resolver, Route, Rule};
+use vpnm_host::{
+    Address, Capabilities, Discipline, Foreign, KernelFacts, Link, Resolver, Route, Rule,
+};
 
 use crate::output::Problem;
 
@@ -56,6 +58,8 @@ pub(super) struct MachineFacts {
     pub(super) now: u64,
     /// When this program was written to the disk.
     pub(super) installed: Option<u64>,
+    /// Who keeps the clock right.
+    pub(super) clock: Option<Discipline>,
     /// Whether systemd runs the machine.
     pub(super) has_systemd: bool,
     /// The kernel can end connections; only root can ask.

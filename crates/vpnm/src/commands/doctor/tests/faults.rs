@@ -1,7 +1,9 @@
 //! Each fault by itself, and the check that must name it.
 
+use std::time::Duration;
+
 use vpnm_api::{Code, Failure, State};
-use vpnm_host::{Address, Asked, Family, Foreign, Link, Lookup, Prefix, TunFacts};
+use vpnm_host::{Address, Asked, Discipline, Family, Foreign, Link, Lookup, Prefix, TunFacts};
 
 use super::super::finding::Severity;
 use super::super::findings;
@@ -24,6 +26,11 @@ fn on_network(survey: &mut Survey) -> &mut Network {
         .network
         .as_mut()
         .expect("the network of these tests is seen")
+}
+
+fn on_clock(survey: &mut Survey) -> &mut Discipline {
+    let clock = survey.machine.clock.as_mut();
+    clock.expect("the clock of these tests is seen")
 }
 
 fn chain(hook: &'static str, kind: &str) -> Foreign {
@@ -110,6 +117,14 @@ const OF_THE_MACHINE: &[Fault] = &[
         "icmp_msgs_per_sec",
     ),
     (|s| s.machine.now = 1_000, "clock", Bad, "timedatectl"),
+    (
+        |s| on_clock(s).error = Duration::from_secs(100),
+        "clock",
+        Warning,
+        "timedatectl",
+    ),
+    (|s| on_clock(s).is_kept = false, "clock", Note, ""),
+    (|s| s.machine.clock = None, "clock", Unknown, ""),
 ];
 
 const OF_THE_NETWORK: &[Fault] = &[
@@ -344,6 +359,12 @@ const OF_THE_SERVICE: &[Fault] = &[
         "settings",
         Bad,
         "settings.toml",
+    ),
+    (
+        |s| s.service.journal = JournalFacts::Absent,
+        "journal",
+        Warning,
+        "restart vpnmd",
     ),
     (
         |s| s.service.journal = JournalFacts::Bad("the checksum is wrong".to_owned()),

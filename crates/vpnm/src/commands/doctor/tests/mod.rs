@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use vpnm_api::Status;
 use vpnm_host::{
-    Asked, Capabilities, Family, Keeper, KernelFacts, Link, LinkSettings, Lookup, Prefix, Resolver,
-    Route, RouteKind, Rule, Selector,
+    Asked, Capabilities, Discipline, Family, Keeper, KernelFacts, Link, LinkSettings, Lookup,
+    Prefix, Resolver, Route, RouteKind, Rule, Selector,
 };
 
 use super::survey::{
@@ -25,6 +25,7 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         master: None,
         leads_elsewhere: false,
         carrier: true,
+        leads_elsewhere: false,
         settings: LinkSettings {
             mtu: 1500,
             queue_length: 1000,
@@ -110,6 +111,10 @@ fn healthy() -> Survey {
             modules: Some("capability,landlock,apparmor\n".to_owned()),
             now: 2_000_000_000,
             installed: Some(1_900_000_000),
+            clock: Some(Discipline {
+                is_kept: true,
+                error: std::time::Duration::from_millis(250),
+            }),
             has_systemd: true,
             can_sever: Some(true),
         },
@@ -144,7 +149,7 @@ fn healthy() -> Survey {
             program: Some("/usr/bin/vpnm".to_owned()),
             directory: Some((0, 0o755)),
             settings: Ok(vpnm_daemon::settings::Settings::default()),
-            journal: JournalFacts::Absent,
+            journal: JournalFacts::Good,
             has_ufw: false,
         },
         daemon: Ok(Status::disconnected(env!("CARGO_PKG_VERSION"))),
