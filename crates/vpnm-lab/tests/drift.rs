@@ -16,6 +16,10 @@ fn main() -> Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;
     let cases = [
         Case::new("each object is put back when it is deleted", |_| each()),
+        Case::new(
+            "the packet filter cannot be changed, or is put back",
+            |_| filter(),
+        ),
         Case::new("what the host itself changes is no repair", |_| {
             adaptation()
         }),
@@ -98,6 +102,59 @@ fn each() -> Result<()> {
         })
         .with_context(|| damage.clone())?;
         session.check_tunnel().with_context(|| damage.clone())?;
+    }
+    ensure!(session.state()? == "connected");
+    session.end().map(drop)
+}
+
+/// What others may try on each chain of ours, a set, and whole tables.
+fn attempts_on_the_filter(session: &Session) -> Result<Vec<String>> {
+    let tables = shell(session.client(), "nft -j list chains")?;
+    let tables: Value = serde_json::from_str(&tables)?;
+    let objects = tables.pointer("/nftables").and_then(Value::as_array);
+    let chains = objects.context("no list")?.iter().filter_map(|object| {
+        let part = |name: &str| object.pointer(&format!("/chain/{name}"))?.as_str();
+        let (family, table, chain) = (part("family")?, part("table")?, part("name")?);
+        (table == "vpnm").then(|| format!("{family} vpnm {chain}"))
+    });
+    let chains: Vec<String> = chains.collect();
+    ensure!(chains.len() >= 8, "{chains:?}");
+    let mut all: Vec<String> = chains
+        .iter()
+        .map(|c| format!("nft flush chain {c}"))
+        .collect();
+    let opened = chains.iter().filter(|chain| !chain.ends_with("redirect"));
+    all.extend(opened.map(|c| format!("nft insert rule {c} accept")));
+    all.push("nft flush set inet vpnm servers4".to_owned());
+    for family in ["inet", "netdev", "arp"] {
+        all.push(format!("nft delete table {family} vpnm"));
+    }
+    all.push("nft flush ruleset".to_owned());
+    Ok(all)
+}
+
+/// Where the kernel keeps others from tables with an owner, each attempt fails;
+/// elsewhere it is undone and said so.
+fn filter() -> Result<()> {
+    need(&["ip", "nft"])?;
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.connect()?;
+    let list = "nft -s list ruleset";
+    let whole = shell(session.client(), list)?;
+    for attempt in attempts_on_the_filter(&session)? {
+        let (before, ..) = repairs(&session)?;
+        let succeeded = shell(session.client(), &attempt).is_ok();
+        wait_for("the packet filter as it was", PATIENCE, || {
+            Ok((shell(session.client(), list)? == whole).then_some(()))
+        })
+        .with_context(|| attempt.clone())?;
+        let kept = !succeeded || attempt == "nft flush ruleset";
+        wait_for("the word of it", PATIENCE, || {
+            Ok((kept || repairs(&session)?.0 > before).then_some(()))
+        })
+        .with_context(|| attempt.clone())?;
+        session.check_tunnel().with_context(|| attempt.clone())?;
     }
     ensure!(session.state()? == "connected");
     session.end().map(drop)
