@@ -5,9 +5,9 @@ use std::path::Path;
 
 use vpnm_host::{Host, HostError, Point, ReachError};
 
-use crate::daemon::Options;
 use crate::journal::{Journal, JournalError};
 use crate::lock::{Lock, LockError};
+use crate::options::Options;
 use crate::tsm::Record;
 
 /// Why not everything was removed.

@@ -2,91 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyd::{Daemon, Product, Socket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use vpnm_api::tunnel::TunnelService;
-use vpnm_api::{Failure, Goal, State, Status, Step, Traffic};
-use vpnm_host::HostError;
+use vpnm_api::{Goal, State, Status, Step, Traffic};
 
 use crate::actor::{Actor, Inlets, engine_config, machine_config};
 use crate::cause::Cause as _;
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::engine::EngineLane;
+use crate::error::DaemonError;
 use crate::host_lane::HostLane;
-use crate::journal;
-use crate::lock::{self, LockError};
+use crate::options::Options;
 use crate::permitted::Permitted;
 use crate::pulse::Pulse;
 use crate::reconcile::{self, Roaming};
-use crate::request::Request;
+use crate::request::{Request, WAITING};
 use crate::resolver_lane::ResolverLane;
 use crate::service::Service;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use crate::start::{self, Absent, Start};
 use crate::tsm::Machine;
 
-/// Messages that may wait in each of the daemon's queues.
-pub(crate) const WAITING: usize = 64;
 /// The socket's name in the runtime directory.
 const SOCKET: &str = "vpnmd.sock";
 /// Clients are let in when it is known how the host is, but not later than this.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-
-/// Where the daemon keeps what it keeps. The defaults are the only places in use;
-/// a test gives its daemon a file system of its own instead of other paths.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The directory of the journal.
-    pub journal: PathBuf,
-    /// The settings' file.
-    pub settings: PathBuf,
-    /// The directory of the socket and the lock.
-    pub runtime: PathBuf,
-}
-
-/// Why the daemon ends before its time.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// Only root can change the network.
-    #[error("the daemon must be started by root")]
-    NotRoot,
-    /// Another daemon is running, or the lock cannot be taken.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// The kernel cannot be used.
-    #[error("the kernel's network cannot be used")]
-    Host(#[from] HostError),
-    /// The machine is to be secured and could not be blocked.
-    #[error("THIS MACHINE IS NOT PROTECTED: {0}")]
-    Unprotected(Failure),
-    /// A thread, an event loop or a notification could not be had.
-    #[error("cannot {action}")]
-    System {
-        /// What was being done.
-        action: &'static str,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Clients cannot be served.
-    #[error("cannot serve clients")]
-    Service(#[from] anyd::DaemonError),
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            journal: journal::DIRECTORY.into(),
-            settings: settings::FILE.into(),
-            runtime: lock::DIRECTORY.into(),
-        }
-    }
-}
 
 /// Runs the daemon until it is told to end by SIGTERM or SIGINT.
 ///

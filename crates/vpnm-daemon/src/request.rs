@@ -8,6 +8,9 @@ use vpnm_api::Failure;
 
 use crate::tsm::Command;
 
+/// Messages that may wait in each of the daemon's queues.
+pub(crate) const WAITING: usize = 64;
+
 /// What the daemon is asked for.
 #[derive(Debug)]
 pub(crate) enum Request {

@@ -8,14 +8,16 @@ use vpnm_api::{Code, Failure, Goal, Note};
 use vpnm_host::HostError;
 
 use crate::cause::Cause as _;
-use crate::daemon::{DaemonError, Options, WAITING};
 use crate::engine::Identity;
+use crate::error::DaemonError;
 use crate::failpoint::{self, FailPoints};
 use crate::host_lane::{self, Place, Worker};
 use crate::journal::Journal;
 use crate::keep;
 use crate::lock::{Lock, LockError};
+use crate::options::Options;
 use crate::permitted::Permitted;
+use crate::request::WAITING;
 use crate::tsm::{Loaded, Record};
 
 /// What it means that there is no journal.
