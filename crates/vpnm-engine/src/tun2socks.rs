@@ -28,9 +28,9 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 
-use crate::datagram_run::{Run, Space};
+use crate::datagram_run::Run;
 use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender};
-use association::Association;
+use association::{Association, Passage};
 use associations::Associations;
 use proxy::ProxyError;
 pub use proxy::{Bypass, Proxy};
@@ -126,7 +126,7 @@ struct Tun2Socks {
     /// How many this process may have.
     descriptors: usize,
     /// Lent for one call at a time.
-    space: RefCell<Space>,
+    space: RefCell<Passage>,
 }
 
 impl Tun2Socks {

@@ -13,13 +13,21 @@ use tokio::time::Instant;
 use vpnm_proxy::socks5::{decode_datagram, encode_datagram};
 use vpnm_wire::Host;
 
-use super::relay_socket::RelaySocket;
-use crate::datagram_run::{Run, Space};
+use super::relay_socket::{Received, RelaySocket};
+use crate::datagram_run::Run;
 
 /// Datagrams kept while the proxy is being asked; more are lost, as on a full link.
 const WAITING: usize = 64;
 /// Datagrams received before others get their turn.
 const BURST: usize = 256;
+
+/// Room through which the datagrams of all associations pass, lent for one call at a time.
+#[derive(Debug, Default)]
+pub(super) struct Passage {
+    received: Received,
+    /// Datagrams that wait for more of their kind.
+    pub(super) run: Run,
+}
 
 /// The way of one application socket through the proxy.
 #[derive(Debug)]
@@ -140,7 +148,7 @@ pub(super) async fn serve(
     control: &TcpStream,
     socket: &RelaySocket,
     udp_idle: Duration,
-    space: &RefCell<Space>,
+    space: &RefCell<Passage>,
     reply: impl Fn(SocketAddr, &Run),
 ) -> io::Result<()> {
     tokio::select! {
@@ -155,7 +163,7 @@ pub(super) async fn serve(
 async fn receive(
     association: &Association,
     socket: &RelaySocket,
-    space: &RefCell<Space>,
+    space: &RefCell<Passage>,
     reply: impl Fn(SocketAddr, &Run),
 ) -> io::Result<()> {
     loop {
@@ -171,35 +179,38 @@ async fn receive(
 /// Passes on what is there; whether that was all.
 fn receive_burst(
     socket: &RelaySocket,
-    space: &mut Space,
+    space: &mut Passage,
     reply: &impl Fn(SocketAddr, &Run),
 ) -> io::Result<bool> {
-    let Space { datagram, run } = space;
+    let Passage { received, run } = space;
     run.clear();
     let mut sender = None;
+    let mut count = 0;
     let mut outcome = Ok(false);
-    for _ in 0..BURST {
-        let count = match socket.try_receive(datagram) {
-            Ok(count) => count,
+    while count < BURST {
+        match socket.try_receive(received) {
+            Ok(more) => count += more.max(1),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 outcome = Ok(true);
                 break;
             }
             // An ICMP message about one datagram is no end of the association.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                count += 1;
+                continue;
+            }
             Err(error) => {
                 outcome = Err(error);
                 break;
             }
-        };
-        let Some((from, payload)) = relayed(datagram.get(..count).unwrap_or_default()) else {
-            continue;
-        };
-        if sender.is_some_and(|sender| sender != from) || !run.takes(payload.len()) {
-            flush(sender, run, reply);
         }
-        sender = Some(from);
-        run.push([&[], payload]);
+        for (from, payload) in received.datagrams().filter_map(relayed) {
+            if sender.is_some_and(|sender| sender != from) || !run.takes(payload.len()) {
+                flush(sender, run, reply);
+            }
+            sender = Some(from);
+            run.push([&[], payload]);
+        }
     }
     flush(sender, run, reply);
     outcome

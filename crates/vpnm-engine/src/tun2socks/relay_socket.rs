@@ -1,8 +1,11 @@
 //! The socket to a proxy's relay of datagrams.
 
+mod sys;
+
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
@@ -17,6 +20,38 @@ use super::proxy::Bypass;
 /// long a busy machine lets a process wait. The kernel's own limit for all sockets holds
 /// beside it.
 const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Datagrams received by one system call.
+const SLOTS: usize = 16;
+/// Room for the longest datagram. The kernel touches only as much of it as there is.
+const SLOT: usize = 65_536;
+
+/// Datagrams that were received together; one serves all sockets of a thread.
+#[derive(Debug)]
+pub(super) struct Received {
+    slots: Box<[u8]>,
+    lengths: [usize; SLOTS],
+    count: usize,
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self {
+            slots: vec![0; SLOTS * SLOT].into_boxed_slice(),
+            lengths: [0; SLOTS],
+            count: 0,
+        }
+    }
+}
+
+impl Received {
+    /// Each of them.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        let slots = self.slots.chunks_exact(SLOT).zip(&self.lengths);
+        let content = slots.map(|(slot, length)| slot.get(..*length).unwrap_or_default());
+        content.take(self.count)
+    }
+}
 
 /// A connected socket: only the relay's datagrams arrive.
 #[derive(Debug)]
@@ -103,9 +138,18 @@ impl RelaySocket {
         self.socket.readable().await
     }
 
-    /// Receives one datagram.
-    pub(super) fn try_receive(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_recv(into)
+    /// Receives datagrams that are there; how many.
+    pub(super) fn try_receive(&self, into: &mut Received) -> io::Result<usize> {
+        let Received {
+            slots,
+            lengths,
+            count,
+        } = into;
+        *count = 0;
+        let socket = self.socket.as_fd();
+        let receive = || sys::receive(socket, slots, SLOT, lengths);
+        *count = self.socket.try_io(Interest::READABLE, receive)?;
+        Ok(*count)
     }
 }
 
