@@ -23,7 +23,6 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         name: name.to_owned(),
         kind: kind.to_owned(),
         master: None,
-        leads_elsewhere: false,
         carrier: true,
         leads_elsewhere: false,
         settings: LinkSettings {
