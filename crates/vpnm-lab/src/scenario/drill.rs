@@ -42,7 +42,7 @@ const REPLACE: &str = "cp /run/lab/vpnm /run/lab/next && umount -l /run/lab/vpnm
 /// Succeeds once the machine is blocked.
 const FILTER: &str = "nft list chain inet vpnm output";
 /// Longest a page may take while everything is probed.
-const LONGEST_PAGE: Duration = Duration::from_secs(30);
+const LONGEST_PAGE: Duration = Duration::from_secs(90);
 /// How long bytes are moved to measure the throughput, and how often.
 const TRANSFER: Duration = Duration::from_millis(400);
 const TRANSFERS: usize = 3;
