@@ -194,23 +194,11 @@ impl Metric {
 
     /// Whether more is better.
     pub(crate) fn more_is_better(self) -> bool {
-        matches!(
-            self,
-            Self::Up
-                | Self::Down
-                | Self::Up8
-                | Self::Down8
-                | Self::CarriedUp
-                | Self::CarriedDown
-                | Self::RecordsUp
-                | Self::RecordsDown
-                | Self::UpForwarded
-                | Self::UpLossy
-                | Self::Connections
-                | Self::NewFlows
-                | Self::OpenFlows
-                | Self::ManyServed
-        )
+        self.unit() == "Gbit/s"
+            || matches!(
+                self,
+                Self::Connections | Self::NewFlows | Self::OpenFlows | Self::ManyServed
+            )
     }
 
     /// The load it is measured under.

@@ -375,7 +375,7 @@ mod tests {
             .collect()
     }
 
-    fn sack(left: u32, right: u32) -> TcpOptions {
+    pub(super) fn sack(left: u32, right: u32) -> TcpOptions {
         let mut options = TcpOptions {
             sacks: 1,
             ..TcpOptions::default()

@@ -256,6 +256,7 @@ impl Sender {
 mod tests {
     use vpnm_wire::BufferPool;
 
+    use super::super::tests::sack;
     use super::*;
 
     /// A sender with three segments of a thousand bytes out, the last acknowledged none.
@@ -268,15 +269,6 @@ mod tests {
         sender.push_copy(&[1; 3_000], &BufferPool::new());
         while sender.next_span(1_000, now).is_some() {}
         (sender, now)
-    }
-
-    fn options(left: u32, right: u32) -> TcpOptions {
-        let mut options = TcpOptions {
-            sacks: 1,
-            ..TcpOptions::default()
-        };
-        options.sack[0] = (Seq(left), Seq(right));
-        options
     }
 
     #[test]
@@ -321,10 +313,7 @@ mod tests {
 
     #[test]
     fn only_a_probe_that_repaired_something_slows_the_sender() {
-        for (report, slower) in [
-            (TcpOptions::default(), true),
-            (options(2_100, 3_100), false),
-        ] {
+        for (report, slower) in [(TcpOptions::default(), true), (sack(2_100, 3_100), false)] {
             let (mut sender, now) = sender();
             let before = sender.congestion.window();
             sender.on_tail_wait();
@@ -338,7 +327,7 @@ mod tests {
     #[test]
     fn a_hole_that_too_few_packets_follow_is_filled() {
         let (mut sender, now) = sender();
-        let report = options(2_100, 3_100);
+        let report = sack(2_100, 3_100);
         sender.on_ack((Seq(1), Seq(1_100), 60_000), &report, true, now);
         assert_eq!(sender.next_span(1_000, now), None);
         sender.on_tail_wait();
