@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::Host;
 use crate::netlink::{Message, Netlink, Request, attributes};
@@ -29,7 +31,7 @@ const ROUTE_TABLES: [Table; 4] = [
     // Lifetimes.
     Table {
         name: "address",
-        kind: 22,
+        kind: ADDRESSES,
         header: 8,
         volatile: &[6],
     },
@@ -84,8 +86,14 @@ pub struct Snapshot {
     entries: BTreeMap<String, String>,
 }
 
+/// The request for all addresses.
+const ADDRESSES: u16 = 22;
+
+/// How long new addresses may take until the kernel knows that nobody else has them.
+const SETTLING: Duration = Duration::from_secs(5);
+
 impl Snapshot {
-    /// Takes one.
+    /// Takes one, as soon as no address is new to the kernel.
     ///
     /// # Errors
     ///
@@ -93,7 +101,9 @@ impl Snapshot {
     pub fn take(host: &Host) -> io::Result<Self> {
         host.run(|| {
             let mut entries = BTreeMap::new();
-            list(&mut Netlink::route()?, &ROUTE_TABLES, &mut entries)?;
+            let mut routes = Netlink::route()?;
+            settle(&mut routes)?;
+            list(&mut routes, &ROUTE_TABLES, &mut entries)?;
             list(&mut Netlink::netfilter()?, &FILTER_TABLES, &mut entries)?;
             for directory in ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6", "/etc"] {
                 read_files(Path::new(directory), &mut entries)?;
@@ -120,6 +130,27 @@ impl Snapshot {
             .map(|(name, now)| format!("{name} is new: {now}"));
         gone.chain(new).collect()
     }
+}
+
+/// Waits until the kernel has asked for its new addresses whether others have them:
+/// routes come and flags go with the end of that.
+fn settle(routes: &mut Netlink) -> io::Result<()> {
+    let deadline = Instant::now() + SETTLING;
+    while routes
+        .dump(&Request::new(ADDRESSES, 0, &[0; 8]))?
+        .iter()
+        .any(is_tentative)
+        && Instant::now() < deadline
+    {
+        sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// `IFA_F_TENTATIVE`, and not `IFA_F_DADFAILED`.
+fn is_tentative(address: &Message) -> bool {
+    let flags = address.body.get(2).copied().unwrap_or_default();
+    flags & 0x40 != 0 && flags & 0x08 == 0
 }
 
 fn list(

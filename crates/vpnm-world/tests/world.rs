@@ -274,6 +274,20 @@ fn a_quiet_client_leaks_nothing() {
 }
 
 #[test]
+fn a_snapshot_waits_for_addresses_that_are_new() {
+    let Some(world) = world() else { return };
+    let client = world.client();
+    // Its own address by which it reaches the link is made anew, and asked for.
+    let uplink = vpnm_world::addresses::CLIENT_LINK;
+    client.run(|| links::set_up(uplink, false)).expect("down");
+    client.run(|| links::set_up(uplink, true)).expect("up");
+    let early = Snapshot::take(client).expect("taken");
+    std::thread::sleep(Duration::from_secs(3));
+    let late = Snapshot::take(client).expect("taken");
+    assert_eq!(late.changes_since(&early), Vec::<String>::new());
+}
+
+#[test]
 fn a_snapshot_shows_what_was_changed_and_what_was_put_back() {
     let Some(world) = world() else { return };
     let client = world.client();
