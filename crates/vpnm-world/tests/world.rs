@@ -279,6 +279,10 @@ fn a_snapshot_waits_for_addresses_that_are_new() {
     let client = world.client();
     // Its own address by which it reaches the link is made anew, and asked for.
     let uplink = vpnm_world::addresses::CLIENT_LINK;
+    for name in ["accept_dad", "dad_transmits"] {
+        let setting = format!("/proc/sys/net/ipv6/conf/{uplink}/{name}");
+        client.run(|| std::fs::write(setting, "1")).expect("set");
+    }
     client.run(|| links::set_up(uplink, false)).expect("down");
     client.run(|| links::set_up(uplink, true)).expect("up");
     let early = Snapshot::take(client).expect("taken");
