@@ -46,7 +46,7 @@ const MTU: Flag = Flag {
         kind: Kind::Text,
     }),
     summary: "The MTU of the device (1500)",
-    details: "A larger one is not faster: the engine takes and gives segments of 64 KiB whatever \
+    details: "A larger one is not faster: the engine takes and gives segments of 64 KiB and more whatever \
               the MTU is.",
 };
 const INTERFACE: Flag = Flag {
