@@ -33,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LATE: Duration = Duration::from_millis(60);
 /// Bytes that the numbers of a round take at most.
 const LONGEST: u64 = 4 * 256;
+
 /// What was tried and what left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
