@@ -1,4 +1,4 @@
-//! SYNs from addresses nobody has.
+//! More than anybody honest sends: SYNs from addresses nobody has, pieces without the rest.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use vpnm_wire::{FlowKey, TcpFlags};
 
 use super::script::{Script, THEIRS};
 use crate::config::Config;
-use crate::event::Event;
+use crate::event::{Event, Taken};
 
 /// Sends a SYN from the `number`th address; the user accepts or goes on dialling.
 fn knock(script: &mut Script, number: u32, accepts: bool) {
@@ -57,4 +57,24 @@ fn a_flood_is_bounded_and_passes() {
         knock(&mut script, 200_000, accepts);
         assert_eq!(script.stack.tcp_flows(), before + 1, "there is room again");
     }
+}
+
+#[test]
+fn pieces_beyond_a_hole_do_not_exceed_the_memory() {
+    const MEMORY: usize = 1 << 20;
+    let mut config = Config::new(1_500, [0; 32]);
+    config.memory = MEMORY;
+    let mut script = Script::with(&config);
+    let mut most = 0;
+    for connection in 0..60 {
+        script.begin(20_000 + connection);
+        for piece in 1..=60 {
+            script.send(TcpFlags::ACK, THEIRS + 1 + 2 * piece, 1, b"x");
+            most = most.max(script.stack.pool().bytes_out());
+        }
+    }
+    assert!(most > MEMORY / 2 && most <= MEMORY + 65_600, "{most}");
+    script.send(TcpFlags::ACK, THEIRS + 1, 1, b"in order");
+    let taken = script.stack.tcp_take(script.id());
+    assert!(matches!(taken, Taken::Data(data) if data.starts_with(b"in order")));
 }

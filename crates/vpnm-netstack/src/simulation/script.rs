@@ -33,9 +33,14 @@ pub(super) struct Script {
 
 impl Script {
     fn new() -> Self {
+        Self::with(&Config::new(1_500, [1; 32]))
+    }
+
+    /// A script without a connection, of a stack with these limits.
+    pub(super) fn with(config: &Config) -> Self {
         let at = |host, port| SocketAddr::from(([10, 0, 0, host], port));
         Self {
-            stack: Stack::new(&Config::new(1_500, [1; 32])),
+            stack: Stack::new(config),
             now: Instant::now(),
             key: FlowKey::new(at(1, 1_111), at(2, 2_222)),
             ours: 0,
@@ -48,6 +53,14 @@ impl Script {
         let mut script = Self::new();
         script.shake_hands(THEIRS);
         script
+    }
+
+    /// Opens another connection, from this port of the peer's.
+    pub(super) fn begin(&mut self, port: u16) {
+        let from = SocketAddr::new(self.key.source().ip(), port);
+        self.key = FlowKey::new(from, self.key.destination());
+        self.ours = 0;
+        self.shake_hands(THEIRS);
     }
 
     fn shake_hands(&mut self, theirs: u32) {
@@ -78,7 +91,7 @@ impl Script {
             .expect("a connection came")
     }
 
-    fn id(&self) -> FlowId {
+    pub(super) fn id(&self) -> FlowId {
         self.flow.expect("a connection came")
     }
 

@@ -165,7 +165,8 @@ impl Flow {
             self.fail(Cause::Closed);
             return Reply::Abort;
         }
-        if around.exhausted && self.receiver.has_data() {
+        let leaves_hole = self.receiver.next().before(segment.header.seq);
+        if around.exhausted && (leaves_hole || self.receiver.has_data()) {
             // The peer sends it again; until then there may be room.
             return Reply::Nothing;
         }
