@@ -120,7 +120,9 @@ fn send_frames(round: &[Probe], port: u16) -> BTreeSet<u8> {
 
 /// The interfaces that lead out of this machine, with their addresses.
 fn links(observed: &Observed) -> Vec<Link> {
-    let outward = observed.ways_out().filter(|link| link.settings.up);
+    // Without a carrier nothing leaves, and addresses never become ready.
+    let outward = observed.ways_out();
+    let outward = outward.filter(|link| link.settings.up && link.carrier);
     let with_addresses = outward.map(|link| Link {
         index: link.index,
         name: link.name.clone(),

@@ -68,15 +68,18 @@ const UNKNOWN: u32 = 0;
 const VIRTUAL: [&str; 2] = ["tun", "dummy"];
 
 /// Whether a link leads only to containers and virtual machines of this host: a
-/// bridge that no route by a gateway goes over, and without a port that could be a
+/// bridge that no route by a gateway goes over, with ports of which none could be a
 /// cable. Inside a container a cable is a virtual one too, but there is a route by a
-/// gateway over it.
+/// gateway over it. Nobody is behind a bridge without ports, and its first may be a
+/// cable: what programs had it ask for then would pass until that is seen.
 pub(crate) fn is_inside(link: &Link, links: &[Link], uplinks: &BTreeSet<u32>) -> bool {
-    let mut ports = links.iter().filter(|port| port.master == Some(link.index));
+    let ports = links.iter().filter(|port| port.master == Some(link.index));
+    let mut ports = ports.peekable();
     let is_virtual = |port: &Link| is_to_a_container(port) || VIRTUAL.contains(&port.kind.as_str());
     link.kind == "bridge"
         && link.master.is_none()
         && !leads_out(uplinks, link.index)
+        && ports.peek().is_some()
         && ports.all(|port| is_virtual(port) && !leads_out(uplinks, port.index))
 }
 
@@ -135,14 +138,17 @@ mod tests {
             link(10, "eth2", "", Some(9)),
             link(11, "vnet1", "tun", Some(9)),
             link(12, "ve-box", "veth", None),
+            link(13, "br-none", "bridge", None),
         ]
     }
 
     #[test]
-    fn only_bridges_without_a_cable_are_inside() {
+    fn only_bridges_to_containers_and_to_no_cable_are_inside() {
         let all = Interfaces::of(&host(), &[2].into());
         assert_eq!(all.inside, ["docker0", "virbr0"]);
-        let outside = ["br-lan", "eth0", "eth1", "eth2", "ve-box", "vnet1"];
+        let outside = [
+            "br-lan", "br-none", "eth0", "eth1", "eth2", "ve-box", "vnet1",
+        ];
         assert_eq!(all.outside, outside);
         assert_eq!(all.uplinks, ["eth0"]);
     }
@@ -151,7 +157,7 @@ mod tests {
     fn containers_are_served_and_whoever_is_behind_a_cable_only_if_named() {
         let all = Interfaces::of(&host(), &[2].into());
         assert_eq!(all.served, ["docker0", "ve-box", "virbr0"]);
-        let servable = ["br-lan", "docker0", "eth1", "ve-box", "virbr0"];
+        let servable = ["br-lan", "br-none", "docker0", "eth1", "ve-box", "virbr0"];
         assert_eq!(all.servable, servable);
     }
 
@@ -172,7 +178,7 @@ mod tests {
             link.leads_elsewhere = false;
         }
         let all = Interfaces::of(&host, &[2].into());
-        assert_eq!(all.inside, ["virbr0"], "it has no such port");
+        assert_eq!(all.inside, ["virbr0"], "it has another port");
         assert_eq!(all.served, ["virbr0"]);
     }
 
