@@ -51,7 +51,7 @@ pub trait Handler: 'static {
     /// `query` leaves it unanswered, and the handler bounds how many it keeps.
     fn dns(self: &Rc<Self>, query: DnsQuery);
 
-    /// A ping, which no proxy can carry. Unanswered unless the handler answers, so
+    /// A ping, which a proxy cannot carry. Unanswered unless the handler answers, so
     /// that a host nobody can reach does not seem alive.
     fn echo(self: &Rc<Self>, request: EchoRequest) {
         drop(request);

@@ -6,6 +6,8 @@
 //! (endpoint-independent: replies are passed on from wherever they come). Nothing is
 //! resolved here; DNS goes to the resolver it was sent to, through the proxy.
 //!
+//! A ping is answered when its host takes or refuses a connection of the proxy's.
+//!
 //! Datagrams of one size that arrive together leave together, as one super-packet
 //! towards the proxy (`UDP_SEGMENT`) and towards the application (segmentation offload
 //! of the device).
@@ -14,6 +16,7 @@ mod association;
 mod associations;
 mod connect;
 mod forward;
+mod pings;
 mod proxy;
 mod relay_socket;
 mod relays;
@@ -29,9 +32,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 
 use crate::datagram_run::Run;
-use crate::netshell::{self, DnsQuery, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender};
+use crate::netshell::{
+    self, DnsQuery, EchoRequest, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender,
+};
 use association::{Association, Passage};
 use associations::Associations;
+use pings::Pings;
 use proxy::ProxyError;
 pub use proxy::{Bypass, Proxy};
 use relay_socket::RelaySocket;
@@ -47,6 +53,9 @@ pub struct Options {
     pub mtu: u16,
     /// Whether datagrams are relayed; otherwise they are refused by ICMP.
     pub udp: bool,
+    /// Whether pings are answered for hosts that are there, which costs a connection each;
+    /// otherwise they are never.
+    pub ping: bool,
     /// How long the proxy may take for one handshake.
     pub handshake: Duration,
     /// How long an application's UDP socket may be idle before its association is closed.
@@ -56,7 +65,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: MTU 1500, UDP relayed, 10 s for a handshake, 60 s of idleness,
+    /// The defaults: MTU 1500, UDP relayed, pings answered, 10 s for a handshake, 60 s of idleness,
     /// 32 768 associations.
     #[must_use]
     pub fn new(proxy: Proxy) -> Self {
@@ -64,6 +73,7 @@ impl Options {
             proxy,
             mtu: 1500,
             udp: true,
+            ping: true,
             handshake: Duration::from_secs(10),
             udp_idle: Duration::from_secs(60),
             udp_associations: 32_768,
@@ -88,6 +98,7 @@ pub fn run(tun: OwnedFd, options: Options) -> io::Result<()> {
         options: Rc::new(options),
         associations: RefCell::default(),
         relays: Relays::default(),
+        pings: Rc::default(),
         descriptors,
         space: RefCell::default(),
     });
@@ -123,6 +134,7 @@ struct Tun2Socks {
     options: Rc<Options>,
     associations: RefCell<Associations>,
     relays: Relays,
+    pings: Rc<Pings>,
     /// How many this process may have.
     descriptors: usize,
     /// Lent for one call at a time.
@@ -241,6 +253,12 @@ impl Handler for Tun2Socks {
         if self.options.udp {
             let association = self.association(query.source, query.sender());
             association.offer(query.destination, query.bytes());
+        }
+    }
+
+    fn echo(self: &Rc<Self>, request: EchoRequest) {
+        if self.options.ping {
+            self.pings.ping(request, &self.options);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use vpnm_engine::tun2socks::{self, Bypass, Options, Proxy};
 
 use crate::connections::eight_megabytes;
-use crate::datagrams::{connected, datagrams_come_back, echo_datagrams};
+use crate::datagrams::{answers_ping, connected, datagrams_come_back, echo_datagrams};
 use crate::exchange::{echo, exchange_in, world_of};
 use crate::world::{Queue, SERVER, World};
 
@@ -26,13 +26,22 @@ static GAVE_UP: AtomicBool = AtomicBool::new(false);
 /// Control streams of associations that share a relay.
 static SHARING: AtomicUsize = AtomicUsize::new(0);
 
-/// A world whose engine sends everything through a proxy among the servers.
-pub(crate) fn world() -> Option<World> {
-    behind(associate)
+/// How a proxy serves the two commands.
+#[derive(Clone, Copy)]
+struct Conduct {
+    connect: fn(TcpStream, SocketAddr) -> io::Result<()>,
+    associate: fn(TcpStream) -> io::Result<()>,
 }
 
-/// The same with a proxy that serves associations like this.
-fn behind(associate: fn(TcpStream) -> io::Result<()>) -> Option<World> {
+const HONEST: Conduct = Conduct { connect, associate };
+
+/// A world whose engine sends everything through a proxy among the servers.
+pub(crate) fn world() -> Option<World> {
+    behind(HONEST)
+}
+
+/// The same with a proxy that behaves like this.
+fn behind(conduct: Conduct) -> Option<World> {
     let serve = |tun: OwnedFd| {
         let proxy = Proxy {
             address: SocketAddr::from(PROXY),
@@ -53,14 +62,14 @@ fn behind(associate: fn(TcpStream) -> io::Result<()>) -> Option<World> {
         .run(|| TcpListener::bind(SocketAddr::from(PROXY)).unwrap());
     world.net.spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
-            thread::spawn(move || proxy(stream, associate).ok());
+            thread::spawn(move || proxy(stream, conduct).ok());
         }
     });
     Some(world)
 }
 
 /// Serves one client.
-fn proxy(mut client: TcpStream, associate: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
+fn proxy(mut client: TcpStream, conduct: Conduct) -> io::Result<()> {
     let mut methods = [0; 2];
     client.read_exact(&mut methods)?;
     client.read_exact(&mut vec![0; usize::from(methods[1])])?;
@@ -74,8 +83,8 @@ fn proxy(mut client: TcpStream, associate: fn(TcpStream) -> io::Result<()>) -> i
             GAVE_UP.store(true, Ordering::Release);
             ended
         }
-        1 => connect(client, target),
-        3 => associate(client),
+        1 => (conduct.connect)(client, target),
+        3 => (conduct.associate)(client),
         other => panic!("command {other}"),
     }
 }
@@ -258,7 +267,11 @@ fn an_application_that_gives_up_is_not_dialled_for_any_longer() {
 
 #[test]
 fn sockets_share_a_relay_that_tells_them_apart() {
-    let Some(world) = behind(share) else { return };
+    let conduct = Conduct {
+        associate: share,
+        ..HONEST
+    };
+    let Some(world) = behind(conduct) else { return };
     let address = echo_datagrams(&world, SERVER[0]);
     let clients: Vec<UdpSocket> = (0..40)
         .map(|number: u8| {
@@ -272,6 +285,42 @@ fn sockets_share_a_relay_that_tells_them_apart() {
     }
     // The second showed that the relay is shared; no other was needed.
     assert_eq!(SHARING.load(Ordering::Acquire), 2);
+}
+
+/// Says that it is connected before it has tried, as v2ray and sing-box do.
+fn promise(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
+    reply(&mut client, 0, target)
+}
+
+/// Whether hosts that are there answer pings, and whether others do.
+fn pings_behind(conduct: Conduct) -> Option<[bool; 4]> {
+    let world = behind(conduct)?;
+    let hosts = [SERVER[0], SERVER[1], "203.0.113.7", "2001:db8::7"];
+    Some(
+        world
+            .app
+            .run(move || hosts.map(|host| answers_ping(host.parse().unwrap()))),
+    )
+}
+
+#[test]
+fn only_hosts_that_the_proxy_reaches_answer_pings() {
+    let Some(answers) = pings_behind(HONEST) else {
+        return;
+    };
+    assert_eq!(answers, [true, true, false, false]);
+}
+
+#[test]
+fn nobody_answers_pings_behind_a_proxy_that_reaches_everybody() {
+    let conduct = Conduct {
+        connect: promise,
+        ..HONEST
+    };
+    let Some(answers) = pings_behind(conduct) else {
+        return;
+    };
+    assert_eq!(answers, [false; 4]);
 }
 
 /// What comes back of a datagram.

@@ -76,6 +76,14 @@ const NO_UDP: Flag = Flag {
     summary: "Refuse datagrams instead of relaying them",
     details: "",
 };
+const NO_PING: Flag = Flag {
+    long: "no-ping",
+    short: None,
+    value: None,
+    summary: "Leave pings unanswered",
+    details: "SOCKS 5 carries none. A ping is answered when its host takes or refuses a connection to \
+              its port 443, provided the proxy does not say so of hosts that do not exist.",
+};
 const UDP_TIMEOUT: Flag = Flag {
     long: "udp-timeout",
     short: None,
@@ -104,6 +112,7 @@ that it made goes with it.",
         &INTERFACE,
         &MARK,
         &NO_UDP,
+        &NO_PING,
         &UDP_TIMEOUT,
         &logging::LEVEL,
     ],
@@ -163,6 +172,7 @@ fn options(matches: &Matches) -> Result<Options, Problem> {
     Ok(Options {
         mtu: mtu.unwrap_or(defaults.mtu),
         udp: !matches.has(&NO_UDP),
+        ping: !matches.has(&NO_PING),
         udp_idle: idle.map_or(defaults.udp_idle, |seconds| {
             Duration::from_secs(seconds.into())
         }),

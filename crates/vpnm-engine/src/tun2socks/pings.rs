@@ -1,0 +1,125 @@
+//! Pings, which SOCKS 5 cannot carry: what it can carry is a knock.
+//!
+//! A host that takes or refuses a TCP connection is there, so a ping is answered when the
+//! proxy says that the host did either, and after as long as that took. A host that drops
+//! the knock stays silent even where it answers pings itself: silence may be wrong, an
+//! answer never is. Many proxies say "connected" before they have tried (v2ray, Xray and
+//! sing-box among them); so the proxy is asked once for an address that nobody has, and
+//! an answer it gives of that is not believed of others.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use vpnm_proxy::socks5::SocksError;
+
+use super::Options;
+use super::proxy::ProxyError;
+use crate::netshell::EchoRequest;
+
+/// Where hosts are knocked at: few firewalls drop what asks for HTTPS.
+const PORT: u16 = 443;
+
+/// Nobody has an address of this network (RFC 5737).
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// How long a host may take; a program that pings has given up before.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Hosts that are knocked at, at once.
+const HOSTS: usize = 64;
+
+/// Pings that wait for the same knock: with those of a program a second, all.
+const WAITING: usize = 8;
+
+/// The hosts that are knocked at, and what the proxy's word is worth.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    knocks: RefCell<HashMap<IpAddr, Vec<EchoRequest>>>,
+    /// What the proxy said of an address that nobody has.
+    of_nobody: OnceCell<Answer>,
+}
+
+/// What the proxy says that a host did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Accepted,
+    Refused,
+    Nothing,
+}
+
+impl Answer {
+    /// # Errors
+    /// If the proxy cannot even be asked.
+    fn of(said: Result<TcpStream, ProxyError>) -> Result<Self, ProxyError> {
+        match said {
+            Ok(_) => Ok(Self::Accepted),
+            Err(ProxyError::Socks(SocksError::Refused)) => Ok(Self::Refused),
+            Err(ProxyError::Socks(_) | ProxyError::TimedOut) => Ok(Self::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether somebody is there, by a proxy that says `of_nobody` where nobody is.
+    fn is_somebody(self, of_nobody: Self) -> bool {
+        self != Self::Nothing && self != of_nobody
+    }
+}
+
+impl Pings {
+    /// Answers a ping as soon as its host shows that it is there.
+    pub(super) fn ping(self: &Rc<Self>, request: EchoRequest, options: &Rc<Options>) {
+        let host = request.destination();
+        let mut knocks = self.knocks.borrow_mut();
+        if let Some(waiting) = knocks.get_mut(&host) {
+            if waiting.len() < WAITING {
+                waiting.push(request);
+            }
+            return;
+        }
+        if knocks.len() >= HOSTS {
+            return;
+        }
+        knocks.insert(host, vec![request]);
+        let (pings, options) = (Rc::clone(self), Rc::clone(options));
+        tokio::task::spawn_local(async move {
+            let is_there = pings.knock(host, &options).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "the proxy cannot be asked for a host that is pinged");
+                false
+            });
+            let waiting = pings.knocks.borrow_mut().remove(&host).unwrap_or_default();
+            if is_there {
+                waiting.into_iter().for_each(EchoRequest::answer);
+            }
+        });
+    }
+
+    async fn knock(&self, host: IpAddr, options: &Options) -> Result<bool, ProxyError> {
+        let ask = |host| async move {
+            let target = SocketAddr::new(host, PORT).into();
+            Answer::of(options.proxy.connect(target, PATIENCE).await)
+        };
+        let (of_host, of_nobody) =
+            tokio::try_join!(ask(host), self.of_nobody.get_or_try_init(|| ask(NOBODY)))?;
+        Ok(of_host.is_somebody(*of_nobody))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answer::{Accepted, Nothing, Refused};
+
+    #[test]
+    fn an_answer_that_the_proxy_gives_of_nobody_is_not_believed() {
+        for of_nobody in [Accepted, Refused, Nothing] {
+            for answer in [Accepted, Refused] {
+                assert_eq!(answer.is_somebody(of_nobody), answer != of_nobody);
+            }
+            assert!(!Nothing.is_somebody(of_nobody));
+        }
+    }
+}
