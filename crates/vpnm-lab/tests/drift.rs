@@ -167,7 +167,7 @@ fn adaptation() -> Result<()> {
     session.connect()?;
     let (before, ..) = repairs(&session)?;
     let bridge = "ip link add docker0 type bridge && ip addr add 172.17.0.1/16 dev docker0 && \
-        ip link set docker0 up && ip link add port0 type dummy && ip link set port0 master docker0";
+        ip link set docker0 up && ip tuntap add port0 mode tap && ip link set port0 master docker0";
     shell(session.client(), bridge)?;
     wait_for("the bridge to be known", PATIENCE, || {
         Ok(ours(&session)?
