@@ -17,14 +17,16 @@ const BACKLOG: i32 = 128;
 /// The bound listeners.
 #[derive(Debug)]
 pub(crate) struct Redirect {
-    /// UDP and TCP on 127.0.0.1, then, where there is IPv6, on ::1.
+    /// UDP and TCP on 127.0.0.1, then, where there is IPv6, on all addresses of that:
+    /// queries to link-local resolvers come to the links' own. The packet filter keeps
+    /// everybody else from it.
     pub(crate) listeners: Vec<OwnedFd>,
     /// The port they share.
     pub(crate) port: u16,
 }
 
 impl Redirect {
-    /// Binds a free port on both loopback addresses.
+    /// Binds a port that is free in both families.
     ///
     /// # Errors
     /// When sixteen ports in a row were not free, or IPv4 loopback cannot be bound.
@@ -50,7 +52,7 @@ impl Redirect {
         let second = listener(Ipv4Addr::LOCALHOST.into(), Type::STREAM, port)?;
         let mut listeners: Vec<OwnedFd> = vec![first.into(), second.into()];
         for kind in [Type::DGRAM, Type::STREAM] {
-            match listener(Ipv6Addr::LOCALHOST.into(), kind, port) {
+            match listener(Ipv6Addr::UNSPECIFIED.into(), kind, port) {
                 Err(error) if is_without_ipv6(&error) => break,
                 bound => listeners.push(bound?.into()),
             }
@@ -97,7 +99,8 @@ mod tests {
             let socket = Socket::from(listener);
             let address = socket.local_addr().unwrap().as_socket().unwrap();
             assert_eq!(address.port(), redirect.port);
-            assert!(address.ip().is_loopback());
+            let own = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+            assert!(address.ip().is_loopback() || address.ip() == own);
         }
     }
 }

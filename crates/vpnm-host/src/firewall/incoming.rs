@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::chain::{AFTER_CONNTRACK, FILTER, accept, filter, inet_rule};
 use super::endpoints::peers;
 use super::forwarding::FROM_INSIDE;
-use super::matching::{Action, ESTABLISHED, ICMP, ICMP6, Match, RELATED, UDP, rule};
+use super::matching::{Action, ESTABLISHED, ICMP, ICMP6, Match, RELATED, TCP, UDP, rule};
 use super::scope::{LAN_PREFIXES, LINK_LOCAL_6};
 use crate::desired::{Guard, Lan, Tunnel};
 use crate::names::{LINK, REPLY_MARK};
@@ -44,6 +44,17 @@ pub(super) fn input(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
                 Action::Drop,
             ));
         }
+    }
+    // The listener for queries to link-local resolvers has all of this host's addresses.
+    for protocol in [TCP, UDP] {
+        rules.extend(tunnel.map(|tunnel| {
+            let matches = [
+                Match::Version(Family::V6),
+                Match::Protocol(protocol),
+                Match::DestinationPort(tunnel.dns_port),
+            ];
+            inet_rule("queries from outside", &matches, Action::Drop)
+        }));
     }
     rules.push(accept("containers", &[FROM_INSIDE]));
     let expected = expected().into_iter();

@@ -80,6 +80,8 @@ pub(super) enum Action {
     Reject(RejectWith),
     /// Sends it to this machine, to the port.
     Redirect(u16),
+    /// Sends an IPv6 packet to the address it is from, which is this machine's, to the port.
+    ToSource(u16),
     /// Puts the mark on it and goes on.
     Mark(u32),
 }
@@ -103,6 +105,8 @@ pub(super) fn rule(
 }
 
 const FIRST: Register = Register(0);
+/// The register behind those that an IPv6 address takes.
+const BEHIND_ADDRESS: Register = Register(4);
 
 fn equal(value: impl Into<Vec<u8>>) -> Expression {
     Expression::Compare {
@@ -312,6 +316,21 @@ impl Action {
                     value: port.to_be_bytes().to_vec(),
                 },
                 Expression::Redirect { port: FIRST },
+            ]),
+            Self::ToSource(port) => out.extend([
+                payload(
+                    PayloadBase::Network,
+                    source_offset(Family::V6),
+                    address_length(Family::V6),
+                ),
+                Expression::Immediate {
+                    to: BEHIND_ADDRESS,
+                    value: port.to_be_bytes().to_vec(),
+                },
+                Expression::Destination {
+                    address: FIRST,
+                    port: BEHIND_ADDRESS,
+                },
             ]),
             Self::Mark(mark) => out.extend([
                 Expression::Immediate {

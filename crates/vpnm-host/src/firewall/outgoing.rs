@@ -19,7 +19,8 @@ pub(super) fn output(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
     let mut rules = vec![accept("this machine", &[Match::Out("lo")])];
     if let Some(tunnel) = tunnel {
         rules.push(accept("the tunnel", &[Match::Out(LINK)]));
-        // The hook still sees the interface the packet had before the redirect.
+        // The hook still sees the interface the packet had before the redirect; where
+        // it really leaves by, the last hook sees.
         for ip in [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -34,6 +35,15 @@ pub(super) fn output(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
                 ];
                 rules.push(accept("redirected queries", &matches));
             }
+        }
+        for protocol in [TCP, UDP] {
+            let matches = [
+                Match::Redirected,
+                Match::Version(Family::V6),
+                Match::Protocol(protocol),
+                Match::DestinationPort(tunnel.dns_port),
+            ];
+            rules.push(accept("queries to link-local resolvers", &matches));
         }
     }
     rules.extend(outward(TableFamily::Inet, guard));

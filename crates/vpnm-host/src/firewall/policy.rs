@@ -67,6 +67,7 @@ mod tests {
         Setting {
             capabilities: Capabilities {
                 ownership: true,
+                holding: true,
                 egress: true,
             },
             interfaces: Interfaces {

@@ -26,10 +26,14 @@ pub(super) fn redirect(tunnel: &Tunnel, setting: &Setting) -> Chain {
     }
     rules.push(accept("this machine", &[Match::Out("lo")]));
     rules.push(accept("the tunnel", &[Match::Out(LINK)]));
-    // An answer from another address than a link-local one would not be taken;
-    // glibc waits 5 s for it, and 37 ms when it is refused.
-    let link_local = [Match::Version(Family::V6), Match::To(LINK_LOCAL_6)];
-    rules.push(accept("link-local resolvers are refused", &link_local));
+    // An answer is taken only if it comes by the link that was asked: not one by the
+    // loopback link, but one of that link's own address, which the query is from.
+    let link_local = [Match::Version(Family::V6), Match::To(LINK_LOCAL_6), dns];
+    rules.push(inet_rule(
+        "queries to link-local resolvers",
+        &link_local,
+        Action::ToSource(tunnel.dns_port),
+    ));
     rules.push(inet_rule(
         "queries tied to an interface",
         &[dns],

@@ -90,6 +90,16 @@ fn render_rule(rule: &Rule) -> String {
                 let keys: Vec<String> = loaded.drain(..).map(|load| load.name()).collect();
                 parts.push(format!("{} @{set}", keys.join(" . ")));
             }
+            Expression::Destination { .. } => {
+                let to = loaded.drain(..).map(|load| {
+                    if let Load::Value(port) = load {
+                        number(port)
+                    } else {
+                        load.name()
+                    }
+                });
+                parts.push(format!("dnat to {}", to.collect::<Vec<_>>().join(":")));
+            }
             Expression::MetaSet { .. }
             | Expression::Verdict(_)
             | Expression::Counter
@@ -196,6 +206,7 @@ fn action(expression: &Expression, loaded: Option<&Load<'_>>) -> String {
         | Expression::Immediate { .. }
         | Expression::Mask { .. }
         | Expression::Compare { .. }
+        | Expression::Destination { .. }
         | Expression::Lookup { .. } => String::new(),
     }
 }

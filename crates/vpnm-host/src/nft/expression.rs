@@ -172,6 +172,8 @@ pub(crate) enum Expression {
     Reject(RejectWith),
     /// Sends the connection to this machine, to the port in the register.
     Redirect { port: Register },
+    /// Sends an IPv6 connection to the address and the port in the registers.
+    Destination { address: Register, port: Register },
     /// An instruction this crate never writes; its name.
     Unknown(String),
 }
@@ -204,10 +206,24 @@ mod data {
     pub(super) const REJECT_TYPE: u16 = 1;
     pub(super) const REJECT_CODE: u16 = 2;
     pub(super) const REDIR_PORT: u16 = 1;
+    pub(super) const NAT_TYPE: u16 = 1;
+    pub(super) const NAT_FAMILY: u16 = 2;
+    pub(super) const NAT_ADDRESS_FIRST: u16 = 3;
+    pub(super) const NAT_ADDRESS_LAST: u16 = 4;
+    pub(super) const NAT_PORT_FIRST: u16 = 5;
+    pub(super) const NAT_PORT_LAST: u16 = 6;
+    pub(super) const NAT_FLAGS: u16 = 7;
 }
 
 /// `NFT_REJECT_ICMPX_UNREACH`.
 const REJECT_ANY_FAMILY: u32 = 2;
+/// `NFT_NAT_DNAT`.
+const DESTINATION_NAT: u32 = 1;
+/// `NFPROTO_IPV6`.
+const IPV6: u32 = 10;
+/// That addresses and ports are given (`NF_NAT_RANGE_MAP_IPS`,
+/// `NF_NAT_RANGE_PROTO_SPECIFIED`): the kernel says so where it is anyway.
+const GIVEN: u32 = 1 | 2;
 /// The register that holds the verdict.
 const VERDICT_REGISTER: u32 = 0;
 
@@ -233,6 +249,7 @@ impl Expression {
             Self::Counter => "counter",
             Self::Reject(_) => "reject",
             Self::Redirect { .. } => "redir",
+            Self::Destination { .. } => "nat",
             Self::Unknown(name) => name,
         }
     }
@@ -286,6 +303,7 @@ impl Expression {
                 out.bytes(data::REJECT_CODE, &with.number().to_le_bytes()[..1]);
             }
             Self::Redirect { port } => out.network(data::REDIR_PORT, port.number()),
+            Self::Destination { address, port } => encode_destination(out, *address, *port),
             Self::Counter | Self::Unknown(_) => {}
         }
     }
@@ -311,6 +329,17 @@ fn encode_mask(out: &mut Writer, register: Register, mask: &[u8]) {
     out.nested(data::BITWISE_XOR, |data| data.bytes(DATA_VALUE, &zeros));
 }
 
+fn encode_destination(out: &mut Writer, address: Register, port: Register) {
+    out.network(data::NAT_TYPE, DESTINATION_NAT);
+    out.network(data::NAT_FAMILY, IPV6);
+    for attribute in [data::NAT_ADDRESS_FIRST, data::NAT_ADDRESS_LAST] {
+        out.network(attribute, address.number());
+    }
+    for attribute in [data::NAT_PORT_FIRST, data::NAT_PORT_LAST] {
+        out.network(attribute, port.number());
+    }
+}
+
 fn encode_verdict(out: &mut Writer, verdict: Verdict) {
     out.network(data::IMMEDIATE_DREG, VERDICT_REGISTER);
     out.nested(data::IMMEDIATE_DATA, |data| {
@@ -333,6 +362,7 @@ fn decode_data(name: &str, data: &Attributes<'_>) -> Result<Option<Expression>, 
         "counter" => Some(Expression::Counter),
         "reject" => decode_reject(data),
         "redir" => register(data, data::REDIR_PORT).map(|port| Expression::Redirect { port }),
+        "nat" => decode_destination(data),
         _ => None,
     })
 }
@@ -431,6 +461,22 @@ fn decode_reject(data: &Attributes<'_>) -> Option<Expression> {
     RejectWith::from_number(code.into()).map(Expression::Reject)
 }
 
+fn decode_destination(data: &Attributes<'_>) -> Option<Expression> {
+    let kind = (
+        data.network(data::NAT_TYPE)?,
+        data.network(data::NAT_FAMILY)?,
+    );
+    let flags = data.network(data::NAT_FLAGS).unwrap_or_default();
+    let one = |first, last| {
+        let first = register(data, first)?;
+        (register(data, last) == Some(first)).then_some(first)
+    };
+    let address = one(data::NAT_ADDRESS_FIRST, data::NAT_ADDRESS_LAST)?;
+    let port = one(data::NAT_PORT_FIRST, data::NAT_PORT_LAST)?;
+    let ours = kind == (DESTINATION_NAT, IPV6) && flags & !GIVEN == 0;
+    ours.then_some(Expression::Destination { address, port })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -479,6 +525,10 @@ mod tests {
             Expression::Counter,
             Expression::Reject(RejectWith::Prohibited),
             Expression::Redirect { port: first },
+            Expression::Destination {
+                address: first,
+                port: second,
+            },
         ]
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vpnm_lab::harness::Case;
-use vpnm_lab::machine::{shell, shell_as, wait_for};
+use vpnm_lab::machine::{need, shell, shell_as, wait_for};
 use vpnm_lab::programs::Programs;
 use vpnm_lab::resolver::{NetworkManager, Resolved, Told, check_names};
 use vpnm_lab::session::Session;
 use vpnm_world::User;
+use vpnm_world::addresses::{CLIENT, SITE};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const NAME: &str = "site.example";
@@ -244,33 +245,51 @@ fn nobody() -> Result<()> {
     session.command(&["disconnect"]).map(drop)
 }
 
-/// They are refused at once; any other server in the file helps, and that is noticed.
+/// The router's own address, as an advertisement of its tells it, and somebody's who is
+/// not there: both are answered for, by datagram and by stream, and nobody is asked.
+/// Nobody on the link can ask in turn, not even where the LAN is allowed.
 fn link_local() -> Result<()> {
+    need(&["dig", "ss"])?;
     let mut session = Session::begin(None)?;
-    let only = "echo 'nameserver fe80::1%eth0' > /etc/resolv.conf";
-    shell(session.client(), only)?;
+    let lan = "mkdir -p /etc/vpnm && echo 'lan = true' > /etc/vpnm/settings.toml";
+    shell(session.client(), lan)?;
     session.start_daemon()?;
     session.connect()?;
     let connected = session.capture().tally()?;
-    check_hint(&session, true)?;
-    let ask = format!("timeout 4 getent ahosts {NAME}; echo $?");
-    let answer = shell_as(session.client(), User::Mallory, &ask)?;
-    ensure!(answer == "2\n", "not refused: {answer:?}");
-    let add = "echo 'nameserver 127.0.0.1' >> /etc/resolv.conf";
-    shell(session.client(), add)?;
-    check_hint(&session, false)?;
-    check_names(session.client(), NAME)?;
+    for server in ["fe80::1", "fe80::dead"] {
+        let only = format!("echo 'nameserver {server}%eth0' > /etc/resolv.conf");
+        shell(session.client(), &only)?;
+        check_names(session.client(), NAME).with_context(|| server)?;
+        for by in ["+notcp", "+tcp"] {
+            let ask = format!("dig +short +tries=1 +time=4 {by} @{server}%eth0 {NAME} A");
+            let answer = shell_as(session.client(), User::Mallory, &ask)?;
+            ensure!(answer.trim() == SITE.v4.to_string(), "{ask}: {answer:?}");
+        }
+    }
     let sent = session.capture().tally()?.since(&connected);
-    ensure!(sent.leaked() == 0, "left: {:?}", sent.leaks);
+    ensure!(sent.plaintext_dns == 0, "left: {:?}", sent.leaks);
+    check_nobody_asks_from_outside(&session)?;
     session.command(&["disconnect"]).map(drop)
 }
 
-/// Waits until `vpnm status` says that the servers cannot be asked, or no longer does.
-fn check_hint(session: &Session, wanted: bool) -> Result<()> {
-    let what = format!("a hint about link-local servers to be {wanted}");
-    wait_for(&what, PATIENCE, || {
-        let hints = session.status()?.pointer("/hints").cloned();
-        let text = hints.unwrap_or_default().to_string();
-        Ok((text.contains("link-local") == wanted).then_some(()))
-    })
+/// Asks whoever listens on every address of the client, which is the listener for
+/// redirected queries, from the LAN.
+fn check_nobody_asks_from_outside(session: &Session) -> Result<()> {
+    let list = shell(session.client(), "ss -Hlnu6 | awk '{print $4}'")?;
+    let open = list
+        .lines()
+        .filter(|at| at.starts_with("[::]") || at.starts_with('*'));
+    let ports: Vec<&str> = open.filter_map(|at| Some(at.rsplit_once(':')?.1)).collect();
+    ensure!(!ports.is_empty(), "nobody listens: {list}");
+    for port in ports {
+        for to in [CLIENT.v6.to_string(), "fe80::ff:fe00:7702%lan0".to_owned()] {
+            for by in ["+notcp", "+tcp"] {
+                let ask = format!("dig +short +tries=1 +time=1 {by} -p {port} @{to} {NAME} A");
+                let answer = shell(session.world().router(), &format!("{ask} || true"))?;
+                let answered = answer.contains(&SITE.v4.to_string());
+                ensure!(!answered, "{to} answered from port {port}: {answer}");
+            }
+        }
+    }
+    Ok(())
 }
