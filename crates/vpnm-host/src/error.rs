@@ -12,11 +12,14 @@ pub enum HostError {
         action: &'static str,
     },
     /// Another process that is still running holds the packet filter's tables.
-    #[error("another running daemon owns the packet filter tables named {table}")]
+    #[error("another running process owns the packet filter tables named {table}")]
     Owned {
         /// The table.
         table: &'static str,
     },
+    /// What was kept of a daemon that has ended is no socket to this packet filter.
+    #[error("what was kept is no socket to the packet filter of this network")]
+    Unfit,
     /// The kernel refused a request.
     #[error("the kernel refused to {action}{}", detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default())]
     Refused {

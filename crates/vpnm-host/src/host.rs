@@ -5,19 +5,24 @@ mod carry_out;
 mod foreign;
 mod probe;
 mod read;
+mod shadow;
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
 use crate::desired::Desired;
 use crate::effect::Effect;
 use crate::error::{ApplyError, HostError, ReachError};
-use crate::firewall::Capabilities;
+use crate::firewall::{self, Capabilities};
 use crate::names::REPLY_MARK;
 use crate::netlink::{Failure, Protocol, Socket};
+use crate::nft::Table;
 use crate::observed::{Circumstances, Observed};
 use crate::plan::{Plan, plan};
+
+use shadow::Shadow;
 
 pub use backstop::backstop;
 pub use foreign::Foreign;
@@ -56,7 +61,8 @@ impl<F: FnMut(Point<'_>) -> bool> Progress for F {
 /// Every method blocks for a few milliseconds. While a `Host` lives it owns the
 /// packet filter's tables (on kernels that know ownership): nobody else can change
 /// them. When it is dropped, or its process killed, the tables stay, and the next
-/// `Host` adopts them.
+/// `Host` adopts them; until then anybody with the right to can change them, unless
+/// somebody holds a duplicate of [`Host::filter_socket`].
 #[derive(Debug)]
 pub struct Host {
     route: Socket,
@@ -69,6 +75,7 @@ pub struct Host {
     uplinks: BTreeSet<u32>,
     /// The mark on answers for hosts behind this one, unless tables are in place.
     answer_mark: u32,
+    shadow: Option<Shadow>,
 }
 
 impl Host {
@@ -79,8 +86,26 @@ impl Host {
     pub fn open() -> Result<Self, HostError> {
         let action = "open a netlink socket";
         let opened = |protocol| Socket::open(protocol, 0).map_err(|f| f.during(action));
-        let route = opened(Protocol::Route)?;
-        let mut filter = opened(Protocol::Netfilter)?;
+        Self::with(opened(Protocol::Route)?, opened(Protocol::Netfilter)?)
+    }
+
+    /// Goes on with the [`Host::filter_socket`] of one that is gone, and so as the owner
+    /// of the tables it had: they are nobody's at no time.
+    ///
+    /// # Errors
+    /// As [`Host::open`]; [`HostError::Unfit`] when it is no such socket, or one of
+    /// another network namespace.
+    pub fn take_over(filter: OwnedFd) -> Result<Self, HostError> {
+        let during = |failure: Failure| failure.during("take over a netlink socket");
+        let opened = |protocol| Socket::open(protocol, 0).map_err(during);
+        if !opened(Protocol::Netfilter)?.is_like(&filter) {
+            return Err(HostError::Unfit);
+        }
+        let filter = Socket::take_over(filter, draw_mark()?).map_err(during)?;
+        Self::with(opened(Protocol::Route)?, filter)
+    }
+
+    fn with(route: Socket, mut filter: Socket) -> Result<Self, HostError> {
         let capabilities = probe::capabilities(&mut filter)
             .map_err(|failure| failure.during("use the packet filter (nf_tables)"))?;
         tracing::debug!(?capabilities, "opened the host");
@@ -91,6 +116,7 @@ impl Host {
             circumstances: None,
             uplinks: BTreeSet::new(),
             answer_mark: draw_mark()?,
+            shadow: has_shadow(capabilities).then(Shadow::default),
         })
     }
 
@@ -98,6 +124,24 @@ impl Host {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    /// Goes on as on a kernel that can do less: such a kernel's way can be tried on any.
+    #[must_use]
+    pub fn limited_to(self, capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            shadow: has_shadow(capabilities).then(Shadow::default),
+            ..self
+        }
+    }
+
+    /// The socket that owns the packet filter's tables. Who holds a duplicate of it keeps
+    /// others from changing them, for as long as it lives; without CAP_NET_ADMIN it can
+    /// do nothing with it.
+    #[must_use]
+    pub fn filter_socket(&self) -> BorrowedFd<'_> {
+        self.filter.as_fd()
     }
 
     /// Reads everything a plan is made from.
@@ -150,7 +194,7 @@ impl Host {
     /// # Errors
     /// [`ReachError::Drift`] with what differs.
     pub fn verify(&mut self, desired: &Desired) -> Result<(), ReachError> {
-        let missing = self.plan(desired)?;
+        let (missing, _) = self.plan(desired)?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -191,10 +235,14 @@ impl Host {
         progress: &mut dyn Progress,
         done: &mut Plan,
     ) -> Result<(), ReachError> {
-        let plan = self.plan(desired)?;
+        let (plan, tables) = self.plan(desired)?;
         let outcome = self.apply(&plan, progress);
+        let is_new = plan.replaces_filter();
         done.append(plan);
         outcome?;
+        if let Some(shadow) = &mut self.shadow {
+            shadow.follow(&tables, is_new);
+        }
         self.verify(desired)
     }
 
@@ -206,13 +254,20 @@ impl Host {
         self.reach(&Desired::Open, progress)
     }
 
-    fn plan(&mut self, desired: &Desired) -> Result<Plan, ReachError> {
+    /// What has to be done, and the packet filter as it will be.
+    fn plan(&mut self, desired: &Desired) -> Result<(Plan, Vec<Table>), ReachError> {
         let observed = self.observe().map_err(ReachError::Observe)?;
         let now = observed.circumstances();
         let before = self.circumstances.replace(now.clone());
         let plan = plan(&observed, desired).map_err(ReachError::Plan)?;
-        Ok(plan.adapting(before.is_some_and(|before| before != now)))
+        let plan = plan.adapting(before.is_some_and(|before| before != now));
+        Ok((plan, firewall::tables(desired, &observed.setting())))
     }
+}
+
+/// Where others could flush the packet filter although tables can be owned.
+fn has_shadow(capabilities: Capabilities) -> bool {
+    capabilities.holding && !capabilities.ownership
 }
 
 /// A mark that nobody can know; answers to the engine have another.

@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::netlink::{NETFILTER, SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::failure::Failure;
 use super::message::{Body, Message, Request, messages};
-use crate::sys::netlink::{Feature, enable};
+use crate::sys::netlink::{Feature, enable, namespace};
 
 /// The kernel writes dumps in datagrams of at most 32 KiB.
 const DATAGRAM: usize = 64 * 1024;
@@ -23,6 +24,9 @@ const ANSWER: Timespec = Timespec {
     tv_sec: 5,
     tv_nsec: 0,
 };
+/// Datagrams that one who used a socket before may have left on it: a dump of a large
+/// packet filter at most.
+const LEFT: usize = 4096;
 /// How often a dump that was overtaken by a change is read anew.
 const DUMP_ATTEMPTS: usize = 8;
 
@@ -67,12 +71,41 @@ impl Socket {
             sockopt::set_socket_send_buffer_size(&fd, SEND_BUFFER)?;
         }
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
-        let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&fd)?)?.pid();
+        let port = port(&fd)?;
         Ok(Self {
             fd,
             sequence: 0,
             port,
         })
+    }
+
+    /// Goes on with a socket of [`Socket::open`] that another process used, which must
+    /// have ended. What the kernel answered that one is thrown away, and `sequence`,
+    /// which is to be random, is not one that it waited for.
+    pub(crate) fn take_over(fd: OwnedFd, sequence: u32) -> Result<Self, Failure> {
+        rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&fd, OFlags::NONBLOCK)?;
+        let port = port(&fd)?;
+        let socket = Self { fd, sequence, port };
+        // A dump that was not read to its end stands in the way of the next.
+        for _ in 0..LEFT {
+            match socket.try_receive() {
+                Ok(None) => return Ok(socket),
+                Ok(Some(_)) | Err(Errno::NOBUFS) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(Failure::Malformed)
+    }
+
+    /// Whether a descriptor is a socket of this part of the kernel, and in the network
+    /// namespace of this one.
+    pub(crate) fn is_like(&self, other: &OwnedFd) -> bool {
+        let protocol = |fd| sockopt::socket_protocol(fd).ok();
+        let ours = [namespace(&self.fd).ok(), namespace(other).ok()];
+        sockopt::socket_domain(other) == Ok(AddressFamily::NETLINK)
+            && protocol(other) == protocol(&self.fd)
+            && matches!(ours, [Some(here), Some(there)] if here == there)
     }
 
     /// The number by which the kernel knows this socket.
@@ -200,6 +233,11 @@ impl Socket {
             }
         }
     }
+}
+
+/// The number by which the kernel knows a socket.
+fn port(fd: &OwnedFd) -> Result<u32, Failure> {
+    Ok(SocketAddrNetlink::try_from(rustix::net::getsockname(fd)?)?.pid())
 }
 
 impl AsFd for Socket {

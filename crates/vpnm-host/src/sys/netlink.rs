@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "these socket options have no safe interface")]
 
 use std::ffi::c_int;
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 /// Whether an option could be set; an older kernel does without.
@@ -36,4 +37,26 @@ pub(crate) fn enable(socket: &OwnedFd, feature: Feature) {
             length,
         )
     };
+}
+
+/// The kernel's number of a socket's network namespace (Linux 5.14).
+pub(crate) fn namespace(socket: &OwnedFd) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open, and the call writes at most `length` bytes, which
+    // is the size of `cookie`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(cookie)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

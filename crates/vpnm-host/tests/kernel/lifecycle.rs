@@ -332,3 +332,53 @@ fn what_one_daemon_owns_no_other_changes() {
         assert_eq!(plan.to_string(), "~ filter adopted\n");
     });
 }
+
+/// A daemon that ended while it read the packet filter: the kernel has more to say to it,
+/// and whoever goes on with its socket does not take that for an answer.
+#[test]
+fn who_holds_the_socket_of_one_that_is_gone_keeps_its_tables() {
+    in_namespace(|| {
+        let desired = Desired::Blocked(guard());
+        let mut first = Host::open().unwrap();
+        first.reach(&desired, &mut go_on).unwrap();
+        if !first.capabilities().ownership {
+            println!("SKIP this kernel knows no owners of tables");
+            return;
+        }
+        let held = first.filter_socket().try_clone_to_owned().unwrap();
+        // NFT_MSG_GETRULE of every table, as a dump.
+        let mut dump = [20_u32.to_ne_bytes(), [7, 10, 1, 3]].concat();
+        dump.extend([0; 12]);
+        rustix::net::send(&held, &dump, rustix::net::SendFlags::empty()).unwrap();
+        drop(first);
+        run("nft", "flush ruleset");
+        let deleted = std::process::Command::new("nft")
+            .args(["delete", "table", "inet", "vpnm"])
+            .output();
+        assert!(!deleted.unwrap().status.success(), "it could be deleted");
+        let mut next = Host::take_over(held).unwrap();
+        let plan = next.reach(&desired, &mut go_on).unwrap();
+        assert!(plan.is_empty(), "{plan}");
+        next.cleanup(&mut go_on).unwrap();
+        assert_eq!(run("nft", "list tables"), "");
+    });
+}
+
+#[test]
+fn only_a_socket_to_this_packet_filter_is_taken_over() {
+    let (sender, elsewhere) = std::sync::mpsc::sync_channel(1);
+    in_namespace(move || {
+        let host = Host::open().unwrap();
+        let socket = host.filter_socket().try_clone_to_owned();
+        sender.send(socket.unwrap()).unwrap();
+    });
+    in_namespace(move || {
+        let of_another_network = elsewhere.recv().unwrap();
+        let none = std::fs::File::open("/dev/null").unwrap().into();
+        let other = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().into();
+        for fd in [of_another_network, none, other] {
+            let error = Host::take_over(fd).unwrap_err();
+            assert!(matches!(error, HostError::Unfit), "{error}");
+        }
+    });
+}
