@@ -22,6 +22,7 @@ mod host;
 mod interfaces;
 mod kernel;
 pub mod names;
+mod neighbours;
 mod netlink;
 mod nft;
 mod observed;
@@ -41,6 +42,7 @@ pub use error::{ApplyError, HostError, ReachError};
 pub use firewall::Capabilities;
 pub use host::{Foreign, Host, Point, Progress, backstop, look};
 pub use kernel::KernelFacts;
+pub use neighbours::forget_neighbours;
 pub use observed::Observed;
 pub use plan::{Plan, plan};
 pub use resolver::{

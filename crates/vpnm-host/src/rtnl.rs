@@ -4,6 +4,7 @@
 mod address;
 mod link;
 mod link_name;
+mod neighbour;
 mod route;
 mod rule;
 
@@ -17,7 +18,8 @@ pub use route::{Route, RouteKind};
 pub use rule::{Lookup, Rule, Selector};
 
 pub(crate) use address::{add_address, addresses, decode_address, remove_address, temporary};
-pub(crate) use link::{decode_link, delete_link, links, set_link, set_queue_length};
+pub(crate) use link::{decode_link, delete_link, gone_link, links, set_link, set_queue_length};
+pub(crate) use neighbour::{decode_neighbour, neighbours, remove_neighbour};
 pub(crate) use route::{add_route, decode_route, remove_route, routes, ways_out};
 pub(crate) use rule::{add_rule, decode_rule, remove_rule, rules};
 
@@ -32,6 +34,9 @@ pub(crate) mod kind {
     pub(crate) const NEW_ROUTE: u16 = 24;
     pub(crate) const DEL_ROUTE: u16 = 25;
     pub(crate) const GET_ROUTE: u16 = 26;
+    pub(crate) const NEW_NEIGHBOUR: u16 = 28;
+    pub(crate) const DEL_NEIGHBOUR: u16 = 29;
+    pub(crate) const GET_NEIGHBOUR: u16 = 30;
     pub(crate) const NEW_RULE: u16 = 32;
     /// `RTM_NEWNETCONF`.
     pub(crate) const NEW_SETTING: u16 = 80;

@@ -135,6 +135,16 @@ pub(crate) fn decode_link(message: &Message<'_>) -> Result<Option<Link>, Failure
     decode(&message.body).map(Some)
 }
 
+/// The number of a link that went.
+pub(crate) fn gone_link(message: &Message<'_>) -> Result<Option<u32>, Failure> {
+    if message.kind != kind::DEL_LINK {
+        return Ok(None);
+    }
+    let (header, _) = message.body.split::<16>()?;
+    let [_, _, _, _, i0, i1, i2, i3, ..] = header;
+    Ok(Some(u32::from_ne_bytes([i0, i1, i2, i3])))
+}
+
 fn decode(body: &Body<'_>) -> Result<Link, Failure> {
     let (header, attributes) = body.split::<16>()?;
     let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = header;

@@ -8,7 +8,7 @@ use crate::support::{
     DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, connect, device, go_on, guard,
     in_namespace, probe_everything, run, run_when_released, tunnel,
 };
-use vpnm_host::{Desired, Host, Lan};
+use vpnm_host::{Desired, Host, Lan, forget_neighbours};
 
 #[test]
 fn every_probe_finds_its_way_out_of_an_open_host() {
@@ -35,6 +35,42 @@ fn nothing_leaves_a_blocked_host() {
         drop(far.take());
         probe_everything();
         assert_eq!(far.take(), []);
+    });
+}
+
+/// The kernel asks three times, a second apart, for whoever it has something for.
+#[test]
+fn nobody_is_asked_for_any_more_whom_an_open_host_asked_for() {
+    const NOBODY: [&str; 2] = ["192.168.77.99", "2001:db8:77::99"];
+    in_namespace(|| {
+        let asked = |far: &Far| {
+            let frames = far.take_all();
+            NOBODY.map(|ip| frames.iter().filter(|frame| frame.asks_for(ip)).count())
+        };
+        let far = Far::connect();
+        let ask = || {
+            for (own, ip) in ["0.0.0.0:0", "[::]:0"].into_iter().zip(NOBODY) {
+                let socket = UdpSocket::bind(own).unwrap();
+                drop(socket.send_to(&[0x55; 8], (ip, 9)));
+            }
+        };
+        ask();
+        assert!(asked(&far).into_iter().all(|count| count > 0));
+        std::thread::sleep(Duration::from_millis(1200));
+        assert!(asked(&far).into_iter().all(|count| count > 0), "again");
+        for ip in NOBODY {
+            run("ip", &format!("neigh del {ip} dev eth0"));
+        }
+        ask();
+        assert!(asked(&far).into_iter().all(|count| count > 0));
+        let mut host = Host::open().unwrap();
+        host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        assert_eq!(forget_neighbours().unwrap(), NOBODY.len());
+        far.take_all();
+        ask();
+        std::thread::sleep(Duration::from_millis(3200));
+        assert_eq!(asked(&far), [0, 0]);
+        assert_eq!(forget_neighbours().unwrap(), 0);
     });
 }
 

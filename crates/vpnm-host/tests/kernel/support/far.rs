@@ -43,6 +43,15 @@ impl Frame {
         self.0.windows(8).any(|bytes| bytes == [0x55; 8])
     }
 
+    /// Whether it asks who has an address, by ARP or by neighbour discovery.
+    pub(crate) fn asks_for(&self, ip: &str) -> bool {
+        let (kind, target, octets) = match ip.parse().expect("a literal address") {
+            IpAddr::V4(ip) => ("arp", 38..42, ip.octets().to_vec()),
+            IpAddr::V6(ip) => ("discovery", 62..78, ip.octets().to_vec()),
+        };
+        self.kind() == kind && self.0.get(target) == Some(&octets)
+    }
+
     fn goes_to_server(&self, address: Range<usize>, port: Range<usize>) -> bool {
         let address = self.0.get(address).unwrap_or_default();
         let servers = [SERVER, SERVER_6].map(|ip| ip.parse().expect("a literal address"));
@@ -184,13 +193,17 @@ impl Far {
     /// Takes what has arrived from this side so far and is not just ARP or neighbour
     /// discovery.
     pub(crate) fn take(&self) -> Vec<Frame> {
+        let mut frames = self.take_all();
+        frames.retain(|frame| !["arp", "discovery"].contains(&frame.kind()));
+        frames
+    }
+
+    /// Takes whatever has arrived from this side so far.
+    pub(crate) fn take_all(&self) -> Vec<Frame> {
         // Frames cross a veth pair within microseconds; the recording thread needs a turn.
         thread::sleep(Duration::from_millis(50));
         let mut frames = std::mem::take(&mut *self.frames.lock().expect("no panic"));
-        frames.retain(|frame| {
-            frame.0.get(6..12) == Some(&self.own[..])
-                && !["arp", "discovery"].contains(&frame.kind())
-        });
+        frames.retain(|frame| frame.0.get(6..12) == Some(&self.own[..]));
         frames
     }
 }
