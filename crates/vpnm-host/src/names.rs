@@ -7,6 +7,9 @@ use std::ops::RangeInclusive;
 pub const LINK: &str = "vpnm0";
 /// The packet filter's tables: this name in the families `inet`, `arp` and `netdev`.
 pub const TABLE: &str = "vpnm";
+/// The packet filter's copy that only its process can change, where [`TABLE`] can be
+/// changed by others; it ends with the process.
+pub const SHADOW_TABLE: &str = "vpnm-shadow";
 /// The route table that holds the way into the tunnel and the backstop behind it.
 pub const ROUTE_TABLE: u32 = 7670;
 /// Priorities of the routing rules.

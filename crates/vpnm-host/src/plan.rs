@@ -52,6 +52,12 @@ impl Plan {
         Self { adapts, ..self }
     }
 
+    /// Whether the packet filter is made anew, not just changed.
+    pub(crate) fn replaces_filter(&self) -> bool {
+        let anew = |effect: &Effect| matches!(effect, Effect::Filter(_));
+        self.effects.iter().any(anew)
+    }
+
     /// Adds another plan behind this one.
     pub(crate) fn append(&mut self, next: Self) {
         self.effects.extend(next.effects);
@@ -290,6 +296,7 @@ mod tests {
             },
             capabilities: Capabilities {
                 ownership: true,
+                holding: true,
                 egress: true,
             },
             filter: Vec::new(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Host;
 use crate::error::HostError;
-use crate::names::TABLE;
+use crate::names::{SHADOW_TABLE, TABLE};
 use crate::nft::ForeignChain;
 
 /// A chain of somebody else's that the kernel calls for packets.
@@ -33,7 +33,9 @@ impl Host {
     pub fn foreign_chains(&mut self) -> Result<Vec<Foreign>, HostError> {
         let list = ForeignChain::list(&mut self.filter);
         let list = list.map_err(|failure| failure.during("list the packet filters of others"))?;
-        let foreign = list.into_iter().filter(|chain| chain.table != TABLE);
+        let foreign = list
+            .into_iter()
+            .filter(|chain| ![TABLE, SHADOW_TABLE].contains(&chain.table.as_str()));
         Ok(foreign.map(Foreign::from).collect())
     }
 }

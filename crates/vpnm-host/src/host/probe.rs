@@ -20,12 +20,17 @@ fn refused(socket: &mut Socket, fill: impl FnOnce(&mut Batch)) -> Result<bool, F
 
 pub(super) fn capabilities(socket: &mut Socket) -> Result<Capabilities, Failure> {
     let ownership = !refused(socket, |batch| batch.claim(TableFamily::Inet, true))?;
+    let holding = !refused(socket, |batch| batch.hold(TableFamily::Inet))?;
     let table = egress_on("lo");
     let egress = !refused(socket, |batch| {
         batch.claim(table.family, false);
         batch.fill(&table);
     })?;
-    Ok(Capabilities { ownership, egress })
+    Ok(Capabilities {
+        ownership,
+        holding,
+        egress,
+    })
 }
 
 fn egress_on(device: &str) -> Table {

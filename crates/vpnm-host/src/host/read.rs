@@ -71,6 +71,7 @@ pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
         kernel,
         capabilities: Capabilities {
             ownership: false,
+            holding: false,
             egress: false,
         },
         filter: Vec::new(),

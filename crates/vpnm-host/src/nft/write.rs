@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::attribute as at;
 use super::ruleset::{Chain, Rule, Set, Table, TableFamily};
 use super::{header, kind};
-use crate::names::TABLE;
+use crate::names::{SHADOW_TABLE, TABLE};
 use crate::netlink::{Request, Writer};
 
 /// The table belongs to the socket that made it; nobody else can change it.
@@ -37,6 +37,11 @@ impl Batch {
         Self::about("vpnm-probe")
     }
 
+    /// A batch about the copy that ends with its process.
+    pub(crate) fn shadow() -> Self {
+        Self::about(SHADOW_TABLE)
+    }
+
     fn about(table: &'static str) -> Self {
         let begin = Writer::new(&header(0, kind::SUBSYSTEM));
         Self {
@@ -65,6 +70,15 @@ impl Batch {
         } else {
             0
         };
+        self.table_with(family, flags);
+    }
+
+    /// Makes the table, for as long as the socket is open.
+    pub(crate) fn hold(&mut self, family: TableFamily) {
+        self.table_with(family, TABLE_OWNER);
+    }
+
+    fn table_with(&mut self, family: TableFamily, flags: u32) {
         let mut body = self.body(family, at::TABLE_NAME);
         body.network(at::TABLE_FLAGS, flags);
         self.requests.push(Request::set(kind::NEW_TABLE, body));

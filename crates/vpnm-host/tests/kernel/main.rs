@@ -14,4 +14,5 @@ mod interfaces;
 mod leaks;
 mod lifecycle;
 mod repair;
+mod shadow;
 mod support;

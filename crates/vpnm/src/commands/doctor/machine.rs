@@ -100,6 +100,11 @@ fn packet_filter(survey: &Survey) -> Finding {
     } else {
         "before 6.9"
     };
+    if filter.capabilities.holding {
+        return Finding::good(format!(
+            "others can flush vpnm's rules, {since}, but not the daemon's copy of them"
+        ));
+    }
     Finding::note(
         format!("others can flush vpnm's rules, {since}"),
         "they are watched and put back, and the routes hold meanwhile",

@@ -122,6 +122,7 @@ fn healthy() -> Survey {
         filter: Some(Filter {
             capabilities: Capabilities {
                 ownership: true,
+                holding: false,
                 egress: true,
             },
             foreign: Vec::new(),
