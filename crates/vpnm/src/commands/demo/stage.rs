@@ -26,6 +26,9 @@ const SELF: &str = "/proc/self/exe";
 const DAEMON: Duration = Duration::from_secs(10);
 /// How long a tunnel may take to come back.
 const RECOVERY: Duration = Duration::from_secs(20);
+/// How long one attempt at a page may take at first, and at most: what was sent while
+/// there was no tunnel never comes, and a slow machine needs its time.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(3));
 /// Between two looks at something that is about to happen.
 const GLANCE: Duration = Duration::from_millis(5);
 /// How long the daemon's last words may be on their way.
@@ -193,7 +196,7 @@ impl Stage {
     /// long it took from `since`.
     pub(super) fn wait_for_page(&self, since: Instant) -> Result<Duration, Problem> {
         let fetch = || -> io::Result<()> {
-            let patience = Duration::from_millis(150);
+            let patience = (since.elapsed() / 4).clamp(PATIENCE.0, PATIENCE.1);
             let to = (SITE.v4, 80).into();
             let mut stream = TcpStream::connect_timeout(&to, patience)?;
             stream.set_read_timeout(Some(patience))?;
