@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -97,9 +98,10 @@ fn kernel_settings(network: Option<&Network>) -> BTreeMap<String, u64> {
         "net/ipv4/tcp_mtu_probing",
         "user/max_user_namespaces",
     ];
-    const EACH: [(&str, &str); 4] = [
+    const EACH: [(&str, &str); 5] = [
         ("ipv4", "rp_filter"),
         ("ipv4", "ignore_routes_with_linkdown"),
+        ("ipv6", "ignore_routes_with_linkdown"),
         ("ipv4", "route_localnet"),
         ("ipv6", "use_tempaddr"),
     ];
@@ -134,26 +136,45 @@ fn processes() -> Vec<String> {
     names
 }
 
-/// The addresses in the tables of sockets that have port 53, in the kernel's notation
-/// turned into the usual one.
+/// The addresses of this machine on which queries are answered.
 fn resolvers_here() -> Vec<String> {
+    const TABLES: [(&str, &str); 4] = [
+        ("udp", "udp"),
+        ("udp", "udp6"),
+        ("tcp", "tcp"),
+        ("tcp", "tcp6"),
+    ];
     let mut found = Vec::new();
-    for table in ["udp", "tcp"] {
-        let text = text(&format!("/proc/self/net/{table}"));
-        let addresses = text
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_whitespace().nth(1));
-        for address in addresses.filter_map(|address| address.strip_suffix(":0035")) {
-            if let Ok(bits) = u32::from_str_radix(address, 16) {
-                let ip = std::net::Ipv4Addr::from(bits.to_ne_bytes());
-                found.push(format!("{ip} ({table})"));
-            }
-        }
+    for (protocol, table) in TABLES {
+        let sockets = text(&format!("/proc/self/net/{table}"));
+        let answered = answered(&sockets);
+        found.extend(answered.iter().map(|ip| format!("{ip} ({protocol})")));
     }
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// The local addresses that have port 53 in one of the kernel's tables of sockets.
+fn answered(sockets: &str) -> Vec<IpAddr> {
+    let lines = sockets.lines().skip(1);
+    let locals = lines.filter_map(|line| line.split_whitespace().nth(1));
+    let on_port = locals.filter_map(|local| local.strip_suffix(":0035"));
+    on_port.filter_map(address).collect()
+}
+
+/// An address as these tables have it: words of this machine, each as one number.
+fn address(words: &str) -> Option<IpAddr> {
+    let mut bytes = Vec::with_capacity(16);
+    for at in (0..words.len()).step_by(8) {
+        let word = u32::from_str_radix(words.get(at..at + 8)?, 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    if let Some(v4) = bytes.first_chunk::<4>().filter(|_| bytes.len() == 4) {
+        return Some(IpAddr::from(*v4));
+    }
+    let v6 = bytes.first_chunk::<16>().filter(|_| bytes.len() == 16);
+    v6.map(|v6| IpAddr::from(*v6))
 }
 
 /// The unit of the service, wherever the system keeps units.
@@ -226,4 +247,24 @@ fn daemon() -> Result<vpnm_api::Status, crate::output::Problem> {
     let mut tunnel = control::open()?;
     let status = tunnel.status();
     status.map_err(|error| control::refused("the daemon did not say how things are", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IpAddr, answered};
+
+    #[test]
+    fn who_answers_queries_is_found_over_both_families() {
+        let [a, b] = [0x7f00_0035_u32, 1].map(|word| u32::from_ne_bytes(word.to_be_bytes()));
+        let sockets = format!(
+            "  sl  local_address rem_address   st\n\
+             0: {a:08X}:0035 00000000:0000 07\n\
+             1: {a:08X}:1F90 00000000:0000 07\n\
+             2: 000000000000000000000000{b:08X}:0035 0:0000 0A\n\
+             3: 1234567:0035 0:0000 0A\n\
+             4: 0:0035 0:0000 0A\n"
+        );
+        let expected: [IpAddr; 2] = ["127.0.0.53", "::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(answered(&sockets), expected);
+    }
 }

@@ -169,7 +169,7 @@ fn privacy(survey: &Survey) -> Finding {
             link.name
         ),
         format!(
-            "the server, and without the tunnel every site, sees it; sudo sysctl net.ipv6.conf.{}.use_tempaddr=2",
+            "the server, and without the tunnel every site, sees it; sudo sysctl net/ipv6/conf/{}/use_tempaddr=2",
             link.name
         ),
     )
@@ -210,8 +210,8 @@ fn interface(survey: &Survey) -> Finding {
 }
 
 fn reverse_path(survey: &Survey) -> Finding {
-    let strict: Vec<&str> = survey.links_with("rp_filter", 1);
-    let loose = survey.links_with("rp_filter", 2);
+    let strict: Vec<&str> = survey.links_with("ipv4", "rp_filter", 1);
+    let loose = survey.links_with("ipv4", "rp_filter", 2);
     let strict: Vec<&str> = strict
         .into_iter()
         .filter(|link| !loose.contains(link))
@@ -226,7 +226,10 @@ fn reverse_path(survey: &Survey) -> Finding {
 }
 
 fn link_down(survey: &Survey) -> Finding {
-    let links = survey.links_with("ignore_routes_with_linkdown", 1);
+    let of = |family| survey.links_with(family, "ignore_routes_with_linkdown", 1);
+    let mut links = [of("ipv4"), of("ipv6")].concat();
+    links.sort_unstable();
+    links.dedup();
     if links.is_empty() {
         return Finding::good("routes of interfaces that are down are kept");
     }
@@ -240,7 +243,7 @@ fn link_down(survey: &Survey) -> Finding {
 }
 
 fn localnet(survey: &Survey) -> Finding {
-    let links = survey.links_with("route_localnet", 1);
+    let links = survey.links_with("ipv4", "route_localnet", 1);
     if links.is_empty() {
         return Finding::good("loopback addresses stay on this machine");
     }

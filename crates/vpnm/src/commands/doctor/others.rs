@@ -1,6 +1,6 @@
 //! What other programs do to the network.
 
-use vpnm_host::{Lookup, Rule, names};
+use vpnm_host::{Family, Lookup, Rule, names};
 
 use super::Check;
 use super::finding::Finding;
@@ -62,11 +62,10 @@ fn rules_above(survey: &Survey) -> Finding {
     let Some(first) = network.rules_before_ours.first() else {
         return Finding::good("no rule of others is asked before vpnm's");
     };
-    let priority = first.priority;
     Finding::warning(
         list(&network.rules_before_ours.iter().collect::<Vec<_>>()),
         "what these lead elsewhere does not reach the tunnel: it is dropped while secured",
-        format!("end the program that made them, or: sudo ip rule del pref {priority}"),
+        format!("end the program that made them, or: {}", deletion(first)),
     )
 }
 
@@ -94,17 +93,47 @@ fn our_place(survey: &Survey) -> Finding {
     let uses = |rule: &&Rule| {
         rule.lookup == Lookup::Table(names::ROUTE_TABLE) && rule.protocol != names::PROTOCOL
     };
-    let mut taken = network
-        .rules
-        .iter()
-        .filter(|rule| taken(rule) || uses(rule));
-    match taken.next() {
-        None => Finding::good("priorities 7600 to 7620 and table 7670 are vpnm's alone"),
-        Some(rule) => Finding::problem(
+    let mut rules = network.rules.iter();
+    if let Some(rule) = rules.find(|rule| taken(rule) || uses(rule)) {
+        return Finding::problem(
             rule.to_string(),
             "another program uses the priorities or the table that vpnm keeps for itself",
-            format!("sudo ip rule del pref {}", rule.priority),
-        ),
+            deletion(rule),
+        );
+    }
+    let mut rules = network.rules.iter();
+    let mut routes = network.routes.iter();
+    // Routes do not tell who made them; vpnm's do not stand without its rules.
+    if let Some(route) = routes.find(|route| route.table == names::ROUTE_TABLE)
+        && !rules.any(|rule| rule.protocol == names::PROTOCOL)
+    {
+        return Finding::problem(
+            format!("table {} has a route that is not vpnm's", route.table),
+            "another program uses the table that vpnm keeps for itself",
+            format!(
+                "sudo ip{} route flush table {}",
+                option(route.destination.family()),
+                route.table
+            ),
+        );
+    }
+    Finding::good("priorities 7600 to 7620 and table 7670 are vpnm's alone")
+}
+
+/// What takes a rule away.
+fn deletion(rule: &Rule) -> String {
+    format!(
+        "sudo ip{} rule del pref {}",
+        option(rule.family),
+        rule.priority
+    )
+}
+
+/// What ip(8) is told of a family, which is IPv4 to it unless it is told.
+fn option(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "",
+        Family::V6 => " -6",
     }
 }
 

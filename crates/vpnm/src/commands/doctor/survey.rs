@@ -139,14 +139,14 @@ impl Survey {
     }
 
     /// The interfaces, other than the loopback and the tunnel, for which the setting
-    /// of IPv4, or that for all, is at least this.
-    pub(super) fn links_with(&self, setting: &str, least: u64) -> Vec<&str> {
-        let all = self.setting(&format!("net/ipv4/conf/all/{setting}"));
+    /// of a family (`ipv4` or `ipv6`), or that for all, is at least this.
+    pub(super) fn links_with(&self, family: &str, setting: &str, least: u64) -> Vec<&str> {
+        let all = self.setting(&format!("net/{family}/conf/all/{setting}"));
         let links = self.network.iter().flat_map(|network| &network.links);
         let links =
             links.filter(|link| !["lo", vpnm_host::names::LINK].contains(&link.name.as_str()));
         let has = |link: &&Link| {
-            let own = self.setting(&format!("net/ipv4/conf/{}/{setting}", link.name));
+            let own = self.setting(&format!("net/{family}/conf/{}/{setting}", link.name));
             own.max(all).is_some_and(|value| value >= least)
         };
         links.filter(has).map(|link| link.name.as_str()).collect()

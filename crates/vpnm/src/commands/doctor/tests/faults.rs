@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use vpnm_api::{Code, Failure, State};
-use vpnm_host::{Address, Asked, Discipline, Family, Foreign, Link, Lookup, Prefix, TunFacts};
+use vpnm_host::{
+    Address, Asked, Discipline, Family, Foreign, Link, Lookup, Prefix, Route, Rule, TunFacts,
+};
 
 use super::super::finding::Severity;
 use super::super::findings;
@@ -198,6 +200,12 @@ const OF_THE_NETWORK: &[Fault] = &[
         "",
     ),
     (
+        |s| with(s, "net/ipv6/conf/eth0/ignore_routes_with_linkdown", 1),
+        "link-down",
+        Note,
+        "",
+    ),
+    (
         |s| with(s, "net/ipv4/conf/eth0/route_localnet", 1),
         "localnet",
         Note,
@@ -263,6 +271,29 @@ const OF_OTHERS: &[Fault] = &[
         "our-place",
         Bad,
         "pref 20000",
+    ),
+    (
+        |s| {
+            let route = default_route(Family::V6, 2);
+            on_network(s).routes.push(Route {
+                table: 7_670,
+                ..route
+            });
+        },
+        "our-place",
+        Bad,
+        "ip -6 route flush table 7670",
+    ),
+    (
+        |s| {
+            on_network(s).rules_before_ours.push(Rule {
+                family: Family::V6,
+                ..rule(100, Lookup::Table(52), 0)
+            });
+        },
+        "earlier",
+        Warning,
+        "ip -6 rule del pref 100",
     ),
     (
         |s| on_network(s).links.push(link(6, "wg0", "wireguard")),
