@@ -22,6 +22,10 @@ pub(crate) fn problem(error: &ParseError) -> Problem {
             );
         }
         ParseError::NoCommand => "vpnm is told by its first word what to do".to_owned(),
+        ParseError::UnknownFlag {
+            nearest: Some(nearest),
+            ..
+        } => format!("nothing is called that; did you mean \"--{nearest}\"?"),
         ParseError::UnknownCommand { .. }
         | ParseError::UnknownFlag { .. }
         | ParseError::Choice { .. } => match error.nearest() {
@@ -31,6 +35,7 @@ pub(crate) fn problem(error: &ParseError) -> Problem {
         ParseError::Value { .. } | ParseError::MissingOperand { .. } => {
             "the command line is not complete".to_owned()
         }
+        ParseError::ExtraOperand { limit: 0, .. } => "it needs nothing to be told".to_owned(),
         ParseError::ExtraOperand { .. } => {
             "quote a link in single quotes, the shell splits it otherwise".to_owned()
         }

@@ -112,13 +112,21 @@ pub(crate) enum ParseError {
     },
     /// There is one operand too many. What it was is not repeated: it may be
     /// a secret.
-    #[error("{} takes no more arguments than {}", command.name, limit)]
+    #[error("{} takes {}", command.name, counted(*limit))]
     ExtraOperand {
         /// The command.
         command: Named,
         /// How many it takes.
         limit: usize,
     },
+}
+
+fn counted(arguments: usize) -> String {
+    match arguments {
+        0 => "no arguments".to_owned(),
+        1 => "one argument".to_owned(),
+        many => format!("{many} arguments"),
+    }
 }
 
 /// A command, compared by its name.

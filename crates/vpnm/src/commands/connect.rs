@@ -23,6 +23,9 @@ const FILE: Flag = Flag {
     details: "The first line that is neither empty nor begins with # is the link.",
 };
 
+/// What a link is given by.
+const EXAMPLE: &str = "vpnm connect 'vless://ID@HOST:PORT?security=tls'";
+
 pub(super) const COMMAND: Command = Command {
     name: "connect",
     group: Group::Tunnel,
@@ -106,8 +109,16 @@ fn link(matches: &Matches) -> Result<Option<Link>, Problem> {
     let line = text
         .lines()
         .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'))
-        .unwrap_or_default();
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some(line) = line else {
+        return Err(Problem::new(
+            Exit::Usage,
+            "bad_link",
+            "there is no link",
+            "all that was given is empty lines and comments",
+            EXAMPLE,
+        ));
+    };
     line.parse()
         .map(Some)
         .map_err(|error| bad_link(line, &error))
@@ -117,7 +128,7 @@ fn bad_link(line: &str, error: &LinkError) -> Problem {
     let next = if line.contains("://") {
         "correct the link, then vpnm connect 'LINK'; vpnm help connect shows one"
     } else {
-        "vpnm connect 'vless://ID@HOST:PORT?security=tls'"
+        EXAMPLE
     };
     Problem::new(
         Exit::Usage,
