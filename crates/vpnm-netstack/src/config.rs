@@ -21,7 +21,8 @@ pub struct Config {
     /// Most UDP flows at one time; the one idle longest makes room.
     pub max_udp_flows: usize,
     /// Most bytes of buffers that all flows together may hold. From a quarter of it on
-    /// each flow gets a share, and beyond it only one packet.
+    /// each flow gets a share, and beyond it only one packet in each direction; where
+    /// the application takes none, one of 2 KiB waits for it.
     pub memory: usize,
 }
 

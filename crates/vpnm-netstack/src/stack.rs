@@ -200,7 +200,8 @@ impl Stack {
         self.tcp.release(id, count, &self.pool)
     }
 
-    /// How many bytes would be taken over now.
+    /// How many bytes would be taken over now. To be asked before bytes are fetched: this
+    /// alone heeds what all flows hold, and what is there already is then taken over.
     pub fn tcp_room(&mut self, id: FlowId) -> Sent {
         self.tcp.room(id, &self.pool)
     }

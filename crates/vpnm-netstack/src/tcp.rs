@@ -15,8 +15,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Instant;
 
 use vpnm_wire::{
-    BufferPool, Chunk, FlowKey, IPV4_HEADER, IPV6_HEADER, Seq, TCP_HEADER, TcpFlags, TcpHeader,
-    TcpOptions,
+    BufferPool, Chunk, FlowKey, IPV4_HEADER, IPV6_HEADER, SMALL, Seq, TCP_HEADER, TcpFlags,
+    TcpHeader, TcpOptions,
 };
 
 use self::flow::Stage;
@@ -527,9 +527,17 @@ impl Tcp {
         true
     }
 
-    /// Room for data to the application.
+    /// Room for data to the application, in the flow and in the memory of all.
     pub(crate) fn room(&mut self, id: FlowId, pool: &BufferPool) -> Sent {
-        let exhausted = pool.bytes_out() > self.config.memory;
+        self.room_where(id, pool.bytes_out() > self.config.memory)
+    }
+
+    /// Room for data that is in memory already.
+    fn room_of_flow(&mut self, id: FlowId) -> Sent {
+        self.room_where(id, false)
+    }
+
+    fn room_where(&mut self, id: FlowId, exhausted: bool) -> Sent {
         let Some(flow) = self.flows.get_mut(id) else {
             return Sent::Gone(Cause::Closed);
         };
@@ -540,8 +548,13 @@ impl Tcp {
             return Sent::Gone(Cause::Closed);
         }
         let queued = flow.sender.queued();
+        if exhausted && queued == 0 {
+            // What would only wait is left to who sends it, but for enough to ask for
+            // room with.
+            return Sent::Bytes(flow.sender.window().clamp(SMALL, MIN_SEND));
+        }
         let room = send_limit(flow).saturating_sub(queued);
-        if room < MIN_ROOM || exhausted && queued > 0 {
+        if room < MIN_ROOM || exhausted {
             flow.writer_waits = true;
             return Sent::Full;
         }
@@ -549,8 +562,9 @@ impl Tcp {
     }
 
     pub(crate) fn send(&mut self, id: FlowId, bytes: &[u8], cx: &mut Context<'_>) -> Sent {
-        let Sent::Bytes(room) = self.room(id, cx.pool) else {
-            return self.room(id, cx.pool);
+        let room = match self.room_of_flow(id) {
+            Sent::Bytes(room) => room,
+            refused @ (Sent::Full | Sent::Gone(_)) => return refused,
         };
         let count = room.min(bytes.len());
         if let Some(flow) = self.flows.get_mut(id) {
@@ -562,7 +576,7 @@ impl Tcp {
     }
 
     pub(crate) fn send_chunk(&mut self, id: FlowId, bytes: Chunk, cx: &mut Context<'_>) -> Sent {
-        match self.room(id, cx.pool) {
+        match self.room_of_flow(id) {
             Sent::Bytes(_) => {}
             refused @ (Sent::Full | Sent::Gone(_)) => return refused,
         }

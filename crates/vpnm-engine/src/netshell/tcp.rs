@@ -217,7 +217,8 @@ impl AsyncWrite for TcpFlow {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        ready!(this.poll_room(cx))?;
+        let room = ready!(this.poll_room(cx))?;
+        let bytes = bytes.get(..room).unwrap_or(bytes);
         match this
             .net
             .act(|stack, now| stack.tcp_send(this.id, bytes, now))

@@ -26,6 +26,8 @@ pub(super) struct Script {
     pub(super) stack: Stack,
     pub(super) now: Instant,
     pub(super) key: FlowKey,
+    /// What the peer says that it can take.
+    pub(super) window: u16,
     /// Our initial sequence number, once known.
     ours: u32,
     flow: Option<FlowId>,
@@ -43,6 +45,7 @@ impl Script {
             stack: Stack::new(config),
             now: Instant::now(),
             key: FlowKey::new(at(1, 1_111), at(2, 2_222)),
+            window: 60_000,
             ours: 0,
             flow: None,
         }
@@ -115,7 +118,7 @@ impl Script {
             seq: Seq(seq),
             ack: Seq(self.ours.wrapping_add(ack)),
             flags,
-            window: 60_000,
+            window: self.window,
             header_len: 0,
         };
         let ip = IpBuilder {

@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use vpnm_netstack::{Config, Event, FlowId, Ingress, Received, Refusal, Stack, Taken, Transmit};
+use vpnm_netstack::{
+    Config, Event, FlowId, Ingress, Received, Refusal, Sent, Stack, Taken, Transmit,
+};
 use vpnm_wire::{
     ChecksumState, FlowKey, Head, IpBuilder, IpHeader, Segmentation, Seq, TcpFlags, TcpHeader,
     TcpOptions, VnetHeader, protocol,
@@ -207,7 +209,11 @@ impl Player<'_> {
     fn send(&mut self) {
         let Some(id) = self.pick() else { return };
         let length = usize::from(self.short());
-        let bytes = vec![9; length];
+        let room = match self.stack.tcp_room(id) {
+            Sent::Bytes(room) => room,
+            Sent::Full | Sent::Gone(_) => return,
+        };
+        let bytes = vec![9; length.min(room)];
         if length % 2 == 0 {
             self.stack.tcp_send(id, &bytes, self.now);
         } else {
