@@ -64,8 +64,7 @@ fn tell(mut watch: Watch, told: &Sender<Vec<Change>>) {
     }
     loop {
         let waited = wait(&watch, jump.as_ref().ok());
-        thread::sleep(BURST);
-        let read = watch.read();
+        let read = read_burst(&mut watch, told);
         let changes = match (waited, read) {
             (Ok(jumped), Ok(mut changes)) => {
                 if jumped {
@@ -88,6 +87,22 @@ fn tell(mut watch: Watch, told: &Sender<Vec<Change>>) {
     }
 }
 
+/// The changes of a burst. Of an interface with a new name the machine hears at once:
+/// nothing stops raw frames on it until the packet filter names it.
+fn read_burst(watch: &mut Watch, told: &Sender<Vec<Change>>) -> Result<Vec<Change>, HostError> {
+    let mut changes = watch.read()?;
+    if changes.contains(&Change::Name) {
+        changes.retain(|change| *change != Change::Name);
+        // If nobody listens any more, the burst itself will tell.
+        let _gone = told.blocking_send(vec![Change::Name]);
+    }
+    thread::sleep(BURST);
+    changes.extend(watch.read()?);
+    changes.sort_unstable();
+    changes.dedup();
+    Ok(changes)
+}
+
 /// Waits for a notification, or for the clock to jump, which is true.
 fn wait(watch: &Watch, jump: Option<&OwnedFd>) -> rustix::io::Result<bool> {
     let watch = watch.as_fd();
@@ -108,12 +123,13 @@ pub(crate) fn drift(changes: &[Change]) -> Event {
 pub(crate) fn concerns_uplink(changes: &[Change]) -> bool {
     changes.iter().any(|change| match change {
         Change::Link | Change::Address | Change::Route | Change::Overflow => true,
-        Change::Rule | Change::Setting | Change::Filter => false,
+        Change::Name | Change::Rule | Change::Setting | Change::Filter => false,
     })
 }
 
 fn name(change: Change) -> &'static str {
     match change {
+        Change::Name => "interfaces",
         Change::Link => "links",
         Change::Address => "addresses",
         Change::Route => "routes",

@@ -1,6 +1,6 @@
 //! Changes that others make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::epoll;
@@ -15,6 +15,9 @@ use crate::rtnl::{self, kind};
 /// What changed; read the host again to know how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Change {
+    /// A network interface came that was not there, or has another name: the packet
+    /// filter, which names them, does not know it yet.
+    Name,
     /// A network interface came, went or changed.
     Link,
     /// An address came or went.
@@ -33,10 +36,10 @@ pub enum Change {
 }
 
 /// A bit for each multicast group of rtnetlink: links, for both families
-/// addresses, routes and rules, and settings of IPv4, whose reverse path filter
-/// rules depend on.
+/// addresses, routes and rules, settings of IPv4, whose reverse path filter rules
+/// depend on, and IPv6 on links, which may be switched on again.
 const ROUTE_GROUPS: u32 =
-    1 | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 18) | (1 << 23);
+    1 | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 11) | (1 << 18) | (1 << 23);
 /// The group NFNLGRP_NFTABLES of nfnetlink.
 const FILTER_GROUPS: u32 = 1 << 6;
 
@@ -48,8 +51,16 @@ pub struct Watch {
     route: Socket,
     filter: Socket,
     poll: OwnedFd,
-    /// Links that are known to lead to gateways: a router may get many routes a second.
+    known: Known,
+}
+
+/// What was told before.
+#[derive(Debug, Default)]
+struct Known {
+    /// Links that lead to gateways: a router may get many routes a second.
     gateways: BTreeSet<u32>,
+    /// The names of links.
+    names: BTreeMap<u32, String>,
 }
 
 impl Watch {
@@ -69,11 +80,17 @@ impl Watch {
             let nothing = epoll::EventData::new_u64(0);
             epoll::add(&poll, socket, nothing, epoll::EventFlags::IN)?;
         }
+        let links = Socket::open(Protocol::Route, 0)?.query(&rtnl::links(), rtnl::decode_link)?;
+        let names = links.into_iter().map(|link| (link.index, link.name));
+        let known = Known {
+            names: names.collect(),
+            ..Known::default()
+        };
         Ok(Self {
             route,
             filter,
             poll,
-            gateways: BTreeSet::new(),
+            known,
         })
     }
 
@@ -85,7 +102,7 @@ impl Watch {
     pub fn read(&mut self) -> Result<Vec<Change>, HostError> {
         let mut changes = BTreeSet::new();
         for socket in [&self.route, &self.filter] {
-            drain(socket, &mut self.gateways, &mut changes)
+            drain(socket, &mut self.known, &mut changes)
                 .map_err(|failure| failure.during("watch the host"))?;
         }
         Ok(changes.into_iter().collect())
@@ -101,7 +118,7 @@ impl AsFd for Watch {
 
 fn drain(
     socket: &Socket,
-    gateways: &mut BTreeSet<u32>,
+    known: &mut Known,
     changes: &mut BTreeSet<Change>,
 ) -> Result<(), Failure> {
     loop {
@@ -110,7 +127,8 @@ fn drain(
             Ok(Some(datagram)) => {
                 for message in &messages(&datagram)? {
                     changes.extend(classify(message));
-                    changes.extend(new_gateway(message, gateways));
+                    changes.extend(known.new_gateway(message));
+                    changes.extend(known.new_name(message));
                 }
             }
             Err(Errno::NOBUFS) => {
@@ -121,11 +139,25 @@ fn drain(
     }
 }
 
-/// A link leads to a gateway that was not known to.
-fn new_gateway(message: &Message<'_>, known: &mut BTreeSet<u32>) -> Option<Change> {
-    let links = rtnl::ways_out(message).ok()?;
-    let new = links.into_iter().filter(|link| known.insert(*link)).count();
-    (new > 0).then_some(Change::Route)
+impl Known {
+    /// A link leads to a gateway that was not known to.
+    fn new_gateway(&mut self, message: &Message<'_>) -> Option<Change> {
+        let links = rtnl::ways_out(message).ok()?;
+        let links = links.into_iter();
+        let new = links.filter(|link| self.gateways.insert(*link)).count();
+        (new > 0).then_some(Change::Route)
+    }
+
+    /// A link has a name that it was not known to have.
+    fn new_name(&mut self, message: &Message<'_>) -> Option<Change> {
+        if let Some(gone) = rtnl::gone_link(message).ok()? {
+            self.names.remove(&gone);
+            return None;
+        }
+        let link = rtnl::decode_link(message).ok()??;
+        let before = self.names.insert(link.index, link.name.clone());
+        (before != Some(link.name)).then_some(Change::Name)
+    }
 }
 
 /// What an event means to us; `None` for what concerns us not.

@@ -87,6 +87,26 @@ fn every_kind_of_damage_is_seen_and_repaired() {
 }
 
 #[test]
+fn a_name_is_told_of_when_it_is_new() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut watch = Watch::open().unwrap();
+        let mut is_new = |command: &str| {
+            run("ip", command);
+            let changes = next(&mut watch, &[]);
+            assert!(changes.contains(&Change::Link), "{command}: {changes:?}");
+            changes.contains(&Change::Name)
+        };
+        assert!(!is_new("link set eth0 mtu 1400"));
+        assert!(is_new("tuntap add late0 mode tap"));
+        assert!(!is_new("link set late0 mtu 1400"));
+        assert!(is_new("link set late0 name late1"));
+        assert!(!is_new("link del late1"));
+        assert!(is_new("tuntap add late1 mode tap"));
+    });
+}
+
+#[test]
 fn a_foreign_flush_of_the_packet_filter_does_nothing_or_is_repaired() {
     in_namespace(|| {
         let mut host = Host::open().unwrap();
