@@ -12,7 +12,7 @@ mod step;
 pub use drill::{Asked, run};
 pub use protection::Protection;
 pub use rows::{NOT_RUN, rows};
-pub use soak::{Finding, Probes, Report as SoakReport, soak};
+pub use soak::{Finding, Gap, Probes, Report as SoakReport, Times, soak};
 pub use step::Step;
 
 use vpnm_world::User;

@@ -7,24 +7,27 @@ mod schedule;
 mod traffic;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::process::{Pid, Resource, Rlimit};
 use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
 use vpnm_world::probe::{Plan, Prober};
 use vpnm_world::{Process, Signal, User};
 
 use self::fault::Deed;
-pub use self::report::{Probes, Report};
+pub use self::report::{Probes, Report, Times};
 use self::schedule::{Event, Turn, schedule};
 use self::traffic::Traffic;
-pub use self::watch::Finding;
-use self::watch::Watch;
+pub use self::watch::{Finding, Gap};
+use self::watch::{Sight, Watch};
 use crate::machine;
 use crate::session::Session;
 
@@ -36,13 +39,24 @@ const ROUND: Duration = Duration::from_millis(100);
 const REMEMBERED: usize = 8;
 /// Longest the program may take over what is not a fault of others.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a fault is dealt with: who wants to have watched it sees all of that.
+const CONSEQUENCES: Duration = Duration::from_secs(1);
+/// How long a fault lasts that is repeated.
+const REPEAT: Duration = Duration::from_millis(500);
 /// How long the machine stays open when a user disconnects, at least.
 const WAIT: Duration = Duration::from_millis(20);
+/// Connections that a stranger tries for.
+const CROWD: usize = 400;
+/// Where the control plane is called.
+const SOCKET: &str = "/run/vpnm/vpnmd.sock";
 /// Succeeds while the machine is blocked.
 const FILTER: &str = "nft list chain inet vpnm output";
 /// Succeeds while frames of packet sockets are stopped, whatever the interface
 /// is called.
 const EGRESS: &str = "nft list table netdev vpnm | grep -q \"$(ip -o link show | grep -oE 'eth0|wan0' | head -n 1)\"";
+
+/// A fault's name, and which time of its.
+type Occurrence = (&'static str, u64);
 
 struct Soak {
     /// Commands of users under way: none is waited for.
@@ -54,10 +68,19 @@ struct Soak {
     /// The data plane's number, while it is stopped.
     stopped_engine: Option<u32>,
     frames_held: bool,
+    /// Descriptors the control plane might open before that was limited.
+    usual: Option<Rlimit>,
+    /// Connections of a stranger to the control plane.
+    crowd: Vec<OwnedFd>,
     started: Instant,
     looked: Instant,
     recent: VecDeque<(Instant, String)>,
+    /// How often each fault happened.
     faults: BTreeMap<&'static str, u64>,
+    /// What came or went and may still have consequences, and when.
+    fresh: Vec<(Instant, Occurrence)>,
+    /// What happened while frames were lost.
+    unwatched: BTreeSet<Occurrence>,
 }
 
 /// Runs the faults of `seed` for `length`, then puts everything right, connects
@@ -76,6 +99,7 @@ pub fn soak(seed: u64, length: Duration, record: Option<&Path>) -> Result<Report
             .with_context(|| format!("seed {seed}: {:?} {}", event.turn, event.fault.name))
             .with_context(|| soak.story())?;
     }
+    soak.repeat_unwatched()?;
     soak.end(seed)
 }
 
@@ -88,7 +112,10 @@ impl Soak {
         machine::shell(session.client(), learn)?;
         session.take_for_usual()?;
         session.start_daemon()?;
-        let watch = Watch::start(session.capture())?;
+        let watch = Watch::start(Sight {
+            tally: session.capture().tally()?,
+            ..Sight::default()
+        });
         session.connect()?;
         let plan = Plan {
             rate: PACE,
@@ -103,10 +130,14 @@ impl Soak {
             session,
             stopped_engine: None,
             frames_held: false,
+            usual: None,
+            crowd: Vec::new(),
             started: now,
             looked: now,
             recent: VecDeque::new(),
             faults: BTreeMap::new(),
+            fresh: Vec::new(),
+            unwatched: BTreeSet::new(),
         })
     }
 
@@ -127,13 +158,40 @@ impl Soak {
         }
     }
 
+    fn see(&self) -> Result<Sight> {
+        Ok(Sight {
+            at_ms: self.at_ms()?,
+            before: self.prober.attempts(),
+            tally: self.session.capture().tally()?,
+            after: self.prober.attempts(),
+        })
+    }
+
+    /// Once more, one after another, what happened unwatched.
+    fn repeat_unwatched(&mut self) -> Result<()> {
+        let names: BTreeSet<&str> = self.unwatched.iter().map(|(name, _)| *name).collect();
+        for fault in fault::all().filter(|fault| names.contains(fault.name)) {
+            for turn in [Turn::Begins, Turn::Ends] {
+                let at = self.started.elapsed();
+                self.meet(&Event { at, turn, fault })
+                    .with_context(|| format!("again: {turn:?} {}", fault.name))?;
+                self.wait_until(at + REPEAT)?;
+            }
+        }
+        self.wait_until(self.started.elapsed() + CONSEQUENCES)
+    }
+
     /// Looks at the wire, and lets frames go again when they may.
     fn look(&mut self) -> Result<()> {
         self.looked = Instant::now();
         let story = self.story();
         let lines: Vec<String> = story.lines().map(str::to_owned).collect();
-        let at = self.at_ms()?;
-        self.watch.look(self.session.capture(), at, &lines)?;
+        let sight = self.see()?;
+        if !self.watch.look(sight, &lines) {
+            let fresh = self.fresh.drain(..);
+            self.unwatched.extend(fresh.map(|(_, what)| what));
+        }
+        self.fresh.retain(|(when, _)| when.elapsed() < CONSEQUENCES);
         if self.frames_held && machine::shell(self.session.client(), EGRESS).is_ok() {
             self.frames_held = false;
             self.prober.hold_frames(false);
@@ -165,6 +223,9 @@ impl Soak {
         }
         let what = format!("\"{}\" {word}", event.fault.name);
         self.recent.push_back((Instant::now(), what));
+        let name = event.fault.name;
+        let occurrence = (name, self.faults.get(name).copied().unwrap_or(0));
+        self.fresh.push((Instant::now(), occurrence));
         deeds.iter().try_for_each(|deed| self.act(*deed))
     }
 
@@ -176,6 +237,16 @@ impl Soak {
             }
             Deed::Daemon(signal) => self.signal_daemon(signal),
             Deed::Start => self.session.launch_daemon(&[]),
+            Deed::Descriptors { none: true } => {
+                self.usual = Some(self.limit(Resource::Nofile, 0)?);
+                Ok(())
+            }
+            Deed::Descriptors { none: false } => {
+                let usual = self.usual.take().and_then(|usual| usual.current);
+                let most = usual.unwrap_or(u64::MAX);
+                self.limit(Resource::Nofile, most).map(drop)
+            }
+            Deed::NoMemory => self.limit(Resource::As, 0).map(drop),
             Deed::AwaitDaemon => self.await_daemon(),
             Deed::Client(script) => machine::shell(self.session.client(), script).map(drop),
             Deed::Router(script) => machine::shell(self.session.world().router(), script).map(drop),
@@ -185,6 +256,11 @@ impl Soak {
             Deed::LockDown => self.session.command(&["lockdown", "on"]).map(drop),
             Deed::LiftLockdown => self.lift_lockdown(),
             Deed::Open => self.open(),
+            Deed::Crowd => self.crowd(),
+            Deed::CrowdGoes => {
+                self.crowd.clear();
+                Ok(())
+            }
             Deed::HoldFrames => {
                 self.frames_held = true;
                 self.prober.hold_frames(true);
@@ -207,7 +283,7 @@ impl Soak {
         if signal == Signal::STOP {
             self.stopped_engine = pid;
         }
-        let pid = pid.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+        let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, signal).ok();
         }
@@ -220,12 +296,44 @@ impl Soak {
         }
         let status = self.session.end_of_daemon(PATIENCE)?;
         let status = status.context("the daemon does not end")?;
-        // A daemon that has only just begun does not know the signal yet.
-        let by_signal = status.signal() == Some(signal.as_raw());
+        // A daemon that has only just begun does not know the signal yet, and one
+        // without memory has ended before it.
+        let by_signal = [signal, Signal::ABORT]
+            .iter()
+            .any(|signal| status.signal() == Some(signal.as_raw()));
         ensure!(
             by_signal || status.success(),
             "the daemon ended with {status}"
         );
+        Ok(())
+    }
+
+    /// What the control plane may have of something from now on; what it might.
+    fn limit(&self, of: Resource, most: u64) -> Result<Rlimit> {
+        let pid = Pid::from_raw(i32::try_from(self.session.daemon_pid()?)?);
+        let limit = Rlimit {
+            current: Some(most),
+            ..rustix::process::getrlimit(of)
+        };
+        Ok(rustix::process::prlimit(pid, of, limit)?)
+    }
+
+    /// As many connections as can be had, up to far more than anybody needs;
+    /// there may be none.
+    fn crowd(&mut self) -> Result<()> {
+        let client = self.session.client();
+        self.crowd = client.run_as(User::Mallory, || {
+            let address = SocketAddrUnix::new(SOCKET)?;
+            let connection = |_| {
+                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+                let socket =
+                    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+                rustix::net::connect(&socket, &address).ok()?;
+                rustix::net::send(&socket, b"{\"method\":", SendFlags::NOSIGNAL).ok()?;
+                Some(socket)
+            };
+            Ok((0..CROWD).filter_map(connection).collect())
+        })?;
         Ok(())
     }
 
@@ -252,6 +360,16 @@ impl Soak {
         status.is_ok_and(|status| status.get("goal").is_some_and(|is| is == goal))
     }
 
+    /// Whether a tunnel is wanted, and not only lockdown.
+    fn means_to_connect(&self) -> bool {
+        let Ok(status) = self.session.status() else {
+            return false;
+        };
+        let is_secured = status.get("goal").is_some_and(|goal| goal == "secured");
+        let cause = status.pointer("/state/cause/code");
+        is_secured && cause.is_none_or(|code| code != "lockdown")
+    }
+
     /// Connects; returns when the daemon knows that it is meant to.
     fn connect(&mut self, other: bool) -> Result<()> {
         let second = SocketAddr::new(NODE_SECOND.v4.into(), 443).ip().to_string();
@@ -263,6 +381,15 @@ impl Soak {
         };
         if self.watch.is_open() {
             self.await_orders()?;
+            // What a dead daemon began another goes on with: it opens the machine
+            // now, or never.
+            machine::wait_for("the machine to be open or blocked", PATIENCE, || {
+                let is_open = self
+                    .session
+                    .state()
+                    .is_ok_and(|name| name == "disconnected");
+                Ok((is_open || self.answers("secured")).then_some(()))
+            })?;
         }
         let start = Instant::now();
         loop {
@@ -270,7 +397,7 @@ impl Soak {
             if self.watch.is_open() {
                 self.close()?;
             }
-            if self.answers("secured") {
+            if self.means_to_connect() {
                 return Ok(());
             }
             ensure!(start.elapsed() < PATIENCE, "the daemon does not connect");
@@ -283,8 +410,8 @@ impl Soak {
         let start = Instant::now();
         while start.elapsed() < WAIT * 50 {
             if machine::shell(self.session.client(), FILTER).is_ok() {
-                let at_ms = self.at_ms()?;
-                return self.watch.close(self.session.capture(), at_ms);
+                self.watch.close(self.see()?);
+                return Ok(());
             }
         }
         Ok(())
@@ -307,7 +434,7 @@ impl Soak {
     /// A user disconnects; what leaves from now on may.
     fn open(&mut self) -> Result<()> {
         self.look()?;
-        self.watch.open(self.session.capture())?;
+        self.watch.open(self.session.capture().tally()?);
         self.order(User::Alice, &["disconnect"])
     }
 
@@ -325,26 +452,44 @@ impl Soak {
         machine::wait_for("a page through the tunnel", PATIENCE, || {
             Ok(self.session.check_tunnel().ok())
         })?;
-        let at = self.at_ms()?;
+        self.look()?;
         let attempts = self.prober.stop();
         let carried = self.traffic.stop();
-        self.watch.look(self.session.capture(), at, &[])?;
-        let (total, findings) = self.watch.end();
+        let last = Sight {
+            at_ms: u64::try_from(self.started.elapsed().as_millis())?,
+            before: attempts.clone(),
+            tally: self.session.capture().tally()?,
+            after: attempts.clone(),
+        };
+        self.watch.look(last, &[]);
+        let watched = self.watch.end();
         drop(self.orders);
-        if findings.is_empty() {
+        if watched.findings.is_empty() {
             self.session.end()?;
         }
         let report = Report {
             seed,
             seconds: self.started.elapsed().as_secs_f64(),
-            faults: self.faults,
-            probes: Vec::new(),
+            faults: times(&self.faults, &self.unwatched),
             carried,
-            frames: 0,
-            leaked: 0,
-            unaccounted: 0,
-            findings,
+            ..Report::default()
         };
-        Ok(report.counted(&attempts, &total))
+        Ok(report.counted(&attempts, watched))
     }
+}
+
+fn times(
+    faults: &BTreeMap<&'static str, u64>,
+    unwatched: &BTreeSet<Occurrence>,
+) -> BTreeMap<&'static str, Times> {
+    let count = |(name, happened): (&&'static str, &u64)| {
+        let lost = unwatched.iter().filter(|(other, _)| other == name);
+        let unwatched = u64::try_from(lost.count()).unwrap_or(u64::MAX);
+        let times = Times {
+            happened: *happened,
+            unwatched,
+        };
+        (*name, times)
+    };
+    faults.iter().map(count).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fault::{Claim, FAULTS, Fault};
+use super::fault::{Claim, Fault, all};
 
 /// Whether a fault comes or goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +77,12 @@ impl Dice {
         Duration::from_millis(u64::from(from + self.roll(to - from)))
     }
 
-    /// Time between two faults: often none to speak of, so that one hits while
-    /// the last is still being dealt with.
+    /// Time between two faults: often none, or none to speak of, so that one hits
+    /// while the last is still being dealt with.
     fn pause(&mut self) -> Duration {
         match self.roll(8) {
-            0..=2 => self.millis(0, 20),
+            0 => Duration::ZERO,
+            1 | 2 => self.millis(0, 20),
             3..=5 => self.millis(20, 400),
             _ => self.millis(400, 2_500),
         }
@@ -97,9 +98,9 @@ impl Dice {
     }
 
     fn fault(&mut self) -> &'static Fault {
-        let weights: u32 = FAULTS.iter().map(|fault| fault.weight).sum();
+        let weights: u32 = all().map(|fault| fault.weight).sum();
         let mut left = self.roll(weights);
-        for fault in FAULTS {
+        for fault in all() {
             if left < fault.weight {
                 return fault;
             }
@@ -162,6 +163,6 @@ mod tests {
     fn every_fault_comes_in_an_hour() {
         let events = schedule(1, 60 * MINUTE);
         let names: BTreeSet<&str> = events.iter().map(|event| event.fault.name).collect();
-        assert_eq!(names.len(), FAULTS.len());
+        assert_eq!(names.len(), all().count());
     }
 }
