@@ -34,7 +34,7 @@ usage: cargo xtask TASK
   prepare  only install what the tests need
 
   leaks    the leak matrix of the lab, beside others; --json, --quick, --probes N, --jobs N,
-           --captures DIR, a filter by name;
+           --row N,N-N, --captures DIR, a filter by name;
            --soak MINUTES [--seed N]: faults at random over random traffic, in the order of a seed
   interop  the lab's real servers; --json, a filter
   bench    measurements beside peers: bench tun|ipc [--json] [--rounds N] [--seconds S]

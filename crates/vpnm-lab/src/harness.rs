@@ -1,5 +1,7 @@
 //! A test harness for cases that need a world: none is ever silently skipped.
 
+mod progress;
+
 use std::fmt;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use vpnm_world::privilege::{self, Privilege};
 
+use self::progress::Progress;
+
 /// Set to `require`, a case that would be skipped fails.
 const VARIABLE: &str = "VPNM_LAB";
 
@@ -20,6 +24,7 @@ type Run<'a> = Box<dyn Fn(&Options) -> anyhow::Result<()> + Sync + 'a>;
 pub struct Case<'a> {
     /// Shown, and matched by filters on the command line.
     pub name: String,
+    row: Option<u8>,
     run: Run<'a>,
 }
 
@@ -39,7 +44,17 @@ impl<'a> Case<'a> {
     ) -> Self {
         Self {
             name: name.into(),
+            row: None,
             run: Box::new(run),
+        }
+    }
+
+    /// The same case, which belongs to a row of the leak matrix.
+    #[must_use]
+    pub fn of_row(self, row: u8) -> Self {
+        Self {
+            row: Some(row),
+            ..self
         }
     }
 }
@@ -50,6 +65,8 @@ impl<'a> Case<'a> {
 pub struct Options {
     /// Only cases whose name contains one of these; all if empty.
     pub filters: Vec<String>,
+    /// Only cases of these rows of the leak matrix; all if empty.
+    pub rows: Vec<u8>,
     /// Say what there is, run nothing.
     pub list: bool,
     /// One JSON object on standard output instead of a table.
@@ -77,6 +94,7 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> anyhow::Result<Self> {
         let mut options = Self {
             filters: Vec::new(),
+            rows: Vec::new(),
             list: false,
             json: false,
             probes: 70,
@@ -99,6 +117,7 @@ impl Options {
                 "--probes" => options.probes = value()?.parse()?,
                 "--compare" => options.compare = true,
                 "--jobs" => options.jobs = Some(value()?.parse()?),
+                "--row" => options.rows.extend(numbers(&value()?)?),
                 "--captures" => options.captures = Some(value()?.into()),
                 "--soak" => options.soak = Some(minutes(&value()?)?),
                 "--seed" => options.seed = Some(value()?.parse()?),
@@ -113,13 +132,25 @@ impl Options {
         Ok(options)
     }
 
-    fn selects(&self, name: &str) -> bool {
-        self.filters.is_empty()
-            || self
-                .filters
-                .iter()
-                .any(|filter| name.contains(filter.as_str()))
+    fn selects(&self, case: &Case<'_>) -> bool {
+        let is_of_row = case.row.is_some_and(|row| self.rows.contains(&row));
+        (self.rows.is_empty() || is_of_row) && self.matches(&case.name)
     }
+
+    fn matches(&self, name: &str) -> bool {
+        let mut filters = self.filters.iter();
+        self.filters.is_empty() || filters.any(|filter| name.contains(filter.as_str()))
+    }
+}
+
+/// `1,12` or `5-8`, or both.
+fn numbers(text: &str) -> anyhow::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        all.extend(first.parse::<u8>()?..=last.parse()?);
+    }
+    Ok(all)
 }
 
 fn minutes(text: &str) -> anyhow::Result<Duration> {
@@ -166,10 +197,7 @@ pub enum Outcome {
 ///
 /// When standard error cannot be written.
 pub fn run(options: &Options, cases: &[Case<'_>]) -> io::Result<Outcome> {
-    let selected: Vec<&Case<'_>> = cases
-        .iter()
-        .filter(|case| options.selects(&case.name))
-        .collect();
+    let selected: Vec<&Case<'_>> = cases.iter().filter(|case| options.selects(case)).collect();
     if options.list {
         for case in &selected {
             say(&format!("{}: test\n", case.name))?;
@@ -190,9 +218,11 @@ pub fn run(options: &Options, cases: &[Case<'_>]) -> io::Result<Outcome> {
     let required = std::env::var_os(VARIABLE).is_some_and(|value| value == "require");
     let next = AtomicUsize::new(0);
     let count = Mutex::new(Count::default());
+    let progress = Progress::of(selected.len());
     let work = || -> io::Result<()> {
         while let Some(case) = selected.get(next.fetch_add(1, Ordering::Relaxed)) {
             let start = Instant::now();
+            progress.begins(&case.name);
             let verdict = match &forbidden {
                 Some(reason) => Err(Skip(reason.clone()).into()),
                 None => attempt(case, options),
@@ -200,21 +230,23 @@ pub fn run(options: &Options, cases: &[Case<'_>]) -> io::Result<Outcome> {
             let seconds = start.elapsed().as_secs_f32();
             let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
             let ending = count.add(verdict, required, seconds);
-            say(&format!("{} ... {ending}", case.name))?;
+            progress.ends(&case.name, &format!("{} ... {ending}", case.name))?;
         }
         Ok(())
     };
     thread::scope(|scope| {
+        let told = scope.spawn(|| progress.tell());
         let jobs = options.jobs.unwrap_or(1).max(1);
         let mut workers = Vec::with_capacity(jobs);
         for _ in 0..jobs {
             workers.push(scope.spawn(work));
         }
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        progress.is_over();
+        ended
+            .into_iter()
+            .chain([told.join()])
+            .try_for_each(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     let Count {
         passed,
@@ -278,7 +310,17 @@ mod tests {
     fn flags_of_the_standard_harness_are_no_filters() {
         let options = parse(&["--nocapture", "--test-threads", "1", "engine"]).expect("parsed");
         assert_eq!(options.filters, ["engine"]);
-        assert!(options.selects("1 engine killed") && !options.selects("18 nft"));
+        assert!(options.matches("1 engine killed") && !options.matches("18 nft"));
+    }
+
+    #[test]
+    fn rows_are_named_by_number_alone() {
+        let options = parse(&["--row", "1,12", "--row", "5-7"]).expect("parsed");
+        assert_eq!(options.rows, [1, 12, 5, 6, 7]);
+        let case = |row| Case::new("a case", |_| Ok(())).of_row(row);
+        assert!(options.selects(&case(12)) && !options.selects(&case(2)));
+        assert!(!options.selects(&Case::new("row 12", |_| Ok(()))));
+        assert!(parse(&["--row", "first"]).is_err());
     }
 
     #[test]

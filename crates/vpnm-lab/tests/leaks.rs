@@ -2,7 +2,7 @@
 //! for; and proof that the observer and the attacks can fail a tunnel.
 //!
 //! `cargo test -p vpnm-lab --test leaks -- [--json] [--probes N] [--compare]
-//! [--jobs N] [--captures DIRECTORY] [FILTER…]`
+//! [--jobs N] [--row N,N-N] [--captures DIRECTORY] [FILTER…]`
 
 #![expect(
     clippy::print_stdout,
@@ -27,23 +27,19 @@ fn main() -> Result<ExitCode> {
     let mut options = Options::parse(std::env::args().skip(1))?;
     // A row is in a world of its own, and waits for most of its time.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    options.jobs.get_or_insert(cores + 1);
+    options.jobs.get_or_insert(2 * cores);
     let (found, compared) = (Found::default(), Found::default());
-    let mut cases: Vec<Case<'_>> = rows()
-        .into_iter()
-        .map(|row| defended(row, &found))
-        .collect();
+    // What takes longest begins first, so that nothing else waits for it at last.
+    let mut rows = rows();
+    rows.sort_by_key(|row| std::cmp::Reverse((row.quota(1), row.attack.len())));
+    let mut cases: Vec<Case<'_>> = rows.iter().map(|row| defended(row, &found)).collect();
+    let of_rules = rows.iter().filter(|row| OF_RULES.contains(&row.number));
+    cases.extend(of_rules.map(|row| ruled(row)));
     if options.compare {
         for by in [Protection::WgQuick, Protection::SingBox] {
-            cases.extend(rows().into_iter().map(|row| beside(row, by, &compared)));
+            cases.extend(rows.iter().map(|row| beside(row, by, &compared)));
         }
     }
-    cases.extend(
-        rows()
-            .into_iter()
-            .filter(|row| OF_RULES.contains(&row.number))
-            .map(ruled),
-    );
     cases.extend(observed());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
@@ -54,7 +50,7 @@ fn main() -> Result<ExitCode> {
     let compared = compared
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    if options.filters.is_empty() {
+    if options.filters.is_empty() && options.rows.is_empty() {
         lines.extend(
             NOT_RUN
                 .iter()
@@ -115,6 +111,7 @@ fn defended<'a>(row: &'a Row, found: &'a Found<Line>) -> Case<'a> {
             result
         },
     )
+    .of_row(row.number)
 }
 
 /// Runs a row; anew, where nothing was seen to leave but the wire lost frames before
@@ -193,6 +190,7 @@ fn beside<'a>(row: &'a Row, by: Protection, found: &'a Found<Compared>) -> Case<
             Ok(())
         },
     )
+    .of_row(row.number)
 }
 
 /// Probes of every kind that show enough of a peer.
@@ -212,6 +210,7 @@ fn ruled(row: &Row) -> Case<'_> {
             judge(&observed_run(row, asked)?, asked.probes)
         },
     )
+    .of_row(row.number)
 }
 
 /// Probes by sockets that ask for nothing special.

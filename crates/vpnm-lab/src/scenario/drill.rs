@@ -24,7 +24,7 @@ use crate::session::Session;
 
 /// Probes a second while somebody carries them: each connection among them
 /// costs two handshakes and a relay.
-const GENTLE: u32 = 4_000;
+const GENTLE: u32 = 6_000;
 /// Probes a second while nobody does.
 const FAST: u32 = 60_000;
 /// Probes a second where few are asked for.
