@@ -27,7 +27,7 @@ fn main() -> Result<ExitCode> {
     let mut cases: Vec<Case<'_>> = variants.map(|variant| spoken(variant, &cells)).collect();
     cases.extend(faults::cases());
     cases.extend(control::cases());
-    cases.push(rights::case());
+    cases.extend(rights::cases());
     cases.extend(resolver::cases());
     cases.extend(local_names::cases());
     cases.extend(lookups::cases());

@@ -1,12 +1,43 @@
-//! The process that reads what the network sends has no right it could lose.
+//! The process that reads what the network sends has no right it could lose, and
+//! nobody can call any of ours from the network.
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use vpnm_lab::harness::Case;
-use vpnm_lab::machine::status_field;
+use vpnm_lab::machine::{need, shell, status_field};
 use vpnm_lab::session::Session;
 
+/// The cases of this file.
+pub(crate) fn cases<'a>() -> Vec<Case<'a>> {
+    vec![
+        engine(),
+        Case::new("nothing of ours listens to the network", |_| listeners()),
+    ]
+}
+
+/// Commands come by a Unix socket; what is bound to addresses takes the queries of
+/// this host, on its loopback interface.
+fn listeners() -> Result<()> {
+    need(&["ss"])?;
+    let mut session = Session::begin(None)?;
+    // Address and port; TCP that listens, UDP that is not connected.
+    let list = "ss -Hlntu | awk '{print $1, $5}'";
+    let before = shell(session.client(), list)?;
+    session.start_daemon()?;
+    session.connect()?;
+    session.check_tunnel()?;
+    let now = shell(session.client(), list)?;
+    let ours: Vec<&str> = now
+        .lines()
+        .filter(|line| !before.lines().any(|other| other == *line))
+        .collect();
+    ensure!(!ours.is_empty(), "queries are taken nowhere: {now}");
+    let is_local = |line: &&str| line.contains(" 127.0.0.1:") || line.contains(" [::1]:");
+    ensure!(ours.iter().all(is_local), "{ours:?}");
+    session.end().map(drop)
+}
+
 /// The engine's own case.
-pub(crate) fn case<'a>() -> Case<'a> {
+fn engine<'a>() -> Case<'a> {
     Case::new("engine without rights", |_| {
         let mut session = Session::begin(None)?;
         session.start_daemon()?;
