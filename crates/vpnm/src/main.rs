@@ -14,13 +14,14 @@ mod output;
 mod secret;
 mod usage;
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use cli::parse::{self, Request};
 use commands::{Context, PROGRAM};
 use exit::Exit;
-use output::{Colour, Failure, Format, Output};
+use output::{Colour, Failure, Format, Output, OutputError, Problem};
 
 fn main() -> ExitCode {
     let arguments = arguments();
@@ -41,9 +42,24 @@ fn main() -> ExitCode {
             Err(_) => Exit::Failed,
         },
         Err(Failure::Output(error)) if error.is_closed() => Exit::Success,
-        Err(Failure::Output(_)) => Exit::Failed,
+        Err(Failure::Output(error)) => {
+            // Standard error may take what standard output does not.
+            drop(Output::new(Format::Text, colour).problem(&unwritten(&error)));
+            Exit::Failed
+        }
     };
     exit.into()
+}
+
+/// What people are told of an answer that they did not get.
+fn unwritten(error: &OutputError) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "unwritten",
+        error.to_string(),
+        error.source().map(ToString::to_string).unwrap_or_default(),
+        "the same command, with room for what it says",
+    )
 }
 
 /// The arguments after the program's name. Called as `vpnmd`, the program is

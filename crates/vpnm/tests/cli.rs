@@ -117,6 +117,15 @@ mod tests {
         assert!(child.wait().unwrap().success(), "{errors}");
     }
 
+    #[test]
+    fn an_answer_that_cannot_be_written_is_no_success() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = vpnm(&["man"]).stdout(full.unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.starts_with("error: the output could not be written\nwhy:   No space left"));
+    }
+
     /// The script of a shell passes that shell's own syntax check.
     fn check_completions(shell: &str) {
         let checker = Command::new(shell)
@@ -160,7 +169,9 @@ mod tests {
             ("vpnm compl", 1, "completions"),
             ("vpnm completions f", 2, "fish"),
             ("vpnm man --mark", 2, "--markdown"),
-            ("vpnm --color n", 2, ""),
+            ("vpnm --color n", 2, "never"),
+            ("vpnm --color always comp", 3, "completions"),
+            ("vpnm -", 1, "--json --color --help --version"),
             ("vpnm man --color n", 3, "never"),
         ] {
             if let Some(found) = complete(words, current) {
