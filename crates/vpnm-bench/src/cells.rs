@@ -89,7 +89,8 @@ pub(crate) fn play(
                     .iter()
                     .find(|outcome| outcome.engine == DIRECT && outcome.cell == name);
                 outcomes.push(Outcome {
-                    as_direct: direct.is_none_or(|direct| direct.seen == seen),
+                    as_direct: engine.name == DIRECT
+                        || direct.is_some_and(|direct| direct.seen == seen),
                     cell: name,
                     engine: engine.name.clone(),
                     seen,
