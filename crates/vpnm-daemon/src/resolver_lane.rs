@@ -16,7 +16,7 @@ use std::thread;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::watch;
 use vpnm_api::Note;
-use vpnm_host::{Asked, Resolved, ResolvedError, Resolver, Settled};
+use vpnm_host::{Resolved, ResolvedError, Resolver, Settled};
 
 use crate::cause::chain;
 
@@ -24,9 +24,6 @@ use crate::cause::chain;
 const REFRESH: Timespec = seconds(30);
 /// After what failed, and while there is no bus to tell of anything.
 const RETRY: Timespec = seconds(5);
-
-const LINK_LOCAL: &str = "names may not resolve: /etc/resolv.conf names link-local \
-     resolvers only, add any other, such as `nameserver 127.0.0.1`";
 
 /// The way to the thread.
 #[derive(Debug)]
@@ -162,17 +159,16 @@ fn watch_files() -> Option<OwnedFd> {
         .ok()
 }
 
-/// What there is, and what to do where nothing can be told to a resolver that works.
+/// What there is, where everything that there was to tell was told.
 fn look(settled: &Settled) -> Found {
     if let Settled::Told(changes) = settled
         && !changes.is_empty()
     {
         tracing::info!(changes = changes.len(), "systemd-resolved knows the tunnel");
     }
-    let resolver = Resolver::read();
     Found {
-        hint: (resolver.asked == Asked::LinkLocal).then(|| LINK_LOCAL.into()),
-        private_servers: resolver.private_servers,
+        hint: None,
+        private_servers: Resolver::read().private_servers,
     }
 }
 

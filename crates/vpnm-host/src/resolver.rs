@@ -15,7 +15,7 @@ mod neighbours;
 mod resolved;
 mod surroundings;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 pub use bus::BusError;
 pub use conf::ResolvConf;
@@ -52,9 +52,6 @@ pub enum Asked {
     Local,
     /// Servers on the network, which vpnm answers for.
     Network,
-    /// Servers with IPv6 link-local addresses only: queries to them can be neither
-    /// routed nor redirected and are refused while the machine is secured.
-    LinkLocal,
     /// Nobody is named. Programs then ask a loopback address, where vpnm answers.
     Nobody,
 }
@@ -80,14 +77,6 @@ impl Resolver {
             network_manager: found.network_manager.clone(),
         }
     }
-
-    /// Whether queries of programs are answered while the tunnel is up. They are
-    /// not if every server has an IPv6 link-local address: systemd-resolved, or any
-    /// other server in the file, helps.
-    #[must_use]
-    pub fn is_served(&self) -> bool {
-        self.asked != Asked::LinkLocal
-    }
 }
 
 fn asked(found: &Surroundings, conf: Option<&ResolvConf>) -> Asked {
@@ -100,7 +89,6 @@ fn asked(found: &Surroundings, conf: Option<&ResolvConf>) -> Asked {
         [] => Asked::Nobody,
         _ if all(is_stub) => Asked::Resolved,
         _ if all(IpAddr::is_loopback) => Asked::Local,
-        _ if all(is_link_local) => Asked::LinkLocal,
         _ => Asked::Network,
     }
 }
@@ -108,13 +96,6 @@ fn asked(found: &Surroundings, conf: Option<&ResolvConf>) -> Asked {
 /// The addresses on which systemd-resolved listens.
 fn is_stub(ip: &IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [127, 0, 0, 53 | 54]))
-}
-
-fn is_link_local(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(ip) => Ipv6Addr::is_unicast_link_local(ip),
-    }
 }
 
 #[cfg(test)]

@@ -181,12 +181,6 @@ const FAULTS: &[Fault] = &[
         "nft delete table ip other",
     ),
     fault(
-        "servers",
-        "problem",
-        "cp /etc/resolv.conf /run/kept && echo nameserver fe80::1%eth0 > /etc/resolv.conf",
-        "cat /run/kept > /etc/resolv.conf",
-    ),
-    fault(
         "settings",
         "problem",
         "mkdir -p /etc/vpnm && echo lna=true > /etc/vpnm/settings.toml",

@@ -19,11 +19,7 @@ fn host(target: &str, text: &str, switch: &str, has_resolved: bool) -> Resolver 
 }
 
 fn line(name: &str, host: &Resolver) -> String {
-    let served = if host.is_served() { "" } else { ", not served" };
-    format!(
-        "{name}: kept by {}, asks {:?}{served}\n",
-        host.keeper, host.asked
-    )
+    format!("{name}: kept by {}, asks {:?}\n", host.keeper, host.asked)
 }
 
 #[test]

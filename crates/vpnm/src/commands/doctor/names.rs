@@ -1,6 +1,6 @@
 //! How names are resolved.
 
-use vpnm_host::{Asked, Resolver};
+use vpnm_host::Asked;
 
 use super::Check;
 use super::finding::Finding;
@@ -32,18 +32,11 @@ fn servers(survey: &Survey) -> Finding {
             "/etc/resolv.conf cannot be read",
         );
     };
-    if !Resolver::is_served(resolver) {
-        return Finding::problem(
-            "every resolver has an IPv6 link-local address",
-            "queries to those can be neither routed nor redirected; they are refused while secured",
-            "echo nameserver 9.9.9.9 | sudo tee -a /etc/resolv.conf",
-        );
-    }
     Finding::good(match resolver.asked {
         Asked::Resolved => "programs ask systemd-resolved, which asks through the tunnel",
         Asked::Local => "programs ask a resolver of this machine, which asks through the tunnel",
         Asked::Network => "programs ask servers of the network; vpnm answers for them",
-        Asked::LinkLocal | Asked::Nobody => "no server is named; vpnm answers on the loopback",
+        Asked::Nobody => "no server is named; vpnm answers on the loopback",
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vpnm_api::{Code, Failure, State};
 use vpnm_host::{
-    Address, Asked, Discipline, Family, Foreign, Link, Lookup, Prefix, Route, Rule, TunFacts,
+    Address, Discipline, Family, Foreign, Link, Lookup, Prefix, Route, Rule, TunFacts,
 };
 
 use super::super::finding::Severity;
@@ -351,12 +351,6 @@ const OF_OTHERS: &[Fault] = &[
         "nat",
         Note,
         "",
-    ),
-    (
-        |s| s.resolver.as_mut().unwrap().asked = Asked::LinkLocal,
-        "servers",
-        Bad,
-        "nameserver",
     ),
     (
         |s| s.resolvers_here.push("127.0.0.53 (udp)".to_owned()),
