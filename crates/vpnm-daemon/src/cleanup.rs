@@ -2,10 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use vpnm_host::{Host, HostError, Point, ReachError};
+use vpnm_host::{HostError, Point, ReachError};
 
+use crate::engine::Identity;
+use crate::failpoint::FailPoints;
 use crate::journal::{Journal, JournalError};
+use crate::keep::FilterKeep;
 use crate::lock::{Lock, LockError};
 use crate::options::Options;
 use crate::tsm::Record;
@@ -41,8 +45,11 @@ pub fn cleanup(options: &Options) -> Result<Vec<String>, CleanupError> {
         return Err(CleanupError::NotRoot);
     }
     let lock = Lock::take(&options.runtime)?;
-    let plan = Host::open()?.cleanup(&mut |_: Point<'_>| true)?;
+    let points = Arc::new(FailPoints::new(None));
+    let mut kept = FilterKeep::new(&options.runtime, Identity::of_system(), false, points);
+    let plan = kept.open_host()?.cleanup(&mut |_: Point<'_>| true)?;
     let mut removed: Vec<String> = plan.effects().iter().map(ToString::to_string).collect();
+    removed.extend(kept.release());
     removed.extend(forget(options)?);
     let socket = options.runtime.join("vpnmd.sock");
     if std::fs::remove_file(&socket).is_ok() {

@@ -13,4 +13,4 @@ mod sys;
 
 pub(crate) use identity::Identity;
 pub(crate) use lane::{EngineLane, Report};
-pub(crate) use process::spawn_as;
+pub(crate) use process::{spawn_as, spawn_to_stay};

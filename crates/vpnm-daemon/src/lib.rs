@@ -46,5 +46,6 @@ mod uplink;
 pub use cleanup::{CleanupError, cleanup};
 pub use daemon::{block, run};
 pub use error::DaemonError;
+pub use keep::{HoldError, hold_filter};
 pub use lock::LockError;
 pub use options::Options;

@@ -13,7 +13,7 @@ use crate::error::DaemonError;
 use crate::failpoint::{self, FailPoints};
 use crate::host_lane::{self, Place, Worker};
 use crate::journal::Journal;
-use crate::keep;
+use crate::keep::{self, FilterKeep};
 use crate::lock::{Lock, LockError};
 use crate::options::Options;
 use crate::permitted::Permitted;
@@ -57,7 +57,7 @@ pub(crate) fn begin(
     if let Err(held @ LockError::Held { .. }) = lock {
         return Err(held.into());
     }
-    let (mut worker, from_host, identity, points) = worker(options);
+    let (mut worker, from_host, identity, points) = worker(options, absent);
     let (mut loaded, unknown) = load(&Journal::at(&options.journal), &mut worker, absent);
     let (tun, blocked) = secure(&mut worker, &loaded.record);
     if let (Some(unknown), Err(_)) = (unknown, &blocked) {
@@ -86,15 +86,18 @@ type Hands = (
 );
 
 /// The one that touches the host, and what comes with it.
-fn worker(options: &Options) -> Hands {
+fn worker(options: &Options, absent: Absent) -> Hands {
     let variable = std::env::var(failpoint::VARIABLE).ok();
     let points = Arc::new(FailPoints::new(variable.as_deref()));
     let identity = Identity::of_system();
     let (reports, from_host) = mpsc::channel(WAITING);
+    // What only blocks and ends has not the rights to leave a process behind.
+    let leaves = absent == Absent::NeverWritten;
     let place = Place {
         journal: Journal::at(&options.journal),
         engine_uid: identity.uid,
         permitted: Permitted::default(),
+        filter: FilterKeep::new(&options.runtime, identity, leaves, Arc::clone(&points)),
         points: Arc::clone(&points),
     };
     (Worker::new(place, reports), from_host, identity, points)
@@ -103,7 +106,7 @@ fn worker(options: &Options) -> Hands {
 /// Blocks, if that is what the record says.
 fn secure(worker: &mut Worker, record: &Record) -> (Adopted, Result<(), Failure>) {
     if record.goal() == Goal::Open {
-        keep::forget();
+        keep::tun::forget();
         return (None, Ok(()));
     }
     let tun = worker.adopt_tun();

@@ -21,7 +21,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
 pub use filter::FilterError;
-pub use syscalls::{ALLOWED, Argument, Entry, Use};
+pub use syscalls::{ALLOWED, Argument, Entry, KEEPER, Use};
 
 /// What the process may use at the most.
 #[derive(Debug, Clone, Copy)]
@@ -93,12 +93,20 @@ pub enum SandboxError {
 /// # Errors
 /// [`SandboxError`] naming the step that failed; the caller ends the process.
 pub fn enter(limits: Limits) -> Result<Confinement, SandboxError> {
+    enter_with(limits, ALLOWED)
+}
+
+/// As [`enter`], for a process that needs other system calls than the engine.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_with(limits: Limits, allowed: &[Entry]) -> Result<Confinement, SandboxError> {
     refuse_privilege()?;
     limit_resources(limits)?;
     hide_from_other_processes()?;
     forbid_new_privileges()?;
     let confinement = take_away_the_file_system()?;
-    filter::install(ALLOWED)?;
+    filter::install(allowed)?;
     Ok(confinement)
 }
 

@@ -127,6 +127,28 @@ pub fn children(pid: u32) -> io::Result<Vec<u32>> {
         .collect())
 }
 
+/// Processes in a host's network that were started with this first argument, as the
+/// machine counts.
+///
+/// # Errors
+///
+/// When the list of processes cannot be read.
+pub fn processes(host: &Host, argument: &str) -> io::Result<Vec<u32>> {
+    let network = host.run(|| std::fs::read_link("/proc/thread-self/ns/net"))?;
+    let is_wanted = |pid: &u32| {
+        let place = std::fs::read_link(format!("/proc/{pid}/ns/net"));
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let first = line.split(|byte| *byte == 0).nth(1);
+        place.is_ok_and(|place| place == network) && first == Some(argument.as_bytes())
+    };
+    let names =
+        std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names
+        .filter_map(|name| name.parse().ok())
+        .filter(is_wanted)
+        .collect())
+}
+
 /// A field of `/proc/PID/status`.
 ///
 /// # Errors

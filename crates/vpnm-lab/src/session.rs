@@ -17,6 +17,8 @@ use crate::product;
 
 /// Where the program under test is on the client.
 pub const PROGRAM: &str = "/run/lab/vpnm";
+/// What the process that keeps the packet filter is started with.
+const KEEPER: &str = "keep";
 /// Longest a state may take to come about.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -337,6 +339,17 @@ impl Session {
         pids.first().copied().context("there is no engine")
     }
 
+    /// The process that keeps the packet filter when the daemon dies.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or more than one.
+    pub fn keeper_pid(&self) -> Result<u32> {
+        let found = machine::processes(self.client(), KEEPER)?;
+        ensure!(found.len() == 1, "there are {} keepers", found.len());
+        found.first().copied().context("there is no keeper")
+    }
+
     /// Sends the engine a signal.
     ///
     /// # Errors
@@ -436,6 +449,8 @@ impl Session {
             "the client was not restored:\n{}",
             changes.join("\n")
         );
+        let kept = machine::processes(self.client(), KEEPER)?;
+        ensure!(kept.is_empty(), "processes are left: {kept:?}");
         Ok(())
     }
 }

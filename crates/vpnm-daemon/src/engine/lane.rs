@@ -74,7 +74,7 @@ impl EngineLane {
 
     /// Closes the TUN; with the last duplicate of it the interface goes.
     pub(crate) fn close_tun(&mut self) {
-        keep::forget();
+        keep::tun::forget();
         self.descriptors.clear();
     }
 

@@ -16,7 +16,8 @@ use tracing::level_filters::LevelFilter;
 use vpnm_api::Note;
 
 use super::identity::Identity;
-use super::{log, sys};
+use super::log;
+use super::sys::{self, Bond};
 
 /// The only variables of ours the engine may know: where the system's certificate
 /// authorities are.
@@ -59,7 +60,7 @@ pub(super) fn start(
         .iter()
         .filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.envs(known);
-    sys::confine(&mut command, theirs.as_fd(), identity);
+    sys::confine(&mut command, theirs.as_fd(), identity, Bond::Parent);
     let reserved = reserve_control()?;
     let child = tokio::process::Command::from(command).spawn();
     drop(reserved);
@@ -85,17 +86,35 @@ pub(crate) fn spawn_as(
     identity: Identity,
     arguments: &[String],
 ) -> io::Result<std::process::Child> {
-    let nothing = File::open("/dev/null")?;
+    let mut command = this_program(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    spawn(command, identity, Bond::Parent)
+}
+
+/// Starts this program, with this argument and input, as somebody without any rights
+/// who goes on when we end.
+pub(crate) fn spawn_to_stay(identity: Identity, argument: &str, input: OwnedFd) -> io::Result<()> {
+    let mut command = this_program(&[argument.to_owned()]);
+    command.stdin(input).stdout(Stdio::null());
+    // The one between, which ends at once.
+    spawn(command, identity, Bond::None)?.wait()?;
+    Ok(())
+}
+
+fn this_program(arguments: &[String]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("vpnm")
         .args(arguments)
         .current_dir("/")
         .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    sys::confine(&mut command, nothing.as_fd(), identity);
+    command
+}
+
+fn spawn(mut command: Command, identity: Identity, bond: Bond) -> io::Result<std::process::Child> {
+    let nothing = File::open("/dev/null")?;
+    sys::confine(&mut command, nothing.as_fd(), identity, bond);
     let reserved = reserve_control()?;
     let child = command.spawn();
     drop(reserved);

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Signal, Uid};
+use rustix::process::{Gid, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::identity::Identity;
@@ -15,19 +15,67 @@ use super::identity::Identity;
 /// The descriptor on which the engine finds its end of the socket pair.
 pub(super) const CONTROL: RawFd = 3;
 
-/// Has `command` run as `identity` with nothing but `control` on descriptor 3.
+/// What ends a process besides itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bond {
+    /// The end of the thread that starts it.
+    Parent,
+    /// Nothing.
+    None,
+}
+
+/// Has `command` run as `identity` with nothing but the standard streams and `control`
+/// on descriptor 3.
 ///
 /// `control` must stay open until the command was spawned.
-pub(super) fn confine(command: &mut Command, control: BorrowedFd<'_>, identity: Identity) {
+pub(super) fn confine(
+    command: &mut Command,
+    control: BorrowedFd<'_>,
+    identity: Identity,
+    bond: Bond,
+) {
     let control = control.as_raw_fd();
     let parent = rustix::process::getpid();
-    let drop_everything = move || become_nobody(control, identity, parent);
+    let drop_everything = move || {
+        match bond {
+            Bond::None => {
+                leave_family()?;
+                become_nobody(control, identity)
+            }
+            Bond::Parent => {
+                become_nobody(control, identity)?;
+                // After the change of user, which forgets it.
+                rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+                let is_alone = rustix::process::getppid() != Some(parent);
+                if is_alone {
+                    Err(Errno::SRCH.into())
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    };
     // SAFETY: the closure runs in the child between fork and exec and does nothing
     // but system calls on values it owns: no allocation, no lock, no other thread.
     unsafe { command.pre_exec(drop_everything) };
 }
 
-fn become_nobody(control: RawFd, identity: Identity, parent: Pid) -> io::Result<()> {
+/// Goes on as a process that is not the starter's child, in a session of its own: its
+/// end is nobody's to hear of, and no signal for the starter's group reaches it.
+fn leave_family() -> io::Result<()> {
+    // SAFETY: the process between fork and exec has one thread, and both that come of
+    // it make system calls only.
+    match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => {}
+        // SAFETY: ends the process at once, without what an exit would run.
+        _ => unsafe { libc::_exit(0) },
+    }
+    rustix::process::setsid()?;
+    Ok(())
+}
+
+fn become_nobody(control: RawFd, identity: Identity) -> io::Result<()> {
     keep_only(control)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     rustix::thread::set_no_new_privs(true)?;
@@ -44,11 +92,6 @@ fn become_nobody(control: RawFd, identity: Identity, parent: Pid) -> io::Result<
         inheritable: CapabilitySet::empty(),
     };
     rustix::thread::set_capabilities(None, none)?;
-    // After the change of user, which forgets it.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if rustix::process::getppid() != Some(parent) {
-        return Err(io::Error::from(Errno::SRCH));
-    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use super::Report;
 use crate::cause::{self, Cause as _};
 use crate::failpoint::FailPoints;
 use crate::journal::Journal;
-use crate::keep;
+use crate::keep::{self, FilterKeep};
 use crate::permitted::Permitted;
 use crate::redirect::Redirect;
 use crate::tsm::{Effect, Holes, HostWant, Outcome, Ticket};
@@ -35,6 +35,7 @@ pub(crate) struct Place {
     pub(crate) journal: Journal,
     pub(crate) engine_uid: u32,
     pub(crate) permitted: Permitted,
+    pub(crate) filter: FilterKeep,
     pub(crate) points: Arc<FailPoints>,
 }
 
@@ -73,11 +74,11 @@ impl Worker {
     /// Takes over the TUN of the daemon before this one, if the service manager kept
     /// it, with listeners of our own beside it.
     pub(crate) fn adopt_tun(&mut self) -> Option<(OwnedFd, Vec<OwnedFd>)> {
-        let tun = keep::take(self.tun_options())?;
+        let tun = keep::tun::take(self.tun_options())?;
         let listeners = self.bind_listeners();
         let listeners = listeners.inspect_err(|failure| {
             tracing::warn!(%failure, "the interface that was kept is of no use");
-            keep::forget();
+            keep::tun::forget();
         });
         self.has_tun = listeners.is_ok();
         Some((tun, listeners.ok()?))
@@ -144,7 +145,7 @@ impl Worker {
     fn host(&mut self) -> Result<&mut Host, HostError> {
         let host = match self.host.take() {
             Some(host) => host,
-            None => Host::open()?,
+            None => self.place.filter.open_host()?,
         };
         Ok(self.host.insert(host))
     }
@@ -212,7 +213,7 @@ impl Worker {
     fn open_tun(&mut self) -> Result<(OwnedFd, Vec<OwnedFd>), Failure> {
         let device = open_when_free(self.tun_options()).map_err(|e| e.failure())?;
         let listeners = self.bind_listeners()?;
-        keep::store(&device.fd);
+        keep::tun::store(&device.fd);
         self.has_tun = true;
         Ok((device.fd, listeners))
     }
@@ -256,10 +257,15 @@ impl Worker {
             // While everything is still held: what ends says so to the other side.
             self.sever(false);
         }
+        self.hold_filter(want);
         let reached = self.host().map_err(ReachError::Observe);
         let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
+        self.place.filter.confirm();
         match reached {
             Ok(plan) => {
+                if *want == HostWant::Open {
+                    self.place.filter.release();
+                }
                 self.cut_off(&desired);
                 // A block alone holds without the TUN, but no engine can start.
                 if matches!(want, HostWant::Blocked(_)) {
@@ -277,6 +283,16 @@ impl Worker {
         }
     }
 
+    /// Sees to it that the packet filter stays ours when we die, before there is one.
+    fn hold_filter(&mut self, want: &HostWant) {
+        if *want == HostWant::Open || self.host().is_err() {
+            return;
+        }
+        if let Some(host) = &self.host {
+            self.place.filter.hold(host);
+        }
+    }
+
     /// Ends what was open before this machine was blocked, once.
     fn cut_off(&mut self, reached: &Desired) {
         let is_cut_off = *reached != Desired::Open;
@@ -286,6 +302,7 @@ impl Worker {
             Desired::Tunnel(_, tunnel) => Some(tunnel.addresses),
         };
         if is_cut_off && !self.is_cut_off {
+            forget_neighbours();
             self.sever(true);
         }
         self.is_cut_off = is_cut_off;
@@ -361,6 +378,15 @@ impl Worker {
             addresses,
             dns_port,
         })
+    }
+}
+
+/// Ends what the kernel began to ask on the links while this machine was open.
+fn forget_neighbours() {
+    match vpnm_host::forget_neighbours() {
+        Ok(0) => {}
+        Ok(forgotten) => tracing::debug!(forgotten, "neighbours are asked for no more"),
+        Err(error) => tracing::debug!(%error, "neighbours may be asked for some seconds more"),
     }
 }
 

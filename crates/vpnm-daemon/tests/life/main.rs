@@ -8,6 +8,7 @@ mod engine;
 mod failures;
 mod honesty;
 mod intruders;
+mod keepers;
 mod leaks;
 mod machine;
 mod roaming;
@@ -28,6 +29,7 @@ fn main() -> Result<ExitCode> {
         .chain(intruders::CASES)
         .chain(honesty::CASES)
         .chain(deaths::CASES)
+        .chain(keepers::CASES)
         .chain(engine::CASES)
         .chain(leaks::CASES)
         .chain(roaming::CASES)

@@ -12,6 +12,7 @@ mod doctor;
 mod engine;
 pub(crate) mod help;
 mod install;
+mod keep;
 mod lockdown;
 mod man;
 mod probe;
@@ -57,6 +58,7 @@ const ENTRIES: &[(&Command, Run)] = &[
     (&help::COMMAND, help::run),
     (&engine::COMMAND, engine::run),
     (&probe::COMMAND, probe::run),
+    (&keep::COMMAND, keep::run),
 ];
 
 const COUNT: usize = ENTRIES.len();
