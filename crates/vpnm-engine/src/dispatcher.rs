@@ -112,10 +112,13 @@ impl Dispatcher {
         };
         let relayed = lease.run(netshell::relay(flow.accept(), &mut stream)).await;
         tracing::trace!(%destination, ?relayed, "a connection ended");
-        if let Some(Err(Ended::Outbound(error))) = relayed
-            && is_of_the_path(error.kind())
-        {
-            self.monitor.doubt();
+        match relayed {
+            // The server must not take what it has for all there was.
+            Some(Err(Ended::Application(_))) | None => stream.break_off(),
+            Some(Err(Ended::Outbound(error))) if is_of_the_path(error.kind()) => {
+                self.monitor.doubt();
+            }
+            Some(Ok(()) | Err(Ended::Outbound(_))) => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bytes between a transport and a codec.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -128,6 +128,21 @@ impl Incoming {
 /// What is kept of a buffer for writing once all of it is flushed.
 const KEPT: usize = 4 * 1024;
 
+/// What is sealed at once, in bytes: four packets of the longest kind. A flow whose
+/// transport stands still holds no more than this.
+pub(crate) const BATCH: usize = 256 * 1024;
+
+/// The first [`BATCH`] bytes of all pieces.
+pub(crate) fn batch<'a>(pieces: &'a [IoSlice<'_>]) -> impl Iterator<Item = &'a [u8]> {
+    let mut left = BATCH;
+    pieces.iter().map_while(move |piece| {
+        let part = piece.get(..left).unwrap_or(piece);
+        let more = left > 0;
+        left -= part.len();
+        more.then_some(part)
+    })
+}
+
 /// Bytes ready for the transport. Once they are flushed the buffer is given back.
 ///
 /// The transport remembers one waker for writing. Two tasks may want it: the one
@@ -164,22 +179,26 @@ impl Outgoing {
         drained
     }
 
-    /// Takes at most `limit` of `bytes` to be sealed by `seal`, once nothing older waits,
-    /// and says how many were taken. What is sealed is handed on as far as it goes.
+    /// Takes at most [`BATCH`] bytes of `pieces` to be sealed by `seal`, `most` at a time,
+    /// once nothing older waits, and says how many were taken. What is sealed is handed on
+    /// at once, as far as it goes.
     pub(crate) fn poll_seal<S: AsyncWrite + Unpin + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
-        (bytes, limit): (&[u8], usize),
-        seal: impl FnOnce(&[u8], &mut Vec<u8>) -> io::Result<()>,
+        (pieces, most): (&[IoSlice<'_>], usize),
+        mut seal: impl FnMut(&[u8], &mut Vec<u8>),
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_drain(cx, stream))?;
-        let batch = bytes.get(..limit).unwrap_or(bytes);
-        seal(batch, self.bytes())?;
+        let mut taken = 0;
+        for part in batch(pieces).flat_map(|piece| piece.chunks(most)) {
+            seal(part, self.bytes());
+            taken += part.len();
+        }
         if let Poll::Ready(drained) = self.poll_drain(cx, stream) {
             drained?;
         }
-        Poll::Ready(Ok(batch.len()))
+        Poll::Ready(Ok(taken))
     }
 
     /// Hands everything to the transport and has it do the same.

@@ -1,5 +1,6 @@
 //! What must work, and how it must fail.
 
+mod aborts;
 mod faults;
 mod jail;
 mod memory;
@@ -38,6 +39,7 @@ pub(crate) const ALL: &[Case] = &[
     ("dig understands every answer", names::understood_by_dig),
     ("datagrams go there and back", traffic::datagrams),
     ("a thousand connections at once", traffic::thousand),
+    ("a reset is passed on as a reset, both ways", aborts::aborts),
     (
         "a switch resets the old flows and carries the new",
         traffic::switch,

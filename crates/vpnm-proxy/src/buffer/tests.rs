@@ -173,3 +173,22 @@ fn an_idle_flow_holds_no_buffer() {
     assert!(outgoing.poll_flush(&mut ignorant(), &mut line).is_ready());
     assert_eq!((line.sunk.len(), outgoing.bytes.capacity()), (65_536, 0));
 }
+
+#[test]
+fn many_pieces_are_sealed_into_one_write_up_to_a_limit() {
+    let content: Vec<u8> = (0..=u8::MAX).cycle().take(2 * BATCH).collect();
+    for size in [1_000, 65_480, BATCH, 2 * BATCH] {
+        let pieces: Vec<_> = content.chunks(size).map(IoSlice::new).collect();
+        let (mut outgoing, mut line) = (Outgoing::default(), Line::default());
+        let seal = |part: &[u8], out: &mut Vec<u8>| {
+            assert!((1..=50_000).contains(&part.len()));
+            out.extend_from_slice(part);
+        };
+        let space = (pieces.as_slice(), 50_000);
+        let taken = outgoing.poll_seal(&mut ignorant(), &mut line, space, seal);
+        assert!(matches!(taken, Poll::Ready(Ok(BATCH))), "pieces of {size}");
+        assert_eq!(outgoing.bytes(), &content[..BATCH], "pieces of {size}");
+        let again = outgoing.poll_seal(&mut ignorant(), &mut line, space, seal);
+        assert!(again.is_pending(), "what is sealed goes first");
+    }
+}

@@ -26,19 +26,25 @@ const DATAGRAM_IDLE: Duration = Duration::from_mins(5);
 /// The longest datagram with its frame.
 const FRAME: usize = 2 + 65_535;
 
-/// Copies both ways until both have ended, one has failed, or nothing moves any more.
+/// Copies both ways until both have ended, one has failed, or nothing moves any more; then
+/// both are broken off, so that neither takes what it has for all there was.
 pub(super) async fn streams(client: BoxStream, mut remote: BoxStream) -> io::Result<()> {
     let moved = AtomicU64::new(0);
     let mut client = Counted {
         inner: client,
         moved: &moved,
     };
-    select! {
+    let ended = select! {
         copied = copy_bidirectional_with_sizes(&mut client, &mut remote, COPY, COPY) => {
             copied.map(|_| ())
         }
         late = idle(&moved, STREAM_IDLE) => Err(late),
+    };
+    if ended.is_err() {
+        client.inner.break_off();
+        remote.break_off();
     }
+    ended
 }
 
 /// Passes datagrams both ways until the client ends, something fails or nothing moves any more.

@@ -4,7 +4,7 @@
 //! record; here a read takes as many records as have arrived, each opened in place,
 //! and a write seals all its records into one buffer.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,14 +17,12 @@ use rustls::unbuffered::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::BoxStream;
 use crate::answer::malformed;
-use crate::buffer::{Incoming, Outgoing};
+use crate::buffer::{Incoming, Outgoing, batch};
+use crate::{BoxStream, Stream};
 
 /// The size up to which the buffer for reading grows: four records.
 const READ_LIMIT: usize = 64 * 1024;
-/// What one write seals at most.
-const BATCH: usize = 64 * 1024;
 /// What a record adds to its payload at most: header, explicit nonce, type and tag.
 const OVERHEAD: usize = 5 + 8 + 1 + 16;
 /// The payload of a record at most.
@@ -301,18 +299,33 @@ impl AsyncRead for TlsStream {
 
 impl AsyncWrite for TlsStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         ready!(this.outgoing.poll_drain(cx, &mut this.inner))?;
-        let batch = bytes.get(..BATCH).unwrap_or(bytes);
-        this.seal(Write::Data(batch))?;
+        let mut taken = 0;
+        for part in batch(pieces) {
+            this.seal(Write::Data(part))?;
+            taken += part.len();
+        }
         if let Poll::Ready(result) = this.outgoing.poll_drain(cx, &mut this.inner) {
             result?;
         }
-        Poll::Ready(Ok(batch.len()))
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -329,6 +342,12 @@ impl AsyncWrite for TlsStream {
         }
         ready!(this.outgoing.poll_flush(cx, &mut this.inner))?;
         Pin::new(&mut this.inner).poll_shutdown(cx)
+    }
+}
+
+impl Stream for TlsStream {
+    fn break_off(&mut self) {
+        self.inner.break_off();
     }
 }
 

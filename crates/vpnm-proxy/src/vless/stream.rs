@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::decode_response;
-use crate::BoxStream;
 use crate::answer;
 use crate::buffer::Incoming;
+use crate::{BoxStream, Stream};
 
 /// More than the longest response header, and room for data that comes with it.
 const FIRST_READ: usize = 8 * 1024;
@@ -102,5 +102,11 @@ impl AsyncWrite for VlessStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl Stream for VlessStream {
+    fn break_off(&mut self) {
+        self.inner.break_off();
     }
 }

@@ -1,6 +1,6 @@
 //! A TCP flow over VMess.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,12 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::body::{BodyError, Opened};
 use super::session::Codec;
-use crate::BoxStream;
 use crate::answer::{began, malformed};
-use crate::buffer::{Incoming, Outgoing};
+use crate::buffer::{BATCH, Incoming, Outgoing};
+use crate::{BoxStream, Stream};
 
-/// What is sealed at once, in bytes.
-const BATCH: usize = 64 * 1024;
 /// The size up to which the buffer for reading grows: the longest chunk.
 const READ_LIMIT: usize = 2 + 65_535;
 
@@ -150,17 +148,31 @@ impl AsyncRead for VmessStream {
 
 impl AsyncWrite for VmessStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let Self { codec, inner, .. } = this;
-        this.outgoing
-            .poll_seal(cx, inner, (bytes, BATCH), |batch, out| {
-                codec.seal(batch, out);
-                Ok(())
-            })
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self {
+            codec,
+            inner,
+            outgoing,
+            ..
+        } = &mut *self;
+        outgoing.poll_seal(cx, inner, (pieces, BATCH), |batch, out| {
+            codec.seal(batch, out);
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -184,5 +196,11 @@ impl AsyncWrite for VmessStream {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut this.inner).poll_shutdown(cx)
+    }
+}
+
+impl Stream for VmessStream {
+    fn break_off(&mut self) {
+        self.inner.break_off();
     }
 }

@@ -1,6 +1,6 @@
 //! A byte stream over WebSocket messages.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,7 +11,7 @@ use super::handshake::{AnswerError, MAX_ANSWER, Request, decode_answer};
 use crate::answer::malformed;
 use crate::buffer::{Incoming, Outgoing};
 use crate::random::random;
-use crate::{BoxStream, DialError};
+use crate::{BoxStream, DialError, Stream};
 
 /// What one message carries at most, in bytes.
 const MESSAGE: usize = 64 * 1024;
@@ -147,22 +147,30 @@ impl AsyncRead for WebSocketStream {
 
 impl AsyncWrite for WebSocketStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
         this.outgoing
-            .poll_seal(cx, &mut this.inner, (bytes, MESSAGE), |message, out| {
+            .poll_seal(cx, &mut this.inner, (pieces, MESSAGE), |message, out| {
                 encode_message(message, Some(random()), out);
-                Ok(())
             })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -179,6 +187,12 @@ impl AsyncWrite for WebSocketStream {
             return Pin::new(&mut this.inner).poll_shutdown(cx);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Stream for WebSocketStream {
+    fn break_off(&mut self) {
+        self.inner.break_off();
     }
 }
 

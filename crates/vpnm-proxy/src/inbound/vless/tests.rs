@@ -109,3 +109,30 @@ async fn what_is_no_request_is_dropped_without_a_word() {
         assert!(got.is_empty(), "{got:?}");
     }
 }
+
+/// A flow through the server, and its other end at the destination.
+async fn flow() -> (BoxStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = Target::from(listener.local_addr().unwrap());
+    let out = outbound(server().await, USER);
+    let mut near = out.dial_tcp(&target, b"begun").await.unwrap();
+    let (mut far, _) = listener.accept().await.unwrap();
+    far.read_exact(&mut [0; 5]).await.unwrap();
+    far.write_all(b"seen").await.unwrap();
+    near.read_exact(&mut [0; 4]).await.unwrap();
+    (near, far)
+}
+
+#[tokio::test]
+async fn what_breaks_on_one_side_does_not_end_in_order_on_the_other() {
+    let (mut near, mut far) = flow().await;
+    near.break_off();
+    drop(near);
+    let seen = far.read(&mut [0]).await.unwrap_err();
+    assert_eq!(seen.kind(), io::ErrorKind::ConnectionReset);
+    let (mut near, far) = flow().await;
+    far.set_zero_linger().unwrap();
+    drop(far);
+    let seen = near.read(&mut [0]).await.unwrap_err();
+    assert_eq!(seen.kind(), io::ErrorKind::ConnectionReset);
+}

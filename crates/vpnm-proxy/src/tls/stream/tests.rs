@@ -71,7 +71,12 @@ async fn bytes_go_both_ways_at_once_over_lines_of_any_size() {
             let (mut reader, mut writer) = split(ours);
             let (mut far_reader, mut far_writer) = split(theirs);
             let write = async {
-                writer.write_all(&sent).await.unwrap();
+                let mut rest = sent.as_slice();
+                while !rest.is_empty() {
+                    let pieces: Vec<_> = rest.chunks(65_480).map(IoSlice::new).collect();
+                    let count = writer.write_vectored(&pieces).await.unwrap();
+                    rest = &rest[count..];
+                }
                 writer.shutdown().await.unwrap();
             };
             let echo = async {
