@@ -40,10 +40,18 @@ pub(crate) fn print(samples: &Samples, json: bool) -> anyhow::Result<()> {
             .iter()
             .map(|(row, outcome)| record(row, outcome, samples))
             .collect();
-        println!("{}", serde_json::to_string(&json!({ "rows": rows }))?);
+        let failures: Vec<_> = samples
+            .failures()
+            .map(|(load, engine, why)| {
+                json!({ "load": load.to_string(), "engine": engine, "why": why })
+            })
+            .collect();
+        let report = json!({ "rows": rows, "failures": failures });
+        println!("{}", serde_json::to_string(&report)?);
         return Ok(());
     }
     table(samples);
+    failures(samples);
     println!();
     goals(&outcomes, samples);
     Ok(())
@@ -101,12 +109,22 @@ fn table(samples: &Samples) {
         let name = format!("{}, {}", metric.text(), metric.unit());
         let mut line = vec![name.trim_end_matches(", ").to_owned()];
         line.extend(engines.iter().map(|engine| {
-            let value = samples.median(metric, engine);
-            value.map_or_else(|| "-".to_owned(), short)
+            let missing = || match samples.failure(metric.load(), engine) {
+                Some(_) => "failed".to_owned(),
+                None => "-".to_owned(),
+            };
+            samples.median(metric, engine).map_or_else(missing, short)
         }));
         lines.push(line);
     }
     aligned(&lines);
+}
+
+/// Who failed under which load, and why.
+fn failures(samples: &Samples) {
+    for (load, engine, why) in samples.failures() {
+        println!("{engine} failed under {load}: {why}");
+    }
 }
 
 /// Every goal and how far it was reached.

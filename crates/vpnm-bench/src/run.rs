@@ -7,6 +7,7 @@ use crate::arguments::Options;
 use crate::cells;
 use crate::engines::{self, Engine};
 use crate::measure::Measurement;
+use crate::metric::Load;
 use crate::node::Node;
 use crate::place::Place;
 use crate::report;
@@ -16,6 +17,9 @@ use crate::target::Target;
 /// Descriptors for sixteen thousand open flows of two sockets each, and as many at
 /// the engine.
 const DESCRIPTORS: u64 = 100_000;
+
+/// How often a load is tried on an engine.
+const ATTEMPTS: usize = 2;
 
 /// Measures and prints.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
@@ -74,11 +78,7 @@ fn rounds(options: &Options, samples: &mut Samples) -> anyhow::Result<()> {
                 first: round == 0,
             };
             for load in &options.loads {
-                if let Err(error) = measurement.run(engine, *load, samples) {
-                    let error = error.context(format!("{}, {load}", engine.name));
-                    report::complain(&error);
-                    samples.fail(*load, &engine.name, format!("{:#}", error.root_cause()));
-                }
+                attempt(&measurement, engine, *load, samples);
             }
             if let Some(path) = &options.samples {
                 samples.save(path)?;
@@ -86,6 +86,25 @@ fn rounds(options: &Options, samples: &mut Samples) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs a load, a second time on a fresh engine where the first fails: an engine that stumbles
+/// when it starts is not one that cannot carry it. What fails twice is noted and explained.
+fn attempt(measurement: &Measurement<'_>, engine: &Engine, load: Load, samples: &mut Samples) {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match measurement.run(engine, load, samples) {
+            Ok(()) => return,
+            Err(error) => {
+                let error = error.context(format!("{}, {load}", engine.name));
+                report::complain(&error);
+                last = Some(error);
+            }
+        }
+    }
+    if let Some(error) = last {
+        samples.fail(load, &engine.name, format!("{:#}", error.root_cause()));
+    }
 }
 
 /// Room for as many sockets as the loads open, here and in the engines started from

@@ -64,6 +64,15 @@ impl Samples {
         Some(why)
     }
 
+    /// Who could not be measured under which load, and why.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (Load, &str, &str)> {
+        self.failures.iter().flat_map(|(load, engines)| {
+            engines
+                .iter()
+                .map(|(engine, why)| (*load, engine.as_str(), why.as_str()))
+        })
+    }
+
     /// Who was measured.
     pub(crate) fn engines(&self, metric: Metric) -> impl Iterator<Item = &str> {
         let of_metric = self.values.get(&metric).into_iter();
@@ -104,6 +113,8 @@ mod tests {
         samples.add(Metric::Up, "vpnm", 2.0);
         assert_eq!(samples.median(Metric::Up, "vpnm"), Some(2.0));
         assert_eq!(samples.failure(Load::Flows, "hev"), Some("stuck"));
+        let failures: Vec<_> = samples.failures().collect();
+        assert_eq!(failures, [(Load::Flows, "hev", "stuck")]);
         assert_eq!(samples.all_engines(), ["vpnm"]);
     }
 }
