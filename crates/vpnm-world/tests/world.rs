@@ -10,6 +10,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use vpnm_world::addresses::{CLIENT, NEIGHBOUR, NODE, SITE, SITE_NAME};
@@ -262,6 +263,39 @@ fn without_a_tunnel_the_observer_sees_every_kind_of_leak() {
             tally.leaks
         );
     }
+}
+
+#[test]
+fn frames_that_the_observer_loses_are_counted() {
+    let Some(world) = world() else { return };
+    // A recording that nobody reads stops the observer while frames come.
+    let name = format!("vpnm-world-{}.pcap", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, 0o600.into(), 0).expect("a pipe");
+    let (read, begin) = mpsc::sync_channel::<()>(1);
+    let pipe = path.clone();
+    let reader = std::thread::spawn(move || {
+        let mut pipe = std::fs::File::open(pipe).expect("opened");
+        begin.recv().ok();
+        std::io::copy(&mut pipe, &mut std::io::sink()).expect("read")
+    });
+    let capture = Capture::start_with_room(&world, &[], Some(&path), 0).expect("started");
+    let plan = Plan {
+        groups: vec![vec![Kind::Udp]],
+        rate: 20_000,
+        ..Plan::everything((NODE.v4, 443).into())
+    };
+    let prober = Prober::start(world.client(), plan).expect("started");
+    wait_for(&prober, "shots", |_, did| did.attempted > 10_000);
+    let fired = prober.stop()[&Kind::Udp].attempted;
+    read.send(()).expect("somebody reads");
+    let tally = capture.tally().expect("captured");
+    assert!(tally.dropped > 0 && tally.unaccounted() > 0, "{tally:?}");
+    assert!(tally.leaked() < fired, "{tally:?}");
+    drop(capture);
+    assert!(reader.join().expect("it ended") > 0);
+    std::fs::remove_file(path).expect("removed");
 }
 
 #[test]

@@ -29,6 +29,8 @@ const ROUND: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 10_000_000,
 };
+/// Of the thread: the kernel's usual is 0, its most urgent -20.
+const PRIORITY: i32 = -15;
 /// Longest wait for the queue to run dry before counting.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -64,7 +66,22 @@ impl Capture {
     ///
     /// Those of opening the packet socket or the file.
     pub fn start(world: &World, endpoints: &[Endpoint], record: Option<&Path>) -> io::Result<Self> {
-        let socket = world.router().run(open)?;
+        Self::start_with_room(world, endpoints, record, BUFFER)
+    }
+
+    /// As [`Capture::start`], where the kernel holds so many bytes of frames that were
+    /// not looked at yet, and counts the others as lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Capture::start`].
+    pub fn start_with_room(
+        world: &World,
+        endpoints: &[Endpoint],
+        record: Option<&Path>,
+        room: usize,
+    ) -> io::Result<Self> {
+        let socket = world.router().run(|| open(room))?;
         if record.is_none() {
             // Half of the traffic, of which nothing can be a leak.
             sys::ignore_outgoing(socket.as_fd())?;
@@ -89,6 +106,9 @@ impl Capture {
         let thread = thread::Builder::new()
             .name("world-capture".to_owned())
             .spawn(move || {
+                // Before whoever makes the frames, where that is allowed: this thread's
+                // priority alone changes (setpriority(2), notes).
+                rustix::process::setpriority_process(None, PRIORITY).ok();
                 let entered = router.enter().and_then(|()| lost_before());
                 match entered {
                     Ok(lost) => watch(&Tap { socket, lost }, &theirs, recording),
@@ -162,16 +182,16 @@ impl Shared {
     }
 }
 
-fn open() -> io::Result<OwnedFd> {
+fn open(room: usize) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::PACKET,
         SocketType::RAW,
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         Some(eth::ALL),
     )?;
-    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, room).is_err() {
         // Inside a user namespace the machine's limit holds.
-        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, room)?;
     }
     sys::bind_packet(socket.as_fd(), links::index(LAN_LINK)?)?;
     // What arrived before the socket was bound came from other interfaces.
