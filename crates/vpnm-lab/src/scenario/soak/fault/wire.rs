@@ -106,6 +106,13 @@ pub(super) const FAULTS: &[Fault] = &[
         2,
         "packets too small for IPv6",
         &[Deed::Client("ip link set eth0 mtu 1000")],
-        &[Deed::Client("ip link set eth0 mtu 1500"), RESTORE_WIRE],
+        // The kernel forgets what was set for IPv6 on such an interface.
+        &[
+            Deed::Client(
+                "ip link set eth0 mtu 1500 && \
+                 echo 128 > /proc/sys/net/ipv6/conf/eth0/accept_ra_rt_info_max_plen",
+            ),
+            RESTORE_WIRE,
+        ],
     ),
 ];
