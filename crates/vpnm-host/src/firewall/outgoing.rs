@@ -1,6 +1,6 @@
 //! What may go out beside the tunnel.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use super::chain::{FILTER, LAST, accept, filter, inet_rule};
 use super::endpoints::servers;
@@ -20,30 +20,20 @@ pub(super) fn output(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
     if let Some(tunnel) = tunnel {
         rules.push(accept("the tunnel", &[Match::Out(LINK)]));
         // The hook still sees the interface the packet had before the redirect; where
-        // it really leaves by, the last hook sees.
-        for ip in [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ] {
+        // it really leaves by, the last hook sees. IPv6 queries to link-local resolvers
+        // are redirected to addresses of the interfaces.
+        let v4 = [
+            Match::Version(Family::V4),
+            Match::To(Prefix::host(Ipv4Addr::LOCALHOST.into())),
+        ];
+        let v6 = [Match::Version(Family::V6)];
+        for to in [&v4[..], &v6] {
             for protocol in [TCP, UDP] {
-                let matches = [
-                    Match::Redirected,
-                    Match::Version(Family::of(ip)),
-                    Match::To(Prefix::host(ip)),
-                    Match::Protocol(protocol),
-                    Match::DestinationPort(tunnel.dns_port),
-                ];
+                let port = Match::DestinationPort(tunnel.dns_port);
+                let query = [Match::Protocol(protocol), port];
+                let matches = [&[Match::Redirected], to, &query].concat();
                 rules.push(accept("redirected queries", &matches));
             }
-        }
-        for protocol in [TCP, UDP] {
-            let matches = [
-                Match::Redirected,
-                Match::Version(Family::V6),
-                Match::Protocol(protocol),
-                Match::DestinationPort(tunnel.dns_port),
-            ];
-            rules.push(accept("queries to link-local resolvers", &matches));
         }
     }
     rules.extend(outward(TableFamily::Inet, guard));
