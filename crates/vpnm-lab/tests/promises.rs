@@ -5,6 +5,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     const PROMISES: usize = 20;
+    const WEAKNESSES: usize = 28;
 
     fn docs() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
@@ -56,6 +57,16 @@ mod tests {
                 !proofs(line).is_empty() || line.contains("not built"),
                 "P{number}"
             );
+        }
+    }
+
+    #[test]
+    fn every_weakness_has_an_answer() {
+        let page = page();
+        for number in 1..=WEAKNESSES {
+            let start = format!("| W{number} |");
+            let lines = page.lines().filter(|line| line.starts_with(&start));
+            assert_eq!(lines.count(), 1, "W{number}");
         }
     }
 
