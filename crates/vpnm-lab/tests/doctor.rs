@@ -1,5 +1,6 @@
 //! `vpnm doctor` on a machine with faults, each made for real.
 
+use std::net::{TcpListener, UdpSocket};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,6 +20,8 @@ fn main() -> Result<ExitCode> {
             "without rights and without a daemon it says what it cannot see",
             |_| alone(),
         ),
+        Case::new("the fix that is named mends the fault", |_| fixes()),
+        Case::new("who answers queries is found", |_| resolvers()),
         Case::new("a dead daemon's block is found", |_| left_over()),
     ];
     Ok(match harness::run(&options, &cases)? {
@@ -64,6 +67,12 @@ const FAULTS: &[Fault] = &[
         "echo 0 > /proc/sys/net/ipv4/conf/all/ignore_routes_with_linkdown",
     ),
     fault(
+        "link-down",
+        "note",
+        "echo 1 > /proc/sys/net/ipv6/conf/eth0/ignore_routes_with_linkdown",
+        "echo 0 > /proc/sys/net/ipv6/conf/eth0/ignore_routes_with_linkdown",
+    ),
+    fault(
         "localnet",
         "note",
         "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet",
@@ -80,6 +89,12 @@ const FAULTS: &[Fault] = &[
         "warning",
         "ip rule add pref 100 lookup 52",
         "ip rule del pref 100",
+    ),
+    fault(
+        "earlier",
+        "warning",
+        "ip -6 rule add pref 100 lookup 52",
+        "ip -6 rule del pref 100",
     ),
     fault(
         "later",
@@ -100,6 +115,12 @@ const FAULTS: &[Fault] = &[
         "ip rule del pref 20000",
     ),
     fault(
+        "our-place",
+        "problem",
+        "ip -6 route add 2001:db8:9::/64 dev eth0 table 7670",
+        "ip -6 route flush table 7670",
+    ),
+    fault(
         "leftovers",
         "warning",
         "ip rule add pref 7618 lookup 7670 protocol 118",
@@ -108,7 +129,7 @@ const FAULTS: &[Fault] = &[
     fault(
         "other-vpns",
         "warning",
-        "ip tuntap add dev tun7 mode tun",
+        "ip tuntap add dev tun7 mode tun && ip link set tun7 up",
         "ip link del tun7",
     ),
     fault(
@@ -200,6 +221,15 @@ const FAULTS: &[Fault] = &[
     ),
 ];
 
+/// Checks whose fix can be typed as it stands.
+const TYPED: [&str; 5] = [
+    "earlier",
+    "our-place",
+    "other-vpns",
+    "interface",
+    "directory",
+];
+
 /// The checks by name: severity, and what to type.
 fn doctor(session: &Session, user: User) -> Result<Vec<(String, String, String)>> {
     let output = session.vpnm(user, &["doctor", "--json"])?;
@@ -258,6 +288,45 @@ fn faults() -> Result<()> {
             "{name} was {before} before, is {after} after"
         );
         ensure!(before != found, "{name} is {found} also without the fault");
+    }
+    Ok(())
+}
+
+fn fixes() -> Result<()> {
+    need(&["ip"])?;
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    for fault in FAULTS.iter().filter(|fault| TYPED.contains(&fault.check)) {
+        let name = fault.check;
+        shell(session.client(), fault.make)?;
+        let (_, next) = severity(&session, User::Root, name)?;
+        let (_, typed) = next.split_once("sudo ").context("no command is named")?;
+        shell(session.client(), &typed.replace("sudo ", ""))
+            .with_context(|| format!("{name} with {:?}", fault.make))?;
+        let (after, _) = severity(&session, User::Root, name)?;
+        ensure!(after == "good", "{name} is {after} after {typed:?}");
+        // The fix may have undone all of it, or have left what does no harm.
+        drop(shell(session.client(), fault.undo));
+    }
+    Ok(())
+}
+
+fn resolvers() -> Result<()> {
+    const CHECK: &str = "port-53";
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    let client = session.client();
+    for address in ["127.0.0.1:53", "[::]:53", "[::1]:53"] {
+        let by_datagram = client.run(|| UdpSocket::bind(address))?;
+        let (found, _) = severity(&session, User::Mallory, CHECK)?;
+        ensure!(found == "note", "{address} by UDP: {found}");
+        drop(by_datagram);
+        let by_stream = client.run(|| TcpListener::bind(address))?;
+        let (found, _) = severity(&session, User::Mallory, CHECK)?;
+        ensure!(found == "note", "{address} by TCP: {found}");
+        drop(by_stream);
+        let (found, _) = severity(&session, User::Mallory, CHECK)?;
+        ensure!(found == "good", "nobody answers on {address}: {found}");
     }
     Ok(())
 }

@@ -147,7 +147,7 @@ fn other_interfaces(survey: &Survey) -> Finding {
     let others = network
         .links
         .iter()
-        .filter(|link| link.name != names::LINK && link.master.is_none());
+        .filter(|link| link.name != names::LINK && link.master.is_none() && link.settings.up);
     let others = others.filter(|link| {
         let by_name = NAMES.iter().any(|name| {
             link.name.strip_prefix(name).is_some_and(|rest| {
