@@ -15,6 +15,9 @@ use super::identity::Identity;
 /// The descriptor on which the engine finds its end of the socket pair.
 pub(super) const CONTROL: RawFd = 3;
 
+/// The kernel gives no process more, unless told to (`fs.nr_open`).
+const MOST_DESCRIPTORS: u64 = 1 << 20;
+
 /// What ends a process besides itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bond {
@@ -110,14 +113,35 @@ fn keep_only(control: RawFd) -> io::Result<()> {
 }
 
 fn close_on_exec_from(first: RawFd) -> io::Result<()> {
-    let first = first.cast_unsigned();
     let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
     // SAFETY: marking descriptors to be closed by exec touches no memory.
-    let marked = unsafe { libc::close_range(first, u32::MAX, flags) };
+    let marked = unsafe { libc::close_range(first.cast_unsigned(), u32::MAX, flags) };
     if marked == 0 {
         return Ok(());
     }
-    Err(io::Error::last_os_error())
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // The call knows this flag from Linux 5.11 on.
+        Some(libc::EINVAL | libc::ENOSYS) => close_each_on_exec_from(first),
+        _ => Err(error),
+    }
+}
+
+fn close_each_on_exec_from(first: RawFd) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or(MOST_DESCRIPTORS, |limit| limit.min(MOST_DESCRIPTORS));
+    let end = RawFd::try_from(limit).unwrap_or(RawFd::MAX);
+    for number in first..end {
+        // SAFETY: marking a descriptor, if there is one, touches no memory.
+        let marked = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        if marked != 0 {
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EBADF) {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives up the capabilities that an exec could bring back.
@@ -132,4 +156,32 @@ fn drop_bounding_set() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+    use super::*;
+
+    #[test]
+    fn descriptors_are_closed_by_exec_on_every_kernel() {
+        let ways: [fn(RawFd) -> io::Result<()>; 2] = [close_on_exec_from, close_each_on_exec_from];
+        for way in ways {
+            let files = [(); 3].map(|()| File::open("/dev/null").unwrap());
+            let mut files = files.map(|file| (file.as_raw_fd(), file));
+            files.sort_by_key(|(number, _)| *number);
+            for (_, file) in &files {
+                fcntl_setfd(file, FdFlags::empty()).unwrap();
+            }
+            let flags = |file: &File| fcntl_getfd(file.as_fd()).unwrap();
+            let [(_, below), (first, file), (_, above)] = &files;
+            way(*first).unwrap();
+            assert_eq!(flags(below), FdFlags::empty());
+            assert_eq!([flags(file), flags(above)], [FdFlags::CLOEXEC; 2]);
+        }
+    }
 }
