@@ -254,8 +254,9 @@ impl Receiver {
         self.lent = self.lent.saturating_sub(count);
         self.drained += count;
         let gain = self.wanted_edge(allowance) - self.edge;
+        let limit = self.limit.min(allowance);
         // Silly windows are avoided on this side (RFC 9293 section 3.8.6.2.2).
-        gain >= self.limit / 4 && self.edge - self.next < self.limit / 2
+        gain >= limit / 4 && self.edge - self.next < limit / 2
     }
 
     /// Widens the window of a flow that drains fast.
@@ -410,6 +411,25 @@ mod tests {
         }
         assert!(told);
         assert_eq!(usize::from(receiver.announce(ALL)) << 8, INITIAL_LIMIT);
+    }
+
+    #[test]
+    fn a_flow_that_gets_a_share_is_told_of_its_own_window() {
+        let (mut receiver, pool) = receiver();
+        receiver.limit = FULL_LIMIT;
+        let share = FULL_LIMIT / 16;
+        receiver.announce(share);
+        while receiver.edge != receiver.next() {
+            let count = (receiver.edge - receiver.next()).min(60_000);
+            let at = receiver.next();
+            receiver.accept(at, pool.copy(&vec![0; count]), false, &pool);
+        }
+        assert_eq!(receiver.announce(share), 0);
+        let mut told = false;
+        while let Some(chunk) = receiver.take() {
+            told |= receiver.release(chunk.len(), share);
+        }
+        assert!(told, "it would have to ask");
     }
 
     #[test]
