@@ -6,7 +6,7 @@
 //!
 //! The driver reads a batch, hands it to the stack, wakes the flows concerned, lets
 //! them run, and only then lets acknowledgements out: one per flow and batch, and
-//! none where data carried it. Without traffic nothing wakes up.
+//! none where data carried it or is about to. Without traffic nothing wakes up.
 //!
 //! System calls beyond tokio's own: `read`, `writev` on the descriptor, and once, when
 //! it is taken over, `ioctl` (`TUNGETIFF`, `TUNGETVNETHDRSZ`) and `uname`.

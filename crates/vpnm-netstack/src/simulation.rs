@@ -1,6 +1,7 @@
 //! A stack and a peer on virtual time, with a link between them that loses, reorders,
 //! duplicates and queues packets; every run is determined by its seed.
 
+mod acknowledging;
 mod client;
 mod faults;
 mod flood;
@@ -175,7 +176,7 @@ impl World {
         }
         self.client.handle_timeout(self.now);
         self.serve();
-        self.stack.release_acks();
+        self.stack.release_acks(self.now);
         while let Some(packet) = self.stack.poll_transmit(self.now) {
             self.down
                 .send(packet.parts().concat(), packet.offload(), self.now);

@@ -29,7 +29,8 @@ use crate::wake::Wake;
 /// [`Self::poll_event`] and [`Self::poll_transmit`] before the next one; then
 /// [`Self::poll_timeout`] says when to call again, and why. Acknowledgements wait for
 /// [`Self::release_acks`], which is called when the batch's data was offered to its
-/// readers: those that data carried in the meantime are saved.
+/// readers: those that data carried in the meantime are saved, and those that it is
+/// expected to carry wait a moment for it.
 ///
 /// The order of events and packets depends on the inputs alone.
 #[derive(Debug)]
@@ -123,9 +124,10 @@ impl Stack {
         self.tcp.take_timer_moved()
     }
 
-    /// Lets the acknowledgements out that no data carried, one for each flow.
-    pub fn release_acks(&mut self) {
-        self.tcp.release_acks();
+    /// Lets the acknowledgements out that no data carried, one for each flow, except where
+    /// data is expected to carry it in a moment.
+    pub fn release_acks(&mut self, now: Instant) {
+        self.tcp.release_acks(now);
     }
 
     /// The link turned out to refuse super-packets of UDP.

@@ -1,5 +1,6 @@
 //! All TCP connections of a stack.
 
+mod acknowledge;
 mod congestion;
 mod flow;
 mod input;
@@ -19,6 +20,7 @@ use vpnm_wire::{
     TcpHeader, TcpOptions,
 };
 
+use self::acknowledge::Exchange;
 use self::flow::Stage;
 pub(crate) use self::flow::{Flow, Surroundings};
 pub(crate) use self::input::{Reply, Segment};
@@ -57,6 +59,11 @@ pub(crate) struct Tcp {
     sending: VecDeque<FlowId>,
     /// Flows that owe an acknowledgement, each once.
     owing: VecDeque<FlowId>,
+    /// Flows whose acknowledgement waits for data to carry it, and until when; those that
+    /// no longer do go in their turn.
+    held: VecDeque<(Instant, FlowId)>,
+    /// Prompt answers in a row, of the flow that answered last.
+    prompt: u8,
     /// Flows that may have sent their last segment.
     leaving: Vec<FlowId>,
     timers: Timers,
@@ -82,6 +89,8 @@ impl Tcp {
             half_open: 0,
             sending: VecDeque::new(),
             owing: VecDeque::new(),
+            held: VecDeque::new(),
+            prompt: 0,
             leaving: Vec::new(),
             timers: Timers::default(),
             epoch: None,
@@ -224,6 +233,7 @@ impl Tcp {
         let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
         let mut flow = Flow::new(key, &segment.header, segment.options, iss, mss);
         flow.oversize = self.config.oversize && segment.near;
+        flow.exchange = Exchange::like(self.prompt);
         flow.on_syn(cx.now);
         let id = self.flows.insert(flow);
         self.table.insert(key, id);
@@ -351,19 +361,6 @@ impl Tcp {
         self.config.oversize = false;
     }
 
-    /// Lets the acknowledgements out that no data carried.
-    pub(crate) fn release_acks(&mut self) {
-        while let Some(id) = self.owing.pop_front() {
-            if let Some(flow) = self.flows.get_mut(id) {
-                flow.in_ack_queue = false;
-                if flow.ack_due && !flow.in_send_queue {
-                    flow.in_send_queue = true;
-                    self.sending.push_back(id);
-                }
-            }
-        }
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let flow = self.timers.next_flow().and_then(|id| self.flows.get(id));
         // An alarm that its flow no longer needs is looked at and forgotten.
@@ -371,11 +368,12 @@ impl Tcp {
             .and_then(Flow::timer)
             .map_or(Wake::Expiry, |timer| timer.0);
         let flows = self.timers.next().map(|at| (at, wake));
+        let held = self.held.front().map(|(at, _)| (*at, Wake::Acknowledge));
         let stones = self.tombstones.next_expiry().map(|at| (at, Wake::Expiry));
-        match (flows, stones) {
-            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
-            (a, b) => a.or(b),
-        }
+        [flows, held, stones]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
     }
 
     /// How many alarms are set.
@@ -390,6 +388,7 @@ impl Tcp {
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         self.tombstones.expire(cx.now);
+        self.release_held(cx);
         let crowded = self.half_open > self.config.max_half_open / 2;
         while let Some(id) = self.timers.pop_due(cx.now) {
             if let Some(flow) = self.flows.get_mut(id) {
@@ -520,6 +519,7 @@ impl Tcp {
             return false;
         }
         flow.ack_due = true;
+        flow.exchange.hurry();
         if !flow.in_ack_queue && !flow.in_send_queue {
             flow.in_ack_queue = true;
             self.owing.push_back(id);

@@ -27,9 +27,7 @@ impl Timers {
         if let Some(before) = before {
             self.cancel(before);
         }
-        if self.next().is_none_or(|next| at < next) {
-            self.moved = true;
-        }
+        self.note(at);
         self.count += 1;
         let alarm = Alarm {
             at,
@@ -37,6 +35,11 @@ impl Timers {
         };
         self.alarms.insert(alarm, id);
         alarm
+    }
+
+    /// Something else is due at `at`.
+    pub(crate) fn note(&mut self, at: Instant) {
+        self.moved |= self.next().is_none_or(|next| at < next);
     }
 
     /// Takes an alarm back.

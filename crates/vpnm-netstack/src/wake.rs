@@ -17,6 +17,8 @@ pub enum Wake {
     KeepAlive,
     /// A connection that nobody holds any more may have waited long enough.
     Orphan,
+    /// An acknowledgement has waited long enough for data to carry it.
+    Acknowledge,
     /// Something remembered can be forgotten.
     Expiry,
 }

@@ -63,8 +63,9 @@ impl<H: Handler> Driver<H> {
         self.net.with(|core| {
             if core.in_batch {
                 core.in_batch = false;
-                core.stack.release_acks();
-                core.send(Instant::now());
+                let now = Instant::now();
+                core.stack.release_acks(now);
+                core.send(now);
             }
         });
     }
@@ -182,7 +183,11 @@ impl<H: Handler> Driver<H> {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let stack = self.net.with(|core| core.stack.poll_timeout());
+        let stack = self.net.with(|core| {
+            // Whatever moved it, this is where it is looked at.
+            core.stack.take_timer_moved();
+            core.stack.poll_timeout()
+        });
         let stack = stack.map(|(due, _)| due);
         match (stack, self.trim_at) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -67,7 +67,7 @@ impl Net {
             let now = Instant::now();
             let result = work(&mut core.stack, now);
             if !core.in_batch {
-                core.stack.release_acks();
+                core.stack.release_acks(now);
             }
             core.send(now);
             core.wake_driver();

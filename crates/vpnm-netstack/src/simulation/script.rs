@@ -141,7 +141,7 @@ impl Script {
     }
 
     pub(super) fn answers(&mut self) -> Vec<TcpHeader> {
-        self.stack.release_acks();
+        self.stack.release_acks(self.now);
         let mut answers = Vec::new();
         while let Some(packet) = self.stack.poll_transmit(self.now) {
             let packet = packet.parts().concat();

@@ -100,7 +100,7 @@ fn mangled_packets_neither_stop_nor_swell_the_stack() {
             let content = stack.pool().copy(&packet);
             stack.handle_packet(Ingress::offloaded(content, offload), now);
             use_up(&mut stack, &mut dice, &mut open, now);
-            stack.release_acks();
+            stack.release_acks(now);
             while stack.poll_transmit(now).is_some() {}
             if round % 16 == 0 {
                 now += Duration::from_millis(u64::from(dice.roll(300)));

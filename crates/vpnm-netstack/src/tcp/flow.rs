@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use vpnm_wire::{BufferPool, Chunk, FlowKey, Seq, TcpFlags, TcpHeader, TcpOptions};
 
+use super::acknowledge::Exchange;
 use super::receive::{Receiver, WINDOW_SHIFT};
 use super::send::{Sender, Span};
 use crate::event::Cause;
@@ -62,6 +63,7 @@ pub(crate) struct Flow {
     pub(crate) reader_waits: bool,
     pub(crate) writer_waits: bool,
     pub(crate) ack_due: bool,
+    pub(crate) exchange: Exchange,
     syn_due: bool,
     probe_due: bool,
     /// Segments in a row that were sent without any answer.
@@ -129,6 +131,7 @@ impl Flow {
             reader_waits: true,
             writer_waits: false,
             ack_due: false,
+            exchange: Exchange::default(),
             syn_due: false,
             probe_due: false,
             unanswered: 0,
@@ -270,6 +273,10 @@ impl Flow {
             None => return None,
         };
         self.ack_due = false;
+        if span.is_some_and(|span| span.len > 0) {
+            self.exchange.on_answer(around.now);
+        }
+        self.exchange.on_acknowledged();
         let window = self.receiver.announce(around.allowance);
         self.rearm(around.now, self.sender.resent() != resent);
         Some(Outgoing {
@@ -326,9 +333,11 @@ impl Flow {
                     Wake::Orphan => ORPHAN,
                     Wake::KeepAlive if self.unanswered > 0 => KEEP_ALIVE_ANSWER,
                     Wake::KeepAlive => KEEP_ALIVE,
-                    Wake::Handshake | Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => {
-                        self.sender.rtt().timeout()
-                    }
+                    Wake::Handshake
+                    | Wake::Retransmit
+                    | Wake::ClosedWindow
+                    | Wake::Acknowledge
+                    | Wake::Expiry => self.sender.rtt().timeout(),
                 };
                 (wake, now + wait)
             }
@@ -359,7 +368,11 @@ impl Flow {
             Wake::Handshake => MAX_HANDSHAKE,
             Wake::KeepAlive => MAX_KEEP_ALIVE,
             Wake::Undecided | Wake::Orphan => 0,
-            Wake::TailProbe | Wake::Retransmit | Wake::ClosedWindow | Wake::Expiry => MAX_ATTEMPTS,
+            Wake::TailProbe
+            | Wake::Retransmit
+            | Wake::ClosedWindow
+            | Wake::Acknowledge
+            | Wake::Expiry => MAX_ATTEMPTS,
         };
         if self.unanswered >= limit {
             self.fail(Cause::TimedOut);
@@ -378,7 +391,7 @@ impl Flow {
             Wake::Retransmit => self.sender.on_timeout(),
             Wake::TailProbe => self.sender.on_tail_wait(),
             Wake::KeepAlive => self.probe_due = true,
-            Wake::Undecided | Wake::Orphan | Wake::Expiry => {}
+            Wake::Undecided | Wake::Orphan | Wake::Acknowledge | Wake::Expiry => {}
         }
         self.rearm(now, true);
     }

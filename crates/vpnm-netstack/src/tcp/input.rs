@@ -97,6 +97,7 @@ impl Flow {
             }
             // Keep-alives and probes of a closed window are answered this way.
             self.ack_due = true;
+            self.exchange.hurry();
             self.on_answer(around.now);
             if header.seq != self.receiver.next() {
                 return Reply::Nothing;
@@ -136,6 +137,7 @@ impl Flow {
         if !recently {
             self.challenged = Some(around.now);
             self.ack_due = true;
+            self.exchange.hurry();
         }
     }
 
@@ -170,12 +172,16 @@ impl Flow {
             // The peer sends it again; until then there may be room.
             return Reply::Nothing;
         }
+        let whole = segment.payload.len() < self.sender.mss() && !fin;
         let arrival = self
             .receiver
             .accept(segment.header.seq, segment.payload, fin, around.pool);
         match arrival {
-            Arrival::Advanced => self.receiver.tune(around.now),
-            Arrival::Unexpected => {}
+            Arrival::Advanced => {
+                self.receiver.tune(around.now);
+                self.exchange.on_request(whole, around.now);
+            }
+            Arrival::Unexpected => self.exchange.hurry(),
         }
         self.ack_due = true;
         self.rearm(around.now, false);

@@ -51,6 +51,9 @@ impl Tcp {
             let outgoing = flow.next_segment(&around);
             match outgoing {
                 Some(outgoing) => {
+                    if outgoing.span.is_some() {
+                        self.prompt = flow.exchange.prompt();
+                    }
                     if outgoing.span.is_some() && flow.wants_to_send() {
                         flow.in_send_queue = true;
                         self.sending.push_back(id);
@@ -74,6 +77,7 @@ impl Tcp {
             self.leaving.push(id);
         }
         set_alarm(flow, id, &mut self.timers);
+        self.forget_held();
     }
 }
 

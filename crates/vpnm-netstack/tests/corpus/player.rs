@@ -253,7 +253,7 @@ impl Player<'_> {
             );
         }
         self.drain_events();
-        self.stack.release_acks();
+        self.stack.release_acks(self.now);
         while let Some(packet) = self.stack.poll_transmit(self.now) {
             Self::check(&packet);
             Self::learn(&mut self.peers, &packet);
