@@ -10,6 +10,8 @@ use vpnm_lab::machine::{need, shell, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::Signal;
 
+/// For how long the kernel repeats a question that nobody answers.
+const REPEATED: Duration = Duration::from_secs(4);
 /// Longest until a program knows; without help it would wait for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,6 +26,9 @@ fn main() -> Result<ExitCode> {
             disconnect()
         }),
         Case::new("connections of this host and its network go on", |_| near()),
+        Case::new("who was asked for on the link is asked for no more", |_| {
+            neighbours()
+        }),
     ];
     Ok(match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => code,
@@ -154,4 +159,26 @@ fn near() -> Result<()> {
     own.goes_on()?;
     session.command(&["disconnect"])?;
     shell(session.client(), "kill $(cat /run/server.pid)").map(drop)
+}
+
+/// What the kernel asks on the link of an open host it repeats for three seconds.
+fn neighbours() -> Result<()> {
+    need(&["bash"])?;
+    let ask = "for to in 192.168.77.200 2001:db8:77::200; do \
+        bash -c \"echo > /dev/udp/$to/9\"; done 2>/dev/null; true";
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    let before = session.capture().tally()?;
+    shell(session.client(), ask)?;
+    wait_for("the questions", PATIENCE, || {
+        let asked = session.capture().tally()?.since(&before).leaked();
+        Ok((asked >= 2).then_some(()))
+    })?;
+    session.connect()?;
+    let connected = session.capture().tally()?;
+    shell(session.client(), ask)?;
+    std::thread::sleep(REPEATED);
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.leaked() == 0, "left: {:?}", sent.leaks);
+    session.end().map(drop)
 }

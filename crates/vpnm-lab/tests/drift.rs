@@ -23,6 +23,9 @@ fn main() -> Result<ExitCode> {
         Case::new("what the host itself changes is no repair", |_| {
             adaptation()
         }),
+        Case::new("settings of the kernel that somebody changes", |_| {
+            settings()
+        }),
     ];
     Ok(match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => code,
@@ -176,4 +179,67 @@ fn adaptation() -> Result<()> {
     })?;
     ensure!(repairs(&session)?.0 == before, "{:?}", repairs(&session)?);
     session.check_tunnel()
+}
+
+/// More than it takes to look at everything after a change.
+const SETTLED: Duration = Duration::from_millis(300);
+
+/// Settings under /proc/sys/net and the values they get and had.
+const SETTINGS: [(&str, u8, u8); 10] = [
+    ("ipv6/conf/vpnm0/disable_ipv6", 1, 0),
+    ("ipv4/conf/all/rp_filter", 1, 0),
+    ("ipv4/conf/vpnm0/rp_filter", 1, 0),
+    ("ipv4/conf/eth0/rp_filter", 2, 0),
+    ("ipv4/conf/all/arp_ignore", 1, 0),
+    ("ipv4/conf/all/arp_announce", 2, 0),
+    ("ipv4/conf/all/accept_local", 1, 0),
+    ("ipv4/conf/vpnm0/ignore_routes_with_linkdown", 1, 0),
+    ("ipv4/ip_forward", 1, 0),
+    ("ipv6/conf/all/forwarding", 1, 0),
+];
+
+/// None of them is ours, so none is set: with each the tunnel carries on, and without
+/// it everything is as before. What a setting makes of our link is put back.
+fn settings() -> Result<()> {
+    need(&["ip", "nft", "curl"])?;
+    let mut session = Session::begin(None)?;
+    session.start_daemon()?;
+    session.connect()?;
+    let whole = ours(&session)?;
+    let connected = session.capture().tally()?;
+    let set = |path: &str, value: u8| {
+        shell(
+            session.client(),
+            &format!("echo {value} > /proc/sys/net/{path}"),
+        )
+    };
+    for (path, other, usual) in SETTINGS {
+        set(path, other)?;
+        // The daemon has looked by then, so that it must hear of the way back, too.
+        std::thread::sleep(SETTLED);
+        session.check_tunnel().with_context(|| path.to_owned())?;
+        set(path, usual)?;
+        is_whole(&session, &whole).with_context(|| path.to_owned())?;
+    }
+    let (before, ..) = repairs(&session)?;
+    set("ipv6/conf/vpnm0/addr_gen_mode", 0)?;
+    is_whole(&session, &whole)?;
+    wait_for("the word of it", PATIENCE, || {
+        Ok((repairs(&session)?.0 > before).then_some(()))
+    })?;
+    ensure!(session.state()? == "connected");
+    let sent = session.capture().tally()?.since(&connected);
+    ensure!(sent.leaked() == 0, "left: {:?}", sent.leaks);
+    session.end().map(drop)
+}
+
+/// Waits until everything of ours is as it was, and carries both families.
+fn is_whole(session: &Session, whole: &str) -> Result<()> {
+    wait_for("everything as it was", PATIENCE, || {
+        Ok((ours(session)? == whole).then_some(()))
+    })?;
+    let page = "curl -gsS -m 8 http://[2001:db8:100::80]/address";
+    let seen_from = shell(session.client(), page)?;
+    ensure!(seen_from.trim() == "2001:db8:113::10", "{seen_from:?}");
+    session.check_tunnel().map(drop)
 }
