@@ -96,8 +96,8 @@ pub(crate) fn spawn_as(
 pub(crate) fn spawn_to_stay(identity: Identity, argument: &str, input: OwnedFd) -> io::Result<()> {
     let mut command = this_program(&[argument.to_owned()]);
     command.stdin(input).stdout(Stdio::null());
-    // The one between, which ends at once.
-    spawn(command, identity, Bond::None)?.wait()?;
+    // The one between ends at once; somebody else may have heard of that.
+    let _reaped = spawn(command, identity, Bond::None)?.wait();
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use vpnm_daemon::{CleanupError, Options};
+use vpnm_host::{HostError, ReachError};
 
 use super::{Context, daemon};
 use crate::cli::parse::Matches;
@@ -56,6 +57,13 @@ pub(super) fn problem(error: &CleanupError) -> Problem {
             "sudo vpnm cleanup",
         ),
         CleanupError::Lock(error) => daemon::locked("nothing was removed", error),
+        CleanupError::Reach(ReachError::Plan(HostError::Owned { .. })) => Problem::new(
+            Exit::State,
+            "filter_owned",
+            what,
+            chain(error),
+            "sudo pkill -xf 'vpnm keep'; sudo vpnm cleanup",
+        ),
         CleanupError::Host(_) | CleanupError::Reach(_) => Problem::new(
             Exit::Machine,
             "host",

@@ -19,7 +19,8 @@ ready. The program called as \"vpnmd\" is the daemon, too.
 
 If the machine was to be secured when the daemon last ran, it is blocked before anything else is \
 done, and connected again. Ending the daemon opens nothing: what was blocked stays blocked until \
-it runs again, or until \"vpnm cleanup\".",
+it runs again, or until \"vpnm cleanup\". Where no systemd keeps the packet filter for it, a small \
+process (\"vpnm keep\") stays behind for that time, so that nobody else can flush it.",
     operands: &[],
     flags: &[&BLOCK, &logging::LEVEL],
     examples: &[

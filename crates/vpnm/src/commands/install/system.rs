@@ -52,8 +52,8 @@ pub(super) fn stop() -> Result<(), SystemError> {
     let arguments = [&["--quiet", "disable", "--now"], units.as_slice()].concat();
     run(SYSTEMCTL, &arguments)?;
     if version().is_some_and(keeps_descriptors) {
-        // Without it the interface would stay in the service manager's store; what it
-        // keeps of nobody's harms nobody.
+        // A setting of the machine's may have the store outlive the unit, and with it
+        // the interface and the packet filter's owner; what is not there harms nobody.
         let clean = ["clean", "--what=fdstore", "vpnmd.service"];
         let _left = run(SYSTEMCTL, &clean);
     }
