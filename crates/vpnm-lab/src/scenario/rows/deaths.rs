@@ -10,6 +10,15 @@ use crate::scenario::Step::{
 };
 use crate::scenario::{Aftermath, Row};
 
+/// What a program of root's can take away of the filter, the rules and the routes.
+const FLUSH_EVERYTHING: &str = "nft flush ruleset; \
+    for t in inet netdev arp; do nft delete table $t vpnm; done; \
+    ip rule flush; ip -6 rule flush; \
+    ip rule add pref 32766 lookup main protocol kernel; \
+    ip rule add pref 32767 lookup default protocol kernel; \
+    ip -6 rule add pref 32766 lookup main protocol kernel; \
+    ip route flush table 7670; ip -6 route flush table 7670; true";
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: 1,
@@ -21,6 +30,29 @@ pub(super) const ROWS: &[Row] = &[
         number: 2,
         name: "control plane killed and restarted",
         attack: &[KillDaemon, Probe, Probe, StartDaemon, Expect(UP)],
+        ..PLAIN
+    },
+    Row {
+        number: 2,
+        name: "control plane gone, filter and rules flushed meanwhile",
+        attack: &[
+            KillDaemon,
+            Client(FLUSH_EVERYTHING),
+            Probe,
+            StartDaemon,
+            Expect(UP),
+            KillEngine,
+            KillDaemon,
+            Client(FLUSH_EVERYTHING),
+            Wait(Duration::from_secs(1)),
+            StartDaemon,
+            Expect(UP),
+            EndDaemon,
+            Client(FLUSH_EVERYTHING),
+            Probe,
+            StartDaemon,
+            Expect(UP),
+        ],
         ..PLAIN
     },
     Row {
@@ -100,14 +132,7 @@ pub(super) const ROWS: &[Row] = &[
         attack: &[
             Client("ip link set eth0 down"),
             KillDaemon,
-            Client(
-                "nft flush ruleset; for t in inet netdev arp; do nft delete table $t vpnm; done; \
-                 ip rule flush; ip -6 rule flush; \
-                 ip rule add pref 32766 lookup main protocol kernel; \
-                 ip rule add pref 32767 lookup default protocol kernel; \
-                 ip -6 rule add pref 32766 lookup main protocol kernel; \
-                 ip route flush table 7670; ip -6 route flush table 7670; true",
-            ),
+            Client(FLUSH_EVERYTHING),
             BlockAtBoot,
             Client(RAISE_ETH0),
             Probe,

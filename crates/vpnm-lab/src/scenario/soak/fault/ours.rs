@@ -7,7 +7,7 @@ const RULES_OF_LINUX: &str = "ip rule flush; ip -6 rule flush; \
      ip rule add pref 32767 lookup default protocol kernel; \
      ip -6 rule add pref 32766 lookup main protocol kernel; true";
 
-const ALL_AT_ONCE: &str = "{ nft flush ruleset; \
+pub(super) const ALL_AT_ONCE: &str = "{ nft flush ruleset; \
      for t in inet netdev arp; do nft delete table $t vpnm; done; } & \
      { ip rule flush; ip rule add pref 32766 lookup main protocol kernel; \
      ip rule add pref 32767 lookup default protocol kernel; } & \
@@ -15,22 +15,19 @@ const ALL_AT_ONCE: &str = "{ nft flush ruleset; \
      ip route flush table 7670 & ip -6 route flush table 7670 & wait; true";
 
 pub(super) const FAULTS: &[Fault] = &[
-    // While no daemon lives the tables have no owner, and who flushes them then
-    // opens what they alone hold: docs/security.md, "How it holds".
     brief(
-        Claim::Daemon,
+        Claim::Ours,
         6,
         "packet filter flushed",
-        &[Deed::AwaitDaemon, Deed::Client("nft flush ruleset; true")],
+        &[Deed::Client("nft flush ruleset; true")],
     ),
     brief(
-        Claim::Daemon,
+        Claim::Ours,
         5,
         "our tables deleted",
-        &[
-            Deed::AwaitDaemon,
-            Deed::Client("for t in inet netdev arp; do nft delete table $t vpnm; done; true"),
-        ],
+        &[Deed::Client(
+            "for t in inet netdev arp; do nft delete table $t vpnm; done; true",
+        )],
     ),
     brief(
         Claim::Ours,
@@ -74,19 +71,18 @@ pub(super) const FAULTS: &[Fault] = &[
         &[Deed::Client("ip link del vpnm0; true")],
     ),
     brief(
-        Claim::Daemon,
+        Claim::Ours,
         3,
         "packet filter flushed over and over",
-        &[
-            Deed::AwaitDaemon,
-            Deed::Client("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do nft flush ruleset; done; true"),
-        ],
+        &[Deed::Client(
+            "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do nft flush ruleset; done; true",
+        )],
     ),
     brief(
-        Claim::Daemon,
+        Claim::Ours,
         3,
         "filter, rules and routes taken at once",
-        &[Deed::AwaitDaemon, Deed::Client(ALL_AT_ONCE)],
+        &[Deed::Client(ALL_AT_ONCE)],
     ),
     brief(
         Claim::Ours,

@@ -2,6 +2,7 @@
 
 use vpnm_world::Signal;
 
+use super::ours::ALL_AT_ONCE;
 use super::{Claim, Deed, Fault, brief, lasting};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -44,6 +45,23 @@ pub(super) const FAULTS: &[Fault] = &[
         2,
         "daemon ended",
         &[Deed::Daemon(Signal::TERM)],
+        &[Deed::Start],
+    ),
+    lasting(
+        Claim::Daemon,
+        5,
+        "daemon killed, filter flushed",
+        &[
+            Deed::Daemon(Signal::KILL),
+            Deed::Client("nft flush ruleset; nft delete table inet vpnm; true"),
+        ],
+        &[Deed::Start],
+    ),
+    lasting(
+        Claim::Daemon,
+        5,
+        "daemon killed, filter, rules and routes taken",
+        &[Deed::Daemon(Signal::KILL), Deed::Client(ALL_AT_ONCE)],
         &[Deed::Start],
     ),
     lasting(
@@ -227,7 +245,7 @@ pub(super) const FAULTS: &[Fault] = &[
         Claim::Daemon,
         2,
         "daemon without descriptors",
-        &[Deed::Descriptors { none: true }],
+        &[Deed::AwaitDaemon, Deed::Descriptors { none: true }],
         &[Deed::Descriptors { none: false }],
     ),
     lasting(
