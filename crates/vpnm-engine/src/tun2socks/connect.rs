@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use vpnm_proxy::socks5::SocksError;
 
 use super::Options;
-use super::proxy::ProxyError;
+use super::proxy::{Connected, ProxyError};
 use crate::netshell::{Ended, Refusal, TcpFlow, TcpIncoming, relay};
 
 /// Serves a flow until it ends.
@@ -39,7 +40,14 @@ async fn connect(flow: TcpIncoming, options: Rc<Options>) -> Option<(TcpFlow, Tc
         () = flow.aborted() => return None,
     };
     match connected {
-        Ok(outbound) => Some((flow.accept(), outbound)),
+        Ok(Connected { stream, early }) => {
+            let mut flow = flow.accept();
+            // A new flow has room for this; one that is gone already says so to the relay.
+            if let Err(error) = flow.write_all(&early).await {
+                tracing::debug!(%error, "the application did not wait for the target's words");
+            }
+            Some((flow, stream))
+        }
         Err(error) => {
             tracing::debug!(%error, "the proxy did not connect");
             flow.refuse(refusal(&error));

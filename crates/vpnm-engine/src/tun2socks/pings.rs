@@ -13,12 +13,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use vpnm_proxy::socks5::SocksError;
 
 use super::Options;
-use super::proxy::ProxyError;
+use super::proxy::{Connected, ProxyError};
 use crate::netshell::EchoRequest;
 
 /// Where hosts are knocked at: few firewalls drop what asks for HTTPS.
@@ -55,7 +54,7 @@ enum Answer {
 impl Answer {
     /// # Errors
     /// If the proxy cannot even be asked.
-    fn of(said: Result<TcpStream, ProxyError>) -> Result<Self, ProxyError> {
+    fn of(said: Result<Connected, ProxyError>) -> Result<Self, ProxyError> {
         match said {
             Ok(_) => Ok(Self::Accepted),
             Err(ProxyError::Socks(SocksError::Refused)) => Ok(Self::Refused),

@@ -4,9 +4,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::SockRef;
+use rustix::io::Errno;
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use vpnm_proxy::socks5::{Command, Credentials, Handshake, SocksError, Step};
 use vpnm_wire::{Host, Target};
 
@@ -33,6 +34,17 @@ pub enum Bypass {
     Interface(String),
 }
 
+/// A connection through the proxy.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) stream: TcpStream,
+    /// What the target had said when the proxy's reply was read.
+    pub(super) early: Vec<u8>,
+}
+
+/// Room for what the proxy says at once: the longest reply, and then some.
+const INPUT: usize = 512;
+
 /// Why the proxy did not serve a flow.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyError {
@@ -52,9 +64,9 @@ impl Proxy {
         &self,
         target: Target,
         within: Duration,
-    ) -> Result<TcpStream, ProxyError> {
-        let (stream, _) = deadline(within, self.handshake(Command::Connect, target)).await?;
-        Ok(stream)
+    ) -> Result<Connected, ProxyError> {
+        let (connected, _) = deadline(within, self.handshake(Command::Connect, target)).await?;
+        Ok(connected)
     }
 
     /// The control stream of an association, which lives as long as that, and its relay.
@@ -70,38 +82,49 @@ impl Proxy {
         let (control, relay) =
             deadline(within, self.handshake(Command::UdpAssociate, target)).await?;
         let relay = self.relay_address(&relay)?;
-        Ok((control, relay))
+        Ok((control.stream, relay))
     }
 
     async fn handshake(
         &self,
         command: Command,
         target: Target,
-    ) -> Result<(TcpStream, Target), ProxyError> {
-        let mut stream = self.dial().await?;
+    ) -> Result<(Connected, Target), ProxyError> {
+        let mut stream = self.dial()?;
         let mut handshake = Handshake::new(command, target, self.credentials.clone());
-        let mut buffer = [0_u8; 260];
+        // Read in as few calls as there are pieces, not in as many as there are fields.
+        let mut input = Vec::with_capacity(INPUT);
         loop {
             match handshake.poll() {
                 Step::Send(bytes) => stream.write_all(&bytes).await?,
                 Step::Read(count) => {
-                    let wanted = buffer.get_mut(..count).ok_or(SocksError::Malformed)?;
-                    stream.read_exact(wanted).await?;
-                    handshake.handle_input(wanted)?;
+                    while input.len() < count {
+                        if stream.read_buf(&mut input).await? == 0 {
+                            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                        }
+                    }
+                    handshake.handle_input(input.get(..count).unwrap_or_default())?;
+                    input.drain(..count);
                 }
-                Step::Done(bound) => return Ok((stream, bound)),
+                Step::Done(bound) => {
+                    let early = input;
+                    return Ok((Connected { stream, early }, bound));
+                }
             }
         }
     }
 
-    async fn dial(&self) -> io::Result<TcpStream> {
-        let socket = match self.address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
+    /// Begins to connect. Whether that succeeds is what the first write says: nobody needs
+    /// to ask before.
+    fn dial(&self) -> io::Result<TcpStream> {
+        let kind = Type::STREAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(self.address), kind, None)?;
         self.bypass.mark(&SockRef::from(&socket))?;
-        socket.set_nodelay(true)?;
-        socket.connect(self.address).await
+        socket.set_tcp_nodelay(true)?;
+        match socket.connect(&self.address.into()) {
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+            Ok(()) | Err(_) => TcpStream::from_std(socket.into()),
+        }
     }
 
     /// An unspecified relay address means the proxy's own (a common reading of RFC 1928).
@@ -136,4 +159,68 @@ async fn deadline<T>(
     tokio::time::timeout(within, work)
         .await
         .unwrap_or(Err(ProxyError::TimedOut))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of a connection through a proxy that says `pieces` one after the other,
+    /// each when it has heard something, and then goes.
+    async fn through(pieces: &'static [&'static [u8]]) -> Result<Connected, ProxyError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy {
+            address: listener.local_addr().unwrap(),
+            credentials: None,
+            bypass: Bypass::None,
+        };
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for piece in pieces {
+                assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+                stream.write_all(piece).await.unwrap();
+            }
+            drop(stream);
+        };
+        let target = Target::from(SocketAddr::from(([192, 0, 2, 1], 80)));
+        let within = Duration::from_secs(10);
+        tokio::join!(proxy.connect(target, within), serve).0
+    }
+
+    #[tokio::test]
+    async fn what_the_target_says_with_the_reply_is_kept() {
+        let replies: &[&[u8]] = &[
+            b"\x05\x00",
+            b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00220 mail",
+        ];
+        let connected = through(replies).await.unwrap();
+        assert_eq!(connected.early, b"220 mail");
+        let short: &[&[u8]] = &[b"\x05\x00", b"\x05\x00\x00\x03\x01a\x00\x35"];
+        assert_eq!(through(short).await.unwrap().early, b"");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_or_breaks_off_is_an_error_of_its_own() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let closed = Proxy {
+            address,
+            credentials: None,
+            bypass: Bypass::None,
+        };
+        let target = Target::from(address);
+        let refused = closed.connect(target, Duration::from_secs(10)).await;
+        let Err(ProxyError::Io(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let broken = through(&[b"\x05"]).await;
+        let Err(ProxyError::Io(error)) = broken else {
+            panic!("{broken:?}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 }
