@@ -18,7 +18,7 @@ use crate::datagram_run::Run;
 
 /// Datagrams kept while the proxy is being asked; more are lost, as on a full link.
 const WAITING: usize = 64;
-/// Datagrams received before others get their turn.
+/// Receives, each of a datagram or several, before others get their turn.
 const BURST: usize = 256;
 
 /// Room through which the datagrams of all associations pass, lent for one call at a time.

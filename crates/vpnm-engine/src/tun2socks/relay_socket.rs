@@ -23,33 +23,45 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Datagrams received by one system call.
 const SLOTS: usize = 16;
-/// Room for the longest datagram. The kernel touches only as much of it as there is.
-const SLOT: usize = 65_536;
+/// Room for the longest datagram, or the most of them that are handed over as one. The
+/// kernel touches only as much of it as there is. Two cache lines more, so that all slots
+/// do not begin at addresses for which a processor's cache has the same few places.
+const SLOT: usize = 65_536 + 128;
 
 /// Datagrams that were received together; one serves all sockets of a thread.
 #[derive(Debug)]
 pub(super) struct Received {
-    slots: Box<[u8]>,
-    lengths: [usize; SLOTS],
+    space: Box<[u8]>,
+    slots: [Slot; SLOTS],
     count: usize,
+}
+
+/// What one slot holds: datagrams of `segment` bytes each, the last possibly shorter.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    length: usize,
+    segment: usize,
 }
 
 impl Default for Received {
     fn default() -> Self {
         Self {
-            slots: vec![0; SLOTS * SLOT].into_boxed_slice(),
-            lengths: [0; SLOTS],
+            space: vec![0; SLOTS * SLOT].into_boxed_slice(),
+            slots: [Slot::default(); SLOTS],
             count: 0,
         }
     }
 }
 
 impl Received {
-    /// Each of them.
+    /// Each of them, none that is empty.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        let slots = self.slots.chunks_exact(SLOT).zip(&self.lengths);
-        let content = slots.map(|(slot, length)| slot.get(..*length).unwrap_or_default());
-        content.take(self.count)
+        let slots = self.space.chunks_exact(SLOT).zip(&self.slots);
+        let filled = slots.take(self.count);
+        filled.flat_map(|(space, slot)| {
+            let content = space.get(..slot.length).unwrap_or_default();
+            content.chunks(slot.segment.max(1))
+        })
     }
 }
 
@@ -72,6 +84,9 @@ impl RelaySocket {
             set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
         }
         socket.connect(&relay.into())?;
+        if let Err(error) = sys::join_datagrams(socket.as_fd()) {
+            tracing::debug!(%error, "datagrams are received one by one");
+        }
         Ok(Self {
             socket: UdpSocket::from_std(socket.into())?,
             cuts_below: Cell::new(usize::MAX),
@@ -138,16 +153,16 @@ impl RelaySocket {
         self.socket.readable().await
     }
 
-    /// Receives datagrams that are there; how many.
+    /// Receives datagrams that are there; into how many slots.
     pub(super) fn try_receive(&self, into: &mut Received) -> io::Result<usize> {
         let Received {
+            space,
             slots,
-            lengths,
             count,
         } = into;
         *count = 0;
         let socket = self.socket.as_fd();
-        let receive = || sys::receive(socket, slots, SLOT, lengths);
+        let receive = || sys::receive(socket, space, SLOT, slots);
         *count = self.socket.try_io(Interest::READABLE, receive)?;
         Ok(*count)
     }
@@ -187,4 +202,61 @@ fn segment_message(size: u16) -> [u8; HEADER + size_of::<usize>()] {
         *place = byte;
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receives what is there as soon as there is something; into how many slots.
+    async fn receive(socket: &RelaySocket, into: &mut Received) -> usize {
+        loop {
+            socket.readable().await.unwrap();
+            match socket.try_receive(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received.unwrap(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_come_joined_are_told_apart() {
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let ours = RelaySocket::connect(peer.local_addr().unwrap(), &Bypass::default()).unwrap();
+        let address = ours.socket.local_addr().unwrap();
+        peer.connect(address).await.unwrap();
+        let joined: Vec<u8> = (0..=u8::MAX).cycle().take(20 * 1_000 + 7).collect();
+        send_cut(&peer, &joined, 1_000).unwrap();
+        peer.send(b"alone").await.unwrap();
+        let mut sent: Vec<&[u8]> = joined.chunks(1_000).collect();
+        sent.push(b"alone");
+        let (mut received, mut got, mut slots) = (Received::default(), Vec::new(), 0);
+        while got.len() < sent.len() {
+            slots += receive(&ours, &mut received).await;
+            got.extend(received.datagrams().map(<[u8]>::to_vec));
+        }
+        assert_eq!(got, sent);
+        assert!(slots < sent.len(), "none came joined");
+    }
+
+    #[tokio::test]
+    async fn all_that_is_there_is_received_however_much() {
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let ours = RelaySocket::connect(peer.local_addr().unwrap(), &Bypass::default()).unwrap();
+        let address = ours.socket.local_addr().unwrap();
+        let mut received = Received::default();
+        for count in [1, SLOTS - 1, SLOTS, SLOTS + 1, 3 * SLOTS] {
+            for number in 0..count {
+                let size = 100 + number;
+                peer.send_to(&vec![7; size], address).await.unwrap();
+            }
+            let mut got = Vec::new();
+            while got.len() < count {
+                receive(&ours, &mut received).await;
+                got.extend(received.datagrams().map(<[u8]>::len));
+            }
+            let sizes: Vec<_> = (0..count).map(|number| 100 + number).collect();
+            assert_eq!(got, sizes);
+        }
+    }
 }

@@ -1,33 +1,55 @@
 //! What the relay's socket needs that has no safe form.
 
-#![expect(unsafe_code, reason = "recvmmsg")]
+#![expect(unsafe_code, reason = "recvmmsg, UDP_GRO")]
 
 use std::io;
-use std::mem;
+use std::mem::{self, size_of_val};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
 
-use super::SLOTS;
+use super::{HEADER, SLOTS, Slot};
 
-/// Receives datagrams that are there into slots of `size` bytes each, without waiting;
-/// how many, and the length of each. What is longer than its slot is cut.
+/// Room for one control message with a number, aligned.
+type Control = [u64; 3];
+
+/// Has the kernel hand over datagrams of one size and sender that arrived together as one
+/// (`UDP_GRO`, since Linux 5.0).
+pub(super) fn join_datagrams(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of_val(&on)).map_err(io::Error::other)?;
+    let value = ptr::from_ref(&on).cast();
+    let fd = socket.as_raw_fd();
+    // SAFETY: the value and its size are those of a local.
+    let status = unsafe { libc::setsockopt(fd, libc::SOL_UDP, libc::UDP_GRO, value, size) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Receives datagrams that are there into the pieces of `space`, of `size` bytes each,
+/// without waiting; how many pieces were filled. What is longer than its piece is cut.
 pub(super) fn receive(
     socket: BorrowedFd<'_>,
-    slots: &mut [u8],
+    space: &mut [u8],
     size: usize,
-    lengths: &mut [usize; SLOTS],
+    slots: &mut [Slot; SLOTS],
 ) -> io::Result<usize> {
     // SAFETY: all zero bytes are headers without content.
     let mut headers: [libc::mmsghdr; SLOTS] = unsafe { mem::zeroed() };
     // SAFETY: all zero bytes are pieces of no length.
     let mut pieces: [libc::iovec; SLOTS] = unsafe { mem::zeroed() };
+    let mut controls: [Control; SLOTS] = [[0; 3]; SLOTS];
     let mut count = 0;
-    let slots = slots.chunks_exact_mut(size);
-    for ((header, piece), slot) in headers.iter_mut().zip(&mut pieces).zip(slots) {
-        piece.iov_base = slot.as_mut_ptr().cast();
-        piece.iov_len = slot.len();
+    let space = space.chunks_exact_mut(size);
+    let rest = pieces.iter_mut().zip(&mut controls).zip(space);
+    for (header, ((piece, control), space)) in headers.iter_mut().zip(rest) {
+        piece.iov_base = space.as_mut_ptr().cast();
+        piece.iov_len = space.len();
         header.msg_hdr.msg_iov = ptr::from_mut(piece);
         header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_control = control.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = size_of_val(control);
         count += 1;
     }
     let fd = socket.as_raw_fd();
@@ -36,8 +58,22 @@ pub(super) fn receive(
     let received =
         unsafe { libc::recvmmsg(fd, headers.as_mut_ptr(), count, flags, ptr::null_mut()) };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    for (length, header) in lengths.iter_mut().zip(&headers) {
-        *length = usize::try_from(header.msg_len).unwrap_or(0).min(size);
+    let filled = headers.iter().zip(&controls).take(received);
+    for (slot, (header, control)) in slots.iter_mut().zip(filled) {
+        slot.length = usize::try_from(header.msg_len).unwrap_or(0).min(size);
+        slot.segment = match header.msg_hdr.msg_controllen {
+            0 => slot.length,
+            _ => segment(control),
+        };
     }
     Ok(received)
+}
+
+/// The size of the datagrams that a control message of `UDP_GRO` tells.
+fn segment(control: &Control) -> usize {
+    let bytes = control.map(u64::to_ne_bytes);
+    let value = bytes.as_flattened().get(HEADER..).unwrap_or_default();
+    let size = value.first_chunk().map(|size| i32::from_ne_bytes(*size));
+    size.and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(0)
 }
