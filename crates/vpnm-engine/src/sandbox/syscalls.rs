@@ -109,7 +109,7 @@ pub const ALLOWED: &[Entry] = &[
     always!(
         SYS_setsockopt,
         "setsockopt",
-        "TCP_NODELAY, TCP_USER_TIMEOUT"
+        "TCP_NODELAY, TCP_USER_TIMEOUT, SO_LINGER"
     ),
     always!(
         SYS_getsockopt,
