@@ -101,6 +101,16 @@ pub(crate) const ROWS: &[Row] = &[
         Against::Own(Metric::CarriedDownCost),
         Goal::Times(0.35),
     ),
+    Row {
+        metric: Metric::VmessUp,
+        against: Against::Own(Metric::CarriedUp),
+        goal: None,
+    },
+    Row {
+        metric: Metric::VmessUpCost,
+        against: Against::Own(Metric::CarriedUpCost),
+        goal: None,
+    },
     row(
         Metric::UpForwarded,
         Against::Own(Metric::Up),

@@ -21,6 +21,8 @@ pub(crate) enum Metric {
     RecordsDown,
     RecordsUpCost,
     RecordsDownCost,
+    VmessUp,
+    VmessUpCost,
     UpForwarded,
     UpLossy,
     Ping50,
@@ -125,6 +127,8 @@ impl Metric {
             Self::RecordsDown => "TCP down, AES-128-GCM records",
             Self::RecordsUpCost => "engine CPU, up, AES-128-GCM records",
             Self::RecordsDownCost => "engine CPU, down, AES-128-GCM records",
+            Self::VmessUp => "TCP up, through VMess, AES-128-GCM",
+            Self::VmessUpCost => "engine CPU, up, through VMess, AES-128-GCM",
             Self::UpForwarded => "TCP up, forwarded, TSO off",
             Self::UpLossy => "TCP up, forwarded, 1 of 1 000 lost",
             Self::Ping50 => "ping-pong p50",
@@ -167,6 +171,7 @@ impl Metric {
             | Self::CarriedDown
             | Self::RecordsUp
             | Self::RecordsDown
+            | Self::VmessUp
             | Self::UpForwarded
             | Self::UpLossy => "Gbit/s",
             Self::UpCost
@@ -174,7 +179,8 @@ impl Metric {
             | Self::CarriedUpCost
             | Self::CarriedDownCost
             | Self::RecordsUpCost
-            | Self::RecordsDownCost => "s/GB",
+            | Self::RecordsDownCost
+            | Self::VmessUpCost => "s/GB",
             Self::Ping50 | Self::Ping99 | Self::PinnedPing50 | Self::PinnedPing99 => "us",
             Self::Connection99 => "ms",
             Self::Connections | Self::NewFlows | Self::WakeUps => "1/s",
@@ -214,7 +220,9 @@ impl Metric {
             | Self::RecordsUp
             | Self::RecordsDown
             | Self::RecordsUpCost
-            | Self::RecordsDownCost => Load::Records,
+            | Self::RecordsDownCost
+            | Self::VmessUp
+            | Self::VmessUpCost => Load::Records,
             Self::UpForwarded | Self::UpLossy => Load::Forwarded,
             Self::ManyServed | Self::ManyAfter | Self::ManyDescriptors => Load::Many,
             Self::FloodMemory | Self::FloodServed => Load::Flood,

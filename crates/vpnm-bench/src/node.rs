@@ -1,5 +1,6 @@
 //! A VLESS server at the far side, over TCP and over TLS with AES-128-GCM records, whose
-//! destinations are services of its own, so that no further hop is measured.
+//! destinations are services of its own, so that no further hop is measured; and what a VMess
+//! server would be sent.
 
 use std::fs;
 use std::io;
@@ -14,7 +15,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
@@ -34,8 +35,20 @@ const NAME: &str = "node.example";
 /// What the server reads at once of a stream of records: rustls itself asks for 4 KiB, and
 /// the server would be measured instead of the engine.
 const READ_AHEAD: usize = 256 * 1024;
-/// The port without TLS, and the one with it.
-const PORTS: [u16; 2] = [4_430, 4_431];
+/// The ports of what is on the wire: VLESS, VLESS in TLS, VMess.
+const PORTS: [u16; 3] = [4_430, 4_431, 4_432];
+
+/// How flows travel to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// VLESS, as it is.
+    Plain,
+    /// VLESS in records of TLS 1.3.
+    Records,
+    /// VMess, whose chunks are encrypted like records. The server opens none of them:
+    /// it takes whatever comes, so there is only one way, up.
+    Vmess,
+}
 
 /// The running server; it ends with this program.
 #[derive(Debug)]
@@ -69,15 +82,18 @@ impl Node {
         self.directory.path().join("authority.pem")
     }
 
-    /// The share link, with or without records that are encrypted.
-    pub(crate) fn link(&self, records: bool) -> String {
-        let [plain, encrypted] = PORTS;
-        let (port, security) = if records {
-            (encrypted, format!("tls&sni={NAME}"))
-        } else {
-            (plain, "none".to_owned())
+    /// The share link.
+    pub(crate) fn link(&self, wire: Wire) -> String {
+        let [plain, encrypted, vmess] = PORTS;
+        let (scheme, port, encryption, security) = match wire {
+            Wire::Plain => ("vless", plain, "none", "none".to_owned()),
+            Wire::Records => ("vless", encrypted, "none", format!("tls&sni={NAME}")),
+            Wire::Vmess => ("vmess", vmess, "aes-128-gcm", "none".to_owned()),
         };
-        format!("vless://{ID}@{PROXY}:{port}?encryption=none&type=tcp&security={security}#node")
+        format!(
+            "{scheme}://{ID}@{PROXY}:{port}?encryption={encryption}&type=tcp&security={security}\
+             #node"
+        )
     }
 }
 
@@ -96,30 +112,46 @@ fn configuration(identity: &Identity) -> anyhow::Result<ServerConfig> {
 async fn serve(config: ServerConfig, ready: SyncSender<()>) -> anyhow::Result<()> {
     let server = Server::new(vec![ID.parse()?], Arc::new(Services));
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let [plain, encrypted] = PORTS;
+    let [plain, encrypted, vmess] = PORTS;
     let plain = TcpListener::bind((PROXY, plain)).await?;
     let encrypted = TcpListener::bind((PROXY, encrypted)).await?;
+    let vmess = TcpListener::bind((PROXY, vmess)).await?;
     ready.send(())?;
     loop {
-        let (stream, is_plain) = tokio::select! {
-            accepted = plain.accept() => (accepted?.0, true),
-            accepted = encrypted.accept() => (accepted?.0, false),
+        let (stream, wire) = tokio::select! {
+            accepted = plain.accept() => (accepted?.0, Wire::Plain),
+            accepted = encrypted.accept() => (accepted?.0, Wire::Records),
+            accepted = vmess.accept() => (accepted?.0, Wire::Vmess),
         };
         stream.set_nodelay(true)?;
         let (server, acceptor) = (server.clone(), acceptor.clone());
         spawn_local(async move {
-            let stream = if is_plain {
-                Box::new(stream) as BoxStream
-            } else {
-                match decrypted(&acceptor, stream).await {
-                    Ok(stream) => stream,
-                    Err(error) => return crate::report::complain(&error),
-                }
-            };
-            // Every flow is broken off when its time is over.
-            drop(server.serve_stream(stream).await);
+            if let Err(error) = serve_client(server, acceptor, stream, wire).await {
+                crate::report::complain(&error);
+            }
         });
     }
+}
+
+async fn serve_client(
+    server: Server,
+    acceptor: TlsAcceptor,
+    mut stream: TcpStream,
+    wire: Wire,
+) -> anyhow::Result<()> {
+    // Every flow is broken off when its time is over.
+    match wire {
+        Wire::Plain => drop(server.serve_stream(Box::new(stream)).await),
+        Wire::Records => {
+            let stream = decrypted(&acceptor, stream).await?;
+            drop(server.serve_stream(stream).await);
+        }
+        Wire::Vmess => {
+            let mut space = vec![0; READ_AHEAD];
+            while matches!(stream.read(&mut space).await, Ok(1..)) {}
+        }
+    }
+    Ok(())
 }
 
 async fn decrypted(acceptor: &TlsAcceptor, stream: TcpStream) -> anyhow::Result<BoxStream> {

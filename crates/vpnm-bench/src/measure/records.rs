@@ -4,41 +4,48 @@ use super::{Measurement, Subject};
 use crate::engines::Engine;
 use crate::load::Direction;
 use crate::metric::Metric;
+use crate::node::Wire;
 use crate::place::From;
 use crate::samples::{OURS, Samples};
 
-/// The rate and the cost of one direction, with records or without.
+/// The rate and the cost of one direction on one wire.
 struct Way {
-    records: bool,
+    wire: Wire,
     direction: Direction,
     rate: Metric,
     cost: Metric,
 }
 
-const WAYS: [Way; 4] = [
+const WAYS: [Way; 5] = [
     Way {
-        records: false,
+        wire: Wire::Plain,
         direction: Direction::Up,
         rate: Metric::CarriedUp,
         cost: Metric::CarriedUpCost,
     },
     Way {
-        records: false,
+        wire: Wire::Plain,
         direction: Direction::Down,
         rate: Metric::CarriedDown,
         cost: Metric::CarriedDownCost,
     },
     Way {
-        records: true,
+        wire: Wire::Records,
         direction: Direction::Up,
         rate: Metric::RecordsUp,
         cost: Metric::RecordsUpCost,
     },
     Way {
-        records: true,
+        wire: Wire::Records,
         direction: Direction::Down,
         rate: Metric::RecordsDown,
         cost: Metric::RecordsDownCost,
+    },
+    Way {
+        wire: Wire::Vmess,
+        direction: Direction::Up,
+        rate: Metric::VmessUp,
+        cost: Metric::VmessUpCost,
     },
 ];
 
@@ -49,7 +56,7 @@ impl Measurement<'_> {
             return Ok(());
         }
         for way in &WAYS {
-            let link = self.node.link(way.records);
+            let link = self.node.link(way.wire);
             let carrier = Engine::carrier(&link, &self.node.authority())?;
             let mut subject = Subject {
                 name: OURS,
