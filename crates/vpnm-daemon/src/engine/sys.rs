@@ -15,8 +15,8 @@ use super::identity::Identity;
 /// The descriptor on which the engine finds its end of the socket pair.
 pub(super) const CONTROL: RawFd = 3;
 
-/// The kernel gives no process more, unless told to (`fs.nr_open`).
-const MOST_DESCRIPTORS: u64 = 1 << 20;
+/// The kernel gives no process more descriptors, unless told to (`fs.nr_open`).
+const MOST_DESCRIPTORS: RawFd = 1 << 20;
 
 /// What ends a process besides itself.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,16 @@ pub(super) fn confine(
 ) {
     let control = control.as_raw_fd();
     let parent = rustix::process::getpid();
+    // What is opened from here on is closed by exec anyway.
+    let highest = highest_descriptor().unwrap_or(MOST_DESCRIPTORS);
     let drop_everything = move || {
         match bond {
             Bond::None => {
                 leave_family()?;
-                become_nobody(control, identity)
+                become_nobody(control, highest, identity)
             }
             Bond::Parent => {
-                become_nobody(control, identity)?;
+                become_nobody(control, highest, identity)?;
                 // After the change of user, which forgets it.
                 rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
                 let is_alone = rustix::process::getppid() != Some(parent);
@@ -78,8 +80,8 @@ fn leave_family() -> io::Result<()> {
     Ok(())
 }
 
-fn become_nobody(control: RawFd, identity: Identity) -> io::Result<()> {
-    keep_only(control)?;
+fn become_nobody(control: RawFd, highest: RawFd, identity: Identity) -> io::Result<()> {
+    keep_only(control, highest)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     rustix::thread::set_no_new_privs(true)?;
     drop_bounding_set()?;
@@ -99,7 +101,7 @@ fn become_nobody(control: RawFd, identity: Identity) -> io::Result<()> {
 }
 
 /// Moves the control socket to its place and has everything above it closed by exec.
-fn keep_only(control: RawFd) -> io::Result<()> {
+fn keep_only(control: RawFd, highest: RawFd) -> io::Result<()> {
     // SAFETY: the caller of `confine` keeps the descriptor open until after the spawn.
     let source = unsafe { BorrowedFd::borrow_raw(control) };
     // SAFETY: `reserve_control` keeps 3 taken in the parent, so that here it is
@@ -109,10 +111,17 @@ fn keep_only(control: RawFd) -> io::Result<()> {
     // It belongs to the program that follows.
     let _kept = std::os::fd::IntoRawFd::into_raw_fd(place);
     moved?;
-    close_on_exec_from(CONTROL + 1)
+    close_on_exec(CONTROL + 1, highest)
 }
 
-fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+/// The highest descriptor that is open.
+fn highest_descriptor() -> Option<RawFd> {
+    let open = std::fs::read_dir("/proc/self/fd").ok()?.flatten();
+    open.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .max()
+}
+
+fn close_on_exec(first: RawFd, highest: RawFd) -> io::Result<()> {
     let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
     // SAFETY: marking descriptors to be closed by exec touches no memory.
     let marked = unsafe { libc::close_range(first.cast_unsigned(), u32::MAX, flags) };
@@ -122,16 +131,13 @@ fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         // The call knows this flag from Linux 5.11 on.
-        Some(libc::EINVAL | libc::ENOSYS) => close_each_on_exec_from(first),
+        Some(libc::EINVAL | libc::ENOSYS) => close_each_on_exec(first, highest),
         _ => Err(error),
     }
 }
 
-fn close_each_on_exec_from(first: RawFd) -> io::Result<()> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit.map_or(MOST_DESCRIPTORS, |limit| limit.min(MOST_DESCRIPTORS));
-    let end = RawFd::try_from(limit).unwrap_or(RawFd::MAX);
-    for number in first..end {
+fn close_each_on_exec(first: RawFd, highest: RawFd) -> io::Result<()> {
+    for number in first..=highest {
         // SAFETY: marking a descriptor, if there is one, touches no memory.
         let marked = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
         if marked != 0 {
@@ -161,7 +167,7 @@ fn drop_bounding_set() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::os::fd::AsFd;
+    use std::os::fd::AsFd as _;
 
     use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn descriptors_are_closed_by_exec_on_every_kernel() {
-        let ways: [fn(RawFd) -> io::Result<()>; 2] = [close_on_exec_from, close_each_on_exec_from];
+        let ways: [fn(RawFd, RawFd) -> io::Result<()>; 2] = [close_on_exec, close_each_on_exec];
         for way in ways {
             let files = [(); 3].map(|()| File::open("/dev/null").unwrap());
             let mut files = files.map(|file| (file.as_raw_fd(), file));
@@ -179,7 +185,9 @@ mod tests {
             }
             let flags = |file: &File| fcntl_getfd(file.as_fd()).unwrap();
             let [(_, below), (first, file), (_, above)] = &files;
-            way(*first).unwrap();
+            let highest = highest_descriptor().unwrap();
+            assert!(highest >= above.as_raw_fd());
+            way(*first, highest).unwrap();
             assert_eq!(flags(below), FdFlags::empty());
             assert_eq!([flags(file), flags(above)], [FdFlags::CLOEXEC; 2]);
         }
