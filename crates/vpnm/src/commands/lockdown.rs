@@ -1,11 +1,14 @@
 //! `vpnm lockdown`
 
+use anyd::CallError;
+use vpnm_api::tunnel::TunnelError;
+
 use super::{Context, status};
 use crate::cli::parse::Matches;
 use crate::cli::spec::{Command, Group, Kind, Operand};
 use crate::control;
 use crate::exit::Exit;
-use crate::output::Failure;
+use crate::output::{Failure, Problem};
 
 pub(super) const COMMAND: Command = Command {
     name: "lockdown",
@@ -34,10 +37,17 @@ pub(super) fn run(context: &Context, matches: &Matches) -> Result<Exit, Failure>
             .lockdown()
             .map_err(|error| control::refused("lockdown was not turned on", error))?
     } else {
-        tunnel
-            .lift_lockdown()
-            .map_err(|error| control::refused("lockdown was not turned off", error))?
+        tunnel.lift_lockdown().map_err(not_lifted)?
     };
     status::show(&context.output, &after)?;
     Ok(Exit::Success)
+}
+
+fn not_lifted(error: CallError<TunnelError>) -> Problem {
+    let what = "lockdown was not turned off";
+    if matches!(error, CallError::Denied { .. }) {
+        let why = "only root may open a machine that is locked down";
+        return Problem::new(Exit::Denied, "denied", what, why, "sudo vpnm lockdown off");
+    }
+    control::refused(what, error)
 }
