@@ -29,6 +29,9 @@ const ROUND: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 10_000_000,
 };
+/// Frames of so long are read at once: to be woken for each, and to ask each time
+/// what was lost, costs more than to look at it.
+const GATHER: Duration = Duration::from_millis(1);
 /// Of the thread: the kernel's usual is 0, its most urgent -20.
 const PRIORITY: i32 = -15;
 /// Longest wait for the queue to run dry before counting.
@@ -249,6 +252,7 @@ fn watch(tap: &Tap, shared: &Shared, mut recording: Option<Recording>) {
         drop(state);
         let mut waiting = [PollFd::new(&tap.socket, PollFlags::IN)];
         poll(&mut waiting, Some(&ROUND)).ok();
+        thread::sleep(GATHER);
     }
     if let Some(mut recording) = recording {
         recording.flush().ok();
