@@ -34,7 +34,7 @@ fn main() -> Result<ExitCode> {
     rows.sort_by_key(|row| std::cmp::Reverse((row.quota(1), row.attack.len())));
     let mut cases: Vec<Case<'_>> = rows.iter().map(|row| defended(row, &found)).collect();
     let of_rules = rows.iter().filter(|row| OF_RULES.contains(&row.number));
-    cases.extend(of_rules.map(|row| ruled(row)));
+    cases.extend(of_rules.map(|row| ruled(row, &compared)));
     if options.compare {
         for by in [Protection::WgQuick, Protection::SingBox] {
             cases.extend(rows.iter().map(|row| beside(row, by, &compared)));
@@ -173,24 +173,25 @@ fn beside<'a>(row: &'a Row, by: Protection, found: &'a Found<Compared>) -> Case<
                 Ok(lines) => (lines, String::new()),
                 Err(error) => (Vec::new(), format!("{error:#}")),
             };
-            add(
-                found,
-                [Compared {
-                    row: row.number,
-                    scenario: row.name,
-                    by: by.to_string(),
-                    attempted: report::attempted(&lines),
-                    leaked: report::leaked(&lines),
-                    unaccounted: report::unaccounted(&lines),
-                    why: why.clone(),
-                }],
-            );
+            add(found, [compare(row, by, &lines, why.clone())]);
             // What a peer does not bear is no failure of ours.
             ensure!(why.is_empty(), Skip(why));
             Ok(())
         },
     )
     .of_row(row.number)
+}
+
+fn compare(row: &Row, by: Protection, lines: &[Line], why: String) -> Compared {
+    Compared {
+        row: row.number,
+        scenario: row.name,
+        by: by.to_string(),
+        attempted: report::attempted(lines),
+        leaked: report::leaked(lines),
+        unaccounted: report::unaccounted(lines),
+        why,
+    }
 }
 
 /// Probes of every kind that show enough of a peer.
@@ -202,12 +203,15 @@ const OF_RULES: &[u8] = &[
 ];
 
 /// A row against the rules alone: no user-space repairs anything.
-fn ruled(row: &Row) -> Case<'_> {
+fn ruled<'a>(row: &'a Row, found: &'a Found<Compared>) -> Case<'a> {
     Case::new(
         format!("rules alone, row {}: {}", row.number, row.name),
         move |options| {
             let asked = asked(Protection::Rules, row, options);
-            judge(&observed_run(row, asked)?, asked.probes)
+            let lines = observed_run(row, asked)?;
+            let by = Protection::Rules;
+            add(found, [compare(row, by, &lines, String::new())]);
+            judge(&lines, asked.probes)
         },
     )
     .of_row(row.number)
