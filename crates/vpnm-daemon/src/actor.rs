@@ -14,6 +14,7 @@ use crate::checks::{Checked, Checks};
 use crate::clock::{Clock, unix_now};
 use crate::engine::{self, EngineLane};
 use crate::host_lane::{self, HostLane};
+use crate::keep;
 use crate::permitted::Permitted;
 use crate::reconcile::{self, Changes, Roaming};
 use crate::request::Request;
@@ -197,7 +198,7 @@ impl Actor {
                 self.step(Event::Done(ticket, Outcome::Done));
             }
             host_lane::Report::TunLost => {
-                self.engine.close_tun();
+                self.close_tun();
                 self.step(Event::TunLost);
             }
             host_lane::Report::Uplink(uplink) => {
@@ -206,6 +207,12 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// The interface goes with its last descriptor.
+    fn close_tun(&mut self) {
+        keep::tun::forget();
+        self.engine.close_tun();
     }
 
     fn on_engine(&mut self, report: engine::Report) {
@@ -251,7 +258,7 @@ impl Actor {
         tracing::debug!(?effect, "ordered");
         match (effect.lane(), effect) {
             (Lane::Host, Effect::CloseTun) => {
-                self.engine.close_tun();
+                self.close_tun();
                 self.step(Event::Done(ticket, Outcome::Done));
             }
             (Lane::Host, effect) => self.host.order(ticket, effect),

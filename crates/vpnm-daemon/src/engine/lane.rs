@@ -14,7 +14,6 @@ use super::identity::Identity;
 use super::link::{self, Link};
 use super::process::{self, Process};
 use crate::failpoint::FailPoints;
-use crate::keep;
 use crate::tsm::{Effect, Outcome, Ticket};
 
 /// Tells one engine from the next.
@@ -74,7 +73,6 @@ impl EngineLane {
 
     /// Closes the TUN; with the last duplicate of it the interface goes.
     pub(crate) fn close_tun(&mut self) {
-        keep::tun::forget();
         self.descriptors.clear();
     }
 
