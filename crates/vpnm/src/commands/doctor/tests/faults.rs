@@ -494,3 +494,12 @@ fn every_warning_and_every_problem_says_why_and_what_to_type() {
         }
     }
 }
+
+#[test]
+fn a_copy_that_nobody_can_flush_makes_an_older_kernel_good() {
+    let mut survey = healthy();
+    let capabilities = &mut survey.filter.as_mut().unwrap().capabilities;
+    capabilities.ownership = false;
+    capabilities.holding = true;
+    assert_eq!(severity(&survey, "filter").0, Severity::Good);
+}
