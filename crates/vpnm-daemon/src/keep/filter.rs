@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyd::systemd;
 use rustix::process::{PidfdFlags, pidfd_open};
-use vpnm_host::{Host, HostError};
+use vpnm_host::{Host, HostError, names};
 
 use super::keeper::{self, Keeper, Missing};
 use super::report;
@@ -75,7 +75,7 @@ impl FilterKeep {
 
     /// Opens the host with the socket of the daemon before this one, if it was kept.
     pub(crate) fn open_host(&mut self) -> Result<Host, HostError> {
-        let Some(filter) = self.find() else {
+        let Some(filter) = self.find()? else {
             return Host::open();
         };
         match Host::take_over(filter) {
@@ -92,23 +92,29 @@ impl FilterKeep {
     }
 
     /// The socket that was kept, and who keeps it.
-    fn find(&mut self) -> Option<OwnedFd> {
+    ///
+    /// Whoever does not answer is ended; where it is not known who that is, the tables
+    /// are somebody else's.
+    fn find(&mut self) -> Result<Option<OwnedFd>, HostError> {
         if let Some(filter) = systemd::stored_fd(FILTER) {
             self.holder = Holder::ServiceManager;
-            return Some(filter);
+            return Ok(Some(filter));
         }
         match Keeper::find(&self.path, PATIENCE) {
             Ok((keeper, filter)) => {
-                self.holder = Holder::Process(keeper);
-                Some(filter)
-            }
-            Err(Missing::Nobody) => None,
-            Err(Missing::Silent(keeper)) => {
-                tracing::warn!("who kept the packet filter does not answer");
                 self.holder = keeper.map_or(Holder::Nobody, Holder::Process);
-                self.release();
-                None
+                Ok(Some(filter))
             }
+            Err(Missing::Nobody) => Ok(None),
+            Err(Missing::Silent(Some(keeper))) => {
+                tracing::warn!("who kept the packet filter does not answer");
+                self.holder = Holder::Process(keeper);
+                self.release();
+                Ok(None)
+            }
+            Err(Missing::Silent(None)) => Err(HostError::Owned {
+                table: names::TABLE,
+            }),
         }
     }
 
@@ -174,12 +180,12 @@ impl FilterKeep {
             return;
         }
         match Keeper::find(&self.path, patience) {
-            Ok((keeper, _)) => {
+            Ok((Some(keeper), _)) => {
                 tracing::info!(process = keeper.number, "the packet filter is kept");
                 self.holder = Holder::Process(keeper);
             }
             Err(Missing::Silent(_)) => {}
-            Err(Missing::Nobody) => {
+            Ok((None, _)) | Err(Missing::Nobody) => {
                 tracing::warn!("{UNKEPT}: the process that was to keep it ended");
                 self.holder = Holder::Nobody;
             }

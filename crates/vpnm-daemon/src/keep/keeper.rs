@@ -39,7 +39,7 @@ pub(super) struct Keeper {
 pub(super) enum Missing {
     /// Nobody listens, nor is anybody about to.
     Nobody,
-    /// It runs and does not answer.
+    /// It does not answer, or cannot be asked; who it is, if that is known.
     Silent(Option<Keeper>),
 }
 
@@ -65,15 +65,18 @@ pub(super) fn start(
 
 impl Keeper {
     /// Finds the one that listens at `path`, which may take until `patience` ends to
-    /// answer, and the socket that it holds.
-    pub(super) fn find(path: &Path, patience: Duration) -> Result<(Self, OwnedFd), Missing> {
+    /// answer, and the socket that it holds. It may be gone right after it gave that.
+    pub(super) fn find(
+        path: &Path,
+        patience: Duration,
+    ) -> Result<(Option<Self>, OwnedFd), Missing> {
         let connection = connect(path, patience)?;
         let asked = passing::receive(&connection).map(|mut received| received.pop());
         match asked {
             Ok(Some(filter)) => {
                 // Now it is that process which listens, and not the one that started it.
-                let keeper = Self::behind(&connect(path, patience)?);
-                Ok((keeper.ok_or(Missing::Silent(None))?, filter))
+                let again = connect(path, patience).ok();
+                Ok((again.and_then(|again| Self::behind(&again)), filter))
             }
             Ok(None) => Err(Missing::Nobody),
             Err(_) => Err(Missing::Silent(Self::behind(&connection))),
@@ -118,10 +121,11 @@ fn connect(path: &Path, patience: Duration) -> Result<Socket, Missing> {
         Ok(socket)
     };
     attempt().map_err(|error: io::Error| {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            Missing::Silent(None)
-        } else {
+        let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        if absent.contains(&error.kind()) {
             Missing::Nobody
+        } else {
+            Missing::Silent(None)
         }
     })
 }
