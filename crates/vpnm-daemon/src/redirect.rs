@@ -7,19 +7,33 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 /// How often another port is tried when one of the four is taken.
 const ATTEMPTS: usize = 16;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
+/// Lets in what came by the loopback interface, whose number is 1 in every network
+/// namespace; whatever this host sends to an address of its own does (BPF, classic:
+/// `Documentation/networking/filter.rst`).
+const OF_THIS_HOST: [SockFilter; 4] = [
+    // A = the number of the interface (SKF_AD_OFF + SKF_AD_IFINDEX).
+    SockFilter::new(0x20, 0, 0, 0xffff_f008),
+    // If A is 1, the next, else the one after it.
+    SockFilter::new(0x15, 0, 1, 1),
+    // All of the packet.
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+    // Nothing.
+    SockFilter::new(0x06, 0, 0, 0),
+];
+
 /// The bound listeners.
 #[derive(Debug)]
 pub(crate) struct Redirect {
     /// UDP and TCP on 127.0.0.1, then, where there is IPv6, on all addresses of that:
-    /// queries to link-local resolvers come to the links' own. The packet filter keeps
-    /// everybody else from it.
+    /// queries to link-local resolvers come to the links' own. Nobody but this host is
+    /// heard there: where the packet filter is not in force, by [`OF_THIS_HOST`].
     pub(crate) listeners: Vec<OwnedFd>,
     /// The port they share.
     pub(crate) port: u16,
@@ -71,6 +85,7 @@ fn listener(ip: IpAddr, kind: Type, port: u16) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if ip.is_ipv6() {
         socket.set_only_v6(true)?;
+        socket.attach_filter(&OF_THIS_HOST)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
