@@ -32,7 +32,7 @@ pub(super) fn aborts() -> Outcome {
 }
 
 /// What the site reads after the application has broken off.
-pub(super) fn ends_by_application(station: &Station) -> Outcome<Result<usize, io::ErrorKind>> {
+fn ends_by_application(station: &Station) -> Outcome<Result<usize, io::ErrorKind>> {
     let (near, mut far) = flow(station)?;
     break_off(near)?;
     Ok(far.read(&mut [0]).map_err(|error| error.kind()))
