@@ -49,6 +49,8 @@ pub enum Effect {
 pub struct FilterChange {
     pub(crate) from: Vec<Table>,
     pub(crate) to: Vec<Table>,
+    /// Whether the tables that there are may be changed by us and hold nothing but `from`.
+    pub(crate) ours: bool,
 }
 
 /// What a set loses and gains.
@@ -90,6 +92,21 @@ impl FilterChange {
         render(&self.to)
     }
 
+    /// A family's tables before and after, if the chains can stay and just what is in
+    /// them has to be changed.
+    pub(crate) fn keeping_chains(&self, family: TableFamily) -> Option<(&Table, &Table)> {
+        let of = |tables: &'_ [Table]| tables.iter().position(|table| table.family == family);
+        let from = self.from.get(of(&self.from)?)?;
+        let to = self.to.get(of(&self.to)?)?;
+        let are_same = from.chains.len() == to.chains.len()
+            && from
+                .chains
+                .iter()
+                .zip(&to.chains)
+                .all(|(from, to)| from.is_placed_like(to));
+        (self.ours && are_same).then_some((from, to))
+    }
+
     /// Whether nothing but the elements of sets differs.
     pub(crate) fn is_only_elements(&self) -> bool {
         let bare = |tables: &[Table]| {
@@ -123,6 +140,7 @@ impl FilterChange {
         Self {
             from: self.to.clone(),
             to: self.from.clone(),
+            ours: self.ours,
         }
     }
 }

@@ -30,8 +30,10 @@ pub(crate) mod kind {
     pub(crate) const GET_CHAIN: u16 = BASE | 4;
     pub(crate) const NEW_RULE: u16 = BASE | 6;
     pub(crate) const GET_RULE: u16 = BASE | 7;
+    pub(crate) const DEL_RULE: u16 = BASE | 8;
     pub(crate) const NEW_SET: u16 = BASE | 9;
     pub(crate) const GET_SET: u16 = BASE | 10;
+    pub(crate) const DEL_SET: u16 = BASE | 11;
     pub(crate) const NEW_ELEMENT: u16 = BASE | 12;
     pub(crate) const GET_ELEMENT: u16 = BASE | 13;
     pub(crate) const DEL_ELEMENT: u16 = BASE | 14;

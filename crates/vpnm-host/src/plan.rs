@@ -131,15 +131,15 @@ fn filter(observed: &Observed, desired: &Desired) -> Result<Option<Effect>, Host
         });
     }
     let from: Vec<Table> = read.iter().map(|read| read.table.clone()).collect();
-    let change = FilterChange { from, to };
-    if read.iter().any(|read| read.foreign) {
+    let foreign = read.iter().any(|read| read.foreign);
+    let ours = !foreign && read.iter().all(|read| !owned || read.owner.is_some());
+    let change = FilterChange { from, to, ours };
+    if foreign {
         return Ok(Some(Effect::Filter(change)));
     }
     if change.from == change.to {
-        let ours = read.iter().all(|read| !owned || read.owner.is_some());
         return Ok((!ours).then_some(Effect::Adopt(change)));
     }
-    let ours = read.iter().all(|read| !owned || read.owner.is_some());
     if ours && change.is_only_elements() {
         return Ok(Some(Effect::Endpoints(change)));
     }

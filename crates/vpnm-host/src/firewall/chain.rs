@@ -12,7 +12,7 @@ pub(super) const FILTER: i32 = 0;
 /// Behind everything that may change a packet's route.
 pub(super) const LAST: i32 = 300;
 
-/// A chain that drops what no rule accepts.
+/// A chain whose policy is to drop what no rule accepts.
 pub(super) fn filter(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
     Chain {
         name: name.to_owned(),
@@ -23,6 +23,22 @@ pub(super) fn filter(name: &str, hook: Hook, priority: i32, rules: Vec<Rule>) ->
         devices: Vec::new(),
         rules,
     }
+}
+
+/// A chain whose last rule drops what none before it accepts.
+///
+/// The policy would do the same, but the kernel sets that of a new chain an instant after
+/// its rules are in force, when the chain in whose place it comes is already gone: in
+/// between, what no rule names passes (Linux 6.18, seen under a flood of raw frames).
+pub(super) fn closed(
+    family: TableFamily,
+    name: &str,
+    hook: Hook,
+    priority: i32,
+    mut rules: Vec<Rule>,
+) -> Chain {
+    rules.push(rule(family, "everything else", &[], Action::Drop));
+    filter(name, hook, priority, rules)
 }
 
 /// A rule of the inet table.

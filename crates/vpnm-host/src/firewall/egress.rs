@@ -1,6 +1,6 @@
 //! Frames on their way out.
 
-use super::chain::{FILTER, filter};
+use super::chain::{FILTER, closed};
 use super::endpoints::{port_set, server_sets};
 use super::forwarding::{answer, served_set};
 use super::matching::{Action, Match, rule};
@@ -46,7 +46,7 @@ pub(super) fn netdev(guard: &Guard, setting: &Setting, mark: Option<u32>) -> Opt
     sets.push(served_set(&setting.interfaces, &guard.serve));
     let parts = setting.interfaces.outside.chunks(DEVICES).enumerate();
     let chains = parts.map(|(number, devices)| {
-        let mut chain = filter("egress", Hook::Egress, FILTER, rules.clone());
+        let mut chain = closed(family, "egress", Hook::Egress, FILTER, rules.clone());
         if number > 0 {
             chain.name = format!("egress{number}");
         }

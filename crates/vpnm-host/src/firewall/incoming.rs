@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::chain::{AFTER_CONNTRACK, FILTER, accept, filter, inet_rule};
+use super::chain::{AFTER_CONNTRACK, FILTER, accept, closed, filter, inet_rule};
 use super::endpoints::peers;
 use super::forwarding::FROM_INSIDE;
 use super::matching::{Action, ESTABLISHED, ICMP, ICMP6, Match, RELATED, TCP, UDP, rule};
@@ -65,7 +65,7 @@ pub(super) fn input(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
             rules.push(accept("the local network", &matches));
         }
     }
-    filter("input", Hook::Input, FILTER, rules)
+    closed(TableFamily::Inet, "input", Hook::Input, FILTER, rules)
 }
 
 /// What comes in from outside the tunnel: answers of the servers, errors on the way

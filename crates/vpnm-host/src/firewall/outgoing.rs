@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::chain::{FILTER, LAST, accept, filter, inet_rule};
+use super::chain::{FILTER, LAST, accept, closed, filter, inet_rule};
 use super::endpoints::servers;
 use super::forwarding::{TO_INSIDE, answer};
 use super::matching::{Action, ICMP6, Match, TCP, UDP, rule};
@@ -58,7 +58,13 @@ pub(super) fn postrouting(guard: &Guard, tunnel: Option<&Tunnel>, mark: Option<u
     // Errors can be returned from the output chain only.
     let passing = outward(TableFamily::Inet, guard).into_iter();
     rules.extend(passing.map(silenced));
-    filter("postrouting", Hook::Postrouting, LAST, rules)
+    closed(
+        TableFamily::Inet,
+        "postrouting",
+        Hook::Postrouting,
+        LAST,
+        rules,
+    )
 }
 
 /// The rule with a drop where it rejects: not every hook can answer.

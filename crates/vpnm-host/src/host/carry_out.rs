@@ -25,10 +25,18 @@ impl Host {
     }
 
     /// Puts new tables in the place of whatever has our names, at one instant.
+    ///
+    /// Chains that are where they should be stay, and get other rules: while a packet is on
+    /// its way through the chains of a hook, one of them may be exchanged for another that it
+    /// has passed already.
     fn replace_filter(&mut self, change: &FilterChange) -> Result<(), HostError> {
         let owned = self.capabilities.ownership;
         let mut batch = Batch::new();
         for family in TableFamily::ALL {
+            if let Some((from, to)) = change.keeping_chains(family) {
+                batch.renew(from, to);
+                continue;
+            }
             batch.clear(family, owned);
             if let Some(table) = change.to.iter().find(|table| table.family == family) {
                 batch.claim(family, owned);

@@ -136,6 +136,17 @@ pub(crate) struct Chain {
     pub(crate) rules: Vec<Rule>,
 }
 
+impl Chain {
+    /// Whether it is the same chain but for its rules.
+    pub(crate) fn is_placed_like(&self, other: &Self) -> bool {
+        let place = |chain: &Self| (chain.hook, chain.priority, chain.policy.code());
+        self.name == other.name
+            && self.kind == other.kind
+            && place(self) == place(other)
+            && self.devices == other.devices
+    }
+}
+
 /// Where a chain is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hook {

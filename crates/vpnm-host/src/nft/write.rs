@@ -111,6 +111,29 @@ impl Batch {
         for chain in &table.chains {
             self.add_chain(table.family, chain);
         }
+        self.add_rules(table);
+    }
+
+    /// Changes what is in a table, whose chains are the same before and after.
+    pub(crate) fn renew(&mut self, from: &Table, to: &Table) {
+        if from == to {
+            return;
+        }
+        // Of all chains; those of one would be named.
+        let rules = self.body(from.family, at::RULE_TABLE);
+        self.requests.push(Request::new(kind::DEL_RULE, rules));
+        for set in &from.sets {
+            let mut body = self.body(from.family, at::SET_TABLE);
+            body.text(at::SET_NAME, &set.name);
+            self.requests.push(Request::new(kind::DEL_SET, body));
+        }
+        for set in &to.sets {
+            self.add_set(to.family, set);
+        }
+        self.add_rules(to);
+    }
+
+    fn add_rules(&mut self, table: &Table) {
         for chain in &table.chains {
             for rule in &chain.rules {
                 self.add_rule(table.family, &chain.name, rule);

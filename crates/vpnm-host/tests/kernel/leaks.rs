@@ -2,10 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::{
-    DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, connect, device, go_on, guard,
+    DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, connect, device, flood, go_on, guard,
     in_namespace, probe_everything, run, run_when_released, tunnel,
 };
 use vpnm_host::{Desired, Host, Lan, forget_neighbours};
@@ -71,6 +72,31 @@ fn nobody_is_asked_for_any_more_whom_an_open_host_asked_for() {
         std::thread::sleep(Duration::from_millis(3200));
         assert_eq!(asked(&far), [0, 0]);
         assert_eq!(forget_neighbours().unwrap(), 0);
+    });
+}
+
+/// The kernel takes the old chain away before the new one has its policy, and from packets
+/// that are on their way between the two.
+#[test]
+fn nothing_leaves_while_one_packet_filter_replaces_another() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
+        drop(far.take());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| flood("eth0", &over));
+            for lan in [Lan::Allowed, Lan::Blocked].into_iter().cycle().take(600) {
+                let mut guard = guard();
+                guard.lan = lan;
+                host.reach(&Desired::Blocked(guard), &mut go_on).unwrap();
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        // On an open local network the kernel reports its multicast groups.
+        let probes = far.take().into_iter().filter(Frame::is_probe);
+        assert_eq!(probes.collect::<Vec<_>>(), []);
     });
 }
 

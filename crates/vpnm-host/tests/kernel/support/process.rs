@@ -8,6 +8,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SendFlags, SocketType};
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -114,6 +115,24 @@ pub(super) fn raw_frames(link: &str) {
         send_frame(&socket, index, claimed, &frame);
         bypass_queue(&socket);
         send_frame(&socket, index, claimed, &frame);
+    }
+}
+
+/// Sends frames of an unknown protocol past the IP stack and the link's queue, one right
+/// behind the other, until it is over.
+pub(crate) fn flood(link: &str, over: &AtomicBool) {
+    const PROTOCOL: u16 = 0x88b5;
+    // Of no protocol: it receives nothing.
+    let socket = rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, None);
+    let socket = socket.expect("root may");
+    let index = rustix::net::netdevice::name_to_index(&socket, link).expect("it exists");
+    bypass_queue(&socket);
+    let mut frame = vec![0xff; 6];
+    frame.extend(super::far::hardware_address(link));
+    frame.extend(PROTOCOL.to_be_bytes());
+    frame.extend([0x55; 64]);
+    while !over.load(Ordering::Relaxed) {
+        send_frame(&socket, index, PROTOCOL, &frame);
     }
 }
 
