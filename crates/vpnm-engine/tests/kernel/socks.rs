@@ -296,11 +296,13 @@ fn promise(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
 fn pings_behind(conduct: Conduct) -> Option<[bool; 4]> {
     let world = behind(conduct)?;
     let hosts = [SERVER[0], SERVER[1], "203.0.113.7", "2001:db8::7"];
-    Some(
-        world
-            .app
-            .run(move || hosts.map(|host| answers_ping(host.parse().unwrap()))),
-    )
+    Some(world.app.run(move || {
+        hosts.map(|host| {
+            let host = host.parse().unwrap();
+            // On a busy machine some answers come too late.
+            (0..5).any(|_| answers_ping(host))
+        })
+    }))
 }
 
 #[test]
