@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vpnm_lab::harness::{self, Case, Options, Outcome, Skip};
 use vpnm_lab::report::{self, Compared, Line};
 use vpnm_lab::scenario::{self, Asked, NOT_RUN, Protection, Row, rows};
@@ -23,11 +24,39 @@ use vpnm_world::probe::Kind;
 /// What the cases found.
 type Found<T> = Mutex<Vec<T>>;
 
+/// Probes of a kind from which on descriptors are what a world needs most.
+const MANY: u64 = 1_000;
+/// Descriptors that the servers of a world have open then, and some to spare.
+const DESCRIPTORS: u64 = 8_000;
+
+/// Allows this process as many descriptors as it may have; how many that are.
+fn raise_descriptor_limit() -> Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised)?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// How many rows run at a time: each is in a world of its own, and waits for most of its
+/// time.
+fn worlds(probes: u64, descriptors: u64) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let affordable = usize::try_from(descriptors / DESCRIPTORS).unwrap_or(usize::MAX);
+    if probes < MANY {
+        2 * cores
+    } else {
+        (2 * cores).min(affordable.max(1))
+    }
+}
+
 fn main() -> Result<ExitCode> {
     let mut options = Options::parse(std::env::args().skip(1))?;
-    // A row is in a world of its own, and waits for most of its time.
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    options.jobs.get_or_insert(2 * cores);
+    let descriptors = raise_descriptor_limit()?;
+    let affordable = worlds(options.probes, descriptors);
+    options.jobs = options.jobs.or(Some(affordable));
     let (found, compared) = (Found::default(), Found::default());
     // What takes longest begins first, so that nothing else waits for it at last.
     let mut rows = rows();
