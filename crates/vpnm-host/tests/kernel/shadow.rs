@@ -26,6 +26,18 @@ fn tables() -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// How many tables there are, once no more than `wanted` are left: a child of another test,
+/// on its way from fork to exec, may hold the sockets of every test for a moment longer.
+fn tables_left(wanted: usize) -> usize {
+    for _ in 0..200 {
+        if tables().len() <= wanted {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    tables().len()
+}
+
 fn reaches_its_server() {
     as_uid(ENGINE, || connect(SERVER, 443).map(drop)).unwrap();
 }
@@ -103,7 +115,7 @@ fn the_copy_ends_with_its_process_and_the_block_does_not() {
         host.reach(&desired, &mut go_on).unwrap();
         assert_eq!(tables().len(), 4);
         drop(host);
-        assert_eq!(tables().len(), 2);
+        assert_eq!(tables_left(2), 2);
         drop(far.take());
         probe_everything();
         assert_eq!(far.take(), []);
@@ -113,6 +125,6 @@ fn the_copy_ends_with_its_process_and_the_block_does_not() {
         assert!(plan.is_empty(), "{plan}");
         assert_eq!(tables().len(), 4);
         next.cleanup(&mut go_on).unwrap();
-        assert_eq!(tables().len(), 0);
+        assert_eq!(tables_left(0), 0);
     });
 }
