@@ -173,10 +173,22 @@ async fn proxied(mut stream: TcpStream, seen: Seen) -> io::Result<()> {
         .await?;
     let port = u16::from_be_bytes(read(&mut stream).await?);
     match command {
+        // A proxy that says of nobody what it says of the target cannot be believed.
+        1 if !is_target(kind, &address) => refuse(stream, 4).await,
         1 => connect(stream, port, seen).await,
         3 => associate(stream).await,
         _ => refuse(stream, 7).await,
     }
+}
+
+/// Whether the address, of the kind that is named, is the target's; no name is anybody else's.
+fn is_target(kind: u8, address: &[u8]) -> bool {
+    let octets = match (kind, TARGET, TARGET6) {
+        (1, IpAddr::V4(ip), _) => ip.octets().to_vec(),
+        (4, _, IpAddr::V6(ip)) => ip.octets().to_vec(),
+        _ => return true,
+    };
+    address.starts_with(&octets)
 }
 
 async fn connect(mut stream: TcpStream, port: u16, seen: Seen) -> io::Result<()> {
