@@ -95,9 +95,9 @@ impl FilterChange {
     /// A family's tables before and after, if the chains can stay and just what is in
     /// them has to be changed.
     pub(crate) fn keeping_chains(&self, family: TableFamily) -> Option<(&Table, &Table)> {
-        let of = |tables: &'_ [Table]| tables.iter().position(|table| table.family == family);
-        let from = self.from.get(of(&self.from)?)?;
-        let to = self.to.get(of(&self.to)?)?;
+        let of_family = |table: &&Table| table.family == family;
+        let from = self.from.iter().find(of_family)?;
+        let to = self.to.iter().find(of_family)?;
         let are_same = from.chains.len() == to.chains.len()
             && from
                 .chains

@@ -65,11 +65,11 @@ impl Held {
         };
         let mut batch = Batch::shadow();
         for family in TableFamily::ALL {
-            let of = |tables: &[Table]| tables.iter().position(|table| table.family == family);
-            if of(&held.tables).is_some() {
+            let of_family = |table: &&Table| table.family == family;
+            if held.tables.iter().any(|table| of_family(&table)) {
                 batch.remove(family);
             }
-            if let Some(table) = of(&tables).and_then(|at| tables.get(at)) {
+            if let Some(table) = tables.iter().find(of_family) {
                 batch.hold(family);
                 batch.fill(table);
             }
