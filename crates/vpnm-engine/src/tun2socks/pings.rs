@@ -3,9 +3,9 @@
 //! A host that takes or refuses a TCP connection is there, so a ping is answered when the
 //! proxy says that the host did either, and after as long as that took. A host that drops
 //! the knock stays silent even where it answers pings itself: silence may be wrong, an
-//! answer never is. Many proxies say "connected" before they have tried (v2ray, Xray and
-//! sing-box among them); so the proxy is asked once for an address that nobody has, and
-//! an answer it gives of that is not believed of others.
+//! answer never is. Some proxies say "connected" before they have tried (v2ray 4.34 does,
+//! sing-box 1.14 does not); so the proxy is asked once for an address that nobody has,
+//! and an answer it gives of that is not believed of others.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

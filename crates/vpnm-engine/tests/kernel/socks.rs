@@ -287,7 +287,7 @@ fn sockets_share_a_relay_that_tells_them_apart() {
     assert_eq!(SHARING.load(Ordering::Acquire), 2);
 }
 
-/// Says that it is connected before it has tried, as v2ray and sing-box do.
+/// Says that it is connected before it has tried, as v2ray does.
 fn promise(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
     reply(&mut client, 0, target)
 }
