@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use vpnm_world::privilege::{self, Privilege};
 
 use self::progress::Progress;
@@ -148,7 +149,9 @@ fn numbers(text: &str) -> anyhow::Result<Vec<u8>> {
     let mut all = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        all.extend(first.parse::<u8>()?..=last.parse()?);
+        let range = first.parse::<u8>()?..=last.parse()?;
+        ensure!(!range.is_empty(), "{part} ends before it begins");
+        all.extend(range);
     }
     Ok(all)
 }
@@ -320,7 +323,9 @@ mod tests {
         let case = |row| Case::new("a case", |_| Ok(())).of_row(row);
         assert!(options.selects(&case(12)) && !options.selects(&case(2)));
         assert!(!options.selects(&Case::new("row 12", |_| Ok(()))));
-        assert!(parse(&["--row", "first"]).is_err());
+        for wrong in ["first", "7-5", "", "300"] {
+            assert!(parse(&["--row", wrong]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -60,6 +60,11 @@ fn main() -> Result<ExitCode> {
     let (found, compared) = (Found::default(), Found::default());
     // What takes longest begins first, so that nothing else waits for it at last.
     let mut rows = rows();
+    let is_asked = |row: &&Row| options.rows.contains(&row.number);
+    ensure!(
+        options.rows.is_empty() || rows.iter().any(is_asked),
+        "there is no such row"
+    );
     rows.sort_by_key(|row| std::cmp::Reverse((row.quota(1), row.attack.len())));
     let mut cases: Vec<Case<'_>> = rows.iter().map(|row| defended(row, &found)).collect();
     let of_rules = rows.iter().filter(|row| OF_RULES.contains(&row.number));
