@@ -24,8 +24,8 @@ const LONGER: Duration = Duration::from_millis(3);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an attacker, or a network manager, leaves of the routing: nothing of
-/// ours. Each life has all of it to set up again. The filter is tried as well.
-const FLUSH: &str = "nft flush ruleset; \
+/// ours. Who lives on has all of it to set up again. The filter is tried as well.
+pub(super) const FLUSH: &str = "nft flush ruleset; \
     for t in inet netdev arp; do nft delete table $t vpnm; done; \
     ip rule flush; ip -6 rule flush; \
     ip rule add pref 32766 lookup main protocol kernel; \

@@ -8,16 +8,8 @@ use crate::scenario::Step::{
     KillDaemon, KillEngine, Probe, Replace, Router, StartDaemon, StopDaemon, StopEngine, Switch,
     Wait,
 };
+use crate::scenario::crash::FLUSH;
 use crate::scenario::{Aftermath, Row};
-
-/// What a program of root's can take away of the filter, the rules and the routes.
-const FLUSH_EVERYTHING: &str = "nft flush ruleset; \
-    for t in inet netdev arp; do nft delete table $t vpnm; done; \
-    ip rule flush; ip -6 rule flush; \
-    ip rule add pref 32766 lookup main protocol kernel; \
-    ip rule add pref 32767 lookup default protocol kernel; \
-    ip -6 rule add pref 32766 lookup main protocol kernel; \
-    ip route flush table 7670; ip -6 route flush table 7670; true";
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -37,18 +29,18 @@ pub(super) const ROWS: &[Row] = &[
         name: "control plane gone, filter and rules flushed meanwhile",
         attack: &[
             KillDaemon,
-            Client(FLUSH_EVERYTHING),
+            Client(FLUSH),
             Probe,
             StartDaemon,
             Expect(UP),
             KillEngine,
             KillDaemon,
-            Client(FLUSH_EVERYTHING),
+            Client(FLUSH),
             Wait(Duration::from_secs(1)),
             StartDaemon,
             Expect(UP),
             EndDaemon,
-            Client(FLUSH_EVERYTHING),
+            Client(FLUSH),
             Probe,
             StartDaemon,
             Expect(UP),
@@ -132,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
         attack: &[
             Client("ip link set eth0 down"),
             KillDaemon,
-            Client(FLUSH_EVERYTHING),
+            Client(FLUSH),
             BlockAtBoot,
             Client(RAISE_ETH0),
             Probe,
