@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::firewall::render;
-use crate::nft::{Set, Table, TableFamily};
+use crate::firewall::{Capabilities, render};
+use crate::nft::{Chain, Set, Table, TableFamily};
 use crate::rtnl::{Address, LinkSettings, Route, Rule};
 
 /// One change of the host. Each is atomic, and carrying it out twice does no harm.
@@ -93,17 +93,20 @@ impl FilterChange {
     }
 
     /// A family's tables before and after, if the chains can stay and just what is in
-    /// them has to be changed.
-    pub(crate) fn keeping_chains(&self, family: TableFamily) -> Option<(&Table, &Table)> {
+    /// them has to be changed, or what they see.
+    pub(crate) fn keeping_chains(
+        &self,
+        family: TableFamily,
+        capabilities: Capabilities,
+    ) -> Option<(&Table, &Table)> {
         let of_family = |table: &&Table| table.family == family;
         let from = self.from.iter().find(of_family)?;
         let to = self.to.iter().find(of_family)?;
-        let are_same = from.chains.len() == to.chains.len()
-            && from
-                .chains
-                .iter()
-                .zip(&to.chains)
-                .all(|(from, to)| from.is_placed_like(to));
+        let stays = |(from, to): (&Chain, &Chain)| {
+            from.is_placed_like(to) && (capabilities.devices || from.devices == to.devices)
+        };
+        let are_same =
+            from.chains.len() == to.chains.len() && from.chains.iter().zip(&to.chains).all(stays);
         (self.ours && are_same).then_some((from, to))
     }
 

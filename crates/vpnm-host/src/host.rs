@@ -20,7 +20,7 @@ use crate::names::REPLY_MARK;
 use crate::netlink::{Failure, Protocol, Socket};
 use crate::nft::Table;
 use crate::observed::{Circumstances, Observed};
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, plan_with};
 
 use shadow::Shadow;
 
@@ -259,9 +259,10 @@ impl Host {
         let observed = self.observe().map_err(ReachError::Observe)?;
         let now = observed.circumstances();
         let before = self.circumstances.replace(now.clone());
-        let plan = plan(&observed, desired).map_err(ReachError::Plan)?;
+        let tables = firewall::tables(desired, &observed.setting());
+        let plan = plan_with(&observed, desired, &tables).map_err(ReachError::Plan)?;
         let plan = plan.adapting(before.is_some_and(|before| before != now));
-        Ok((plan, firewall::tables(desired, &observed.setting())))
+        Ok((plan, tables))
     }
 }
 

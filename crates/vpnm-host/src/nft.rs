@@ -28,6 +28,7 @@ pub(crate) mod kind {
     pub(crate) const DEL_TABLE: u16 = BASE | 2;
     pub(crate) const NEW_CHAIN: u16 = BASE | 3;
     pub(crate) const GET_CHAIN: u16 = BASE | 4;
+    pub(crate) const DEL_CHAIN: u16 = BASE | 5;
     pub(crate) const NEW_RULE: u16 = BASE | 6;
     pub(crate) const GET_RULE: u16 = BASE | 7;
     pub(crate) const DEL_RULE: u16 = BASE | 8;

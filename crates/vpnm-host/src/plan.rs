@@ -95,16 +95,29 @@ impl fmt::Display for Plan {
 /// [`HostError::ForeignLink`] when it is not ours, [`HostError::Owned`] when the
 /// packet filter's tables belong to a process that is still running.
 pub fn plan(observed: &Observed, desired: &Desired) -> Result<Plan, HostError> {
+    plan_with(
+        observed,
+        desired,
+        &firewall::tables(desired, &observed.setting()),
+    )
+}
+
+/// As [`plan`], with the packet filter's `tables` of the desired state.
+pub(crate) fn plan_with(
+    observed: &Observed,
+    desired: &Desired,
+    tables: &[Table],
+) -> Result<Plan, HostError> {
     let mut effects = Vec::new();
     if *desired == Desired::Open {
         effects.extend(route_removal(observed, &[], is_entrance));
         effects.extend(link_removal(observed));
         effects.extend(rules(observed, desired));
         effects.extend(route_removal(observed, &[], |route| !is_entrance(route)));
-        effects.extend(filter(observed, desired)?);
+        effects.extend(filter(observed, tables)?);
         return Ok(Plan::of(effects));
     }
-    effects.extend(filter(observed, desired)?);
+    effects.extend(filter(observed, tables)?);
     let backstops = routing::backstops(desired, &observed.kernel);
     effects.extend(route_addition(observed, &backstops));
     effects.extend(rules(observed, desired));
@@ -120,8 +133,7 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Result<Plan, HostError> {
     Ok(Plan::of(effects))
 }
 
-fn filter(observed: &Observed, desired: &Desired) -> Result<Option<Effect>, HostError> {
-    let to = firewall::tables(desired, &observed.setting());
+fn filter(observed: &Observed, tables: &[Table]) -> Result<Option<Effect>, HostError> {
     let owned = observed.capabilities.ownership;
     let read = &observed.filter;
     let elsewhere = |owner: Option<u32>| owner.is_some_and(|port| port != observed.port);
@@ -133,12 +145,16 @@ fn filter(observed: &Observed, desired: &Desired) -> Result<Option<Effect>, Host
     let from: Vec<Table> = read.iter().map(|read| read.table.clone()).collect();
     let foreign = read.iter().any(|read| read.foreign);
     let ours = !foreign && read.iter().all(|read| !owned || read.owner.is_some());
+    if ours && from == tables {
+        return Ok(None);
+    }
+    let to = tables.to_vec();
     let change = FilterChange { from, to, ours };
     if foreign {
         return Ok(Some(Effect::Filter(change)));
     }
     if change.from == change.to {
-        return Ok((!ours).then_some(Effect::Adopt(change)));
+        return Ok(Some(Effect::Adopt(change)));
     }
     if ours && change.is_only_elements() {
         return Ok(Some(Effect::Endpoints(change)));
@@ -298,6 +314,7 @@ mod tests {
                 ownership: true,
                 holding: true,
                 egress: true,
+                devices: true,
             },
             filter: Vec::new(),
             port: PORT,

@@ -10,4 +10,7 @@ pub struct Capabilities {
     /// Frames that leave past the IP stack can be filtered (Linux 5.16). Elsewhere
     /// raw sockets of root get past the filter.
     pub egress: bool,
+    /// A chain that sees frames can be given other interfaces (Linux 6.4). Elsewhere
+    /// another takes its place.
+    pub devices: bool,
 }

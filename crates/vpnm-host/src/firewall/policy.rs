@@ -69,6 +69,7 @@ mod tests {
                 ownership: true,
                 holding: true,
                 egress: true,
+                devices: true,
             },
             interfaces: Interfaces {
                 outside: names(&["eth0", "wlan0"]),

@@ -33,7 +33,7 @@ impl Host {
         let owned = self.capabilities.ownership;
         let mut batch = Batch::new();
         for family in TableFamily::ALL {
-            if let Some((from, to)) = change.keeping_chains(family) {
+            if let Some((from, to)) = change.keeping_chains(family, self.capabilities) {
                 batch.renew(from, to);
                 continue;
             }

@@ -21,26 +21,38 @@ fn refused(socket: &mut Socket, fill: impl FnOnce(&mut Batch)) -> Result<bool, F
 pub(super) fn capabilities(socket: &mut Socket) -> Result<Capabilities, Failure> {
     let ownership = !refused(socket, |batch| batch.claim(TableFamily::Inet, true))?;
     let holding = !refused(socket, |batch| batch.hold(TableFamily::Inet))?;
-    let table = egress_on("lo");
-    let egress = !refused(socket, |batch| {
-        batch.claim(table.family, false);
-        batch.fill(&table);
+    let on_loopback = ["lo".to_owned()];
+    let egress = !refused(socket, |batch| fill(batch, &egress_on(&on_loopback)))?;
+    // The same kernels know chains without an interface. Older ones would take a chain for
+    // another of the same name.
+    let table = egress_on(&[]);
+    let devices = !refused(socket, |batch| {
+        fill(batch, &table);
+        for chain in &table.chains {
+            batch.add_devices(table.family, chain, &on_loopback);
+        }
     })?;
     Ok(Capabilities {
         ownership,
         holding,
         egress,
+        devices,
     })
 }
 
-fn egress_on(device: &str) -> Table {
+fn fill(batch: &mut Batch, table: &Table) {
+    batch.claim(table.family, false);
+    batch.fill(table);
+}
+
+fn egress_on(devices: &[String]) -> Table {
     let chain = Chain {
         name: "egress".to_owned(),
         kind: "filter".to_owned(),
         hook: Hook::Egress,
         priority: 0,
         policy: Verdict::Accept,
-        devices: vec![device.to_owned()],
+        devices: devices.to_vec(),
         rules: Vec::new(),
     };
     Table {

@@ -73,6 +73,7 @@ pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
             ownership: false,
             holding: false,
             egress: false,
+            devices: false,
         },
         filter: Vec::new(),
         port: 0,

@@ -44,6 +44,17 @@ pub(crate) struct Table {
     pub(crate) chains: Vec<Chain>,
 }
 
+impl Table {
+    /// Whether sets and rules are the same, wherever the chains are called.
+    pub(super) fn holds_like(&self, other: &Self) -> bool {
+        self.sets == other.sets && self.rules().eq(other.rules())
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &[Rule]> {
+        self.chains.iter().map(|chain| &*chain.rules)
+    }
+}
+
 /// A set of concatenated fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Set {
@@ -137,13 +148,19 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Whether it is the same chain but for its rules.
+    /// Whether it is the same chain but for its rules and interfaces.
     pub(crate) fn is_placed_like(&self, other: &Self) -> bool {
         let place = |chain: &Self| (chain.hook, chain.priority, chain.policy.code());
-        self.name == other.name
-            && self.kind == other.kind
-            && place(self) == place(other)
-            && self.devices == other.devices
+        self.name == other.name && self.kind == other.kind && place(self) == place(other)
+    }
+
+    /// Its interfaces that another does not have.
+    pub(crate) fn devices_beyond(&self, other: &Self) -> Vec<String> {
+        let devices = self.devices.iter();
+        devices
+            .filter(|device| !other.devices.contains(device))
+            .cloned()
+            .collect()
     }
 }
 

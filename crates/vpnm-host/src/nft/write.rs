@@ -114,11 +114,25 @@ impl Batch {
         self.add_rules(table);
     }
 
-    /// Changes what is in a table, whose chains are the same before and after.
+    /// Changes what is in a table, whose chains are the same before and after but for
+    /// their interfaces.
     pub(crate) fn renew(&mut self, from: &Table, to: &Table) {
-        if from == to {
-            return;
+        let family = to.family;
+        let chains = || from.chains.iter().zip(&to.chains);
+        // The kernel calls a chain for one that is added before the batch takes effect,
+        // and for one that is removed until afterwards.
+        for (from, to) in chains() {
+            self.add_devices(family, to, &to.devices_beyond(from));
         }
+        if !from.holds_like(to) {
+            self.refill(from, to);
+        }
+        for (from, to) in chains() {
+            self.remove_devices(family, to, &from.devices_beyond(to));
+        }
+    }
+
+    fn refill(&mut self, from: &Table, to: &Table) {
         // Of all chains; those of one would be named.
         let rules = self.body(from.family, at::RULE_TABLE);
         self.requests.push(Request::new(kind::DEL_RULE, rules));
@@ -181,6 +195,28 @@ impl Batch {
     }
 
     fn add_chain(&mut self, family: TableFamily, chain: &Chain) {
+        let body = self.chain(family, chain, &chain.devices);
+        self.requests.push(Request::create(kind::NEW_CHAIN, body));
+    }
+
+    /// Has a chain that exists see the frames of more interfaces.
+    pub(crate) fn add_devices(&mut self, family: TableFamily, chain: &Chain, devices: &[String]) {
+        if !devices.is_empty() {
+            let body = self.chain(family, chain, devices);
+            self.requests.push(Request::set(kind::NEW_CHAIN, body));
+        }
+    }
+
+    /// Has a chain no longer see the frames of interfaces. A kernel that cannot do that
+    /// removes the chain.
+    fn remove_devices(&mut self, family: TableFamily, chain: &Chain, devices: &[String]) {
+        if !devices.is_empty() {
+            let body = self.chain(family, chain, devices);
+            self.requests.push(Request::new(kind::DEL_CHAIN, body));
+        }
+    }
+
+    fn chain(&self, family: TableFamily, chain: &Chain, devices: &[String]) -> Writer {
         let number = chain.hook.number(family);
         let number = number.expect("invariant: every chain hooks where its family can");
         let mut body = self.body(family, at::CHAIN_TABLE);
@@ -188,13 +224,13 @@ impl Batch {
         body.nested(at::CHAIN_HOOK, |hook| {
             hook.network(at::HOOK_NUMBER, number);
             hook.bytes(at::HOOK_PRIORITY, &chain.priority.to_be_bytes());
-            if !chain.devices.is_empty() {
-                hook.nested(at::HOOK_DEVS, |list| add_devices(list, &chain.devices));
+            if !devices.is_empty() {
+                hook.nested(at::HOOK_DEVS, |list| name_devices(list, devices));
             }
         });
         body.network(at::CHAIN_POLICY, chain.policy.code());
         body.text(at::CHAIN_TYPE, &chain.kind);
-        self.requests.push(Request::create(kind::NEW_CHAIN, body));
+        body
     }
 
     fn add_rule(&mut self, family: TableFamily, chain: &str, rule: &Rule) {
@@ -226,7 +262,7 @@ impl Batch {
     }
 }
 
-fn add_devices(list: &mut Writer, devices: &[String]) {
+fn name_devices(list: &mut Writer, devices: &[String]) {
     for device in devices {
         list.text(at::DEVICE_NAME, device);
     }

@@ -100,6 +100,45 @@ fn nothing_leaves_while_one_packet_filter_replaces_another() {
     });
 }
 
+/// The chain that sees frames stays what it is, whatever else it comes to see, so that no
+/// frame is between two of them.
+#[test]
+fn nothing_leaves_while_interfaces_come_and_go() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let desired = Desired::Blocked(guard());
+        let mut reach = || {
+            let plan = host.reach(&desired, &mut go_on).unwrap();
+            assert!(!plan.is_empty(), "nothing came or went");
+            host.verify(&desired).unwrap();
+        };
+        reach();
+        let chain = || {
+            let listed = run("nft", "-a list chain netdev vpnm egress");
+            let handles = listed.lines().filter(|line| line.contains("chain egress"));
+            handles.map(str::to_owned).collect::<String>()
+        };
+        let before = chain();
+        drop(far.take());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| flood("eth0", &over));
+            for _ in 0..100 {
+                run("ip", "link add aa0 type veth peer name zz0");
+                reach();
+                run("ip", "link set aa0 name bb0");
+                reach();
+                run("ip", "link del bb0");
+                reach();
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(far.take(), []);
+        assert!(!host.capabilities().devices || chain() == before);
+    });
+}
+
 #[test]
 fn nothing_leaves_a_host_beside_its_tunnel() {
     in_namespace(|| {

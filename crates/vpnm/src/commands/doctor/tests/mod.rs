@@ -124,6 +124,7 @@ fn healthy() -> Survey {
                 ownership: true,
                 holding: false,
                 egress: true,
+                devices: true,
             },
             foreign: Vec::new(),
         }),
