@@ -8,6 +8,7 @@ mod flood;
 mod link;
 mod oversize;
 mod script;
+mod strangers;
 mod throughput;
 mod transfers;
 mod wild;

@@ -4,6 +4,7 @@ mod acknowledge;
 mod congestion;
 mod flow;
 mod input;
+mod prune;
 mod receive;
 mod rtt;
 mod scoreboard;
@@ -64,6 +65,8 @@ pub(crate) struct Tcp {
     held: VecDeque<(Instant, FlowId)>,
     /// Prompt answers in a row, of the flow that answered last.
     prompt: u8,
+    /// Flows that may have received something beyond a hole, each once.
+    holed: VecDeque<FlowId>,
     /// Flows that may have sent their last segment.
     leaving: Vec<FlowId>,
     timers: Timers,
@@ -91,6 +94,7 @@ impl Tcp {
             owing: VecDeque::new(),
             held: VecDeque::new(),
             prompt: 0,
+            holed: VecDeque::new(),
             leaving: Vec::new(),
             timers: Timers::default(),
             epoch: None,
@@ -149,15 +153,17 @@ impl Tcp {
     }
 
     fn handle_known(&mut self, id: FlowId, segment: Segment, cx: &mut Context<'_>) {
+        self.prune(cx.pool);
         let around = self.surroundings(cx.pool, cx.now);
         let Some(flow) = self.flows.get_mut(id) else {
             return;
         };
         let header = segment.header;
         let key = flow.key;
-        let is_syn = header.flags.has(TcpFlags::SYN) && !header.flags.has(TcpFlags::ACK);
-        if is_syn && flow.stage != Stage::Open {
-            if header.seq == flow.syn {
+        if header.flags.opens() && flow.stage != Stage::Open {
+            if header.seq == flow.syn || flow.stage == Stage::Accepted {
+                // Our answer, sent again, also tells who begins anew that it did: it then
+                // resets what was before with a number that only it knows.
                 flow.on_syn(cx.now);
             } else {
                 // The application gave up and tries again from the same port.
@@ -173,6 +179,10 @@ impl Tcp {
         let reply = flow.on_segment(segment, &around);
         if stage != Stage::Open && flow.stage == Stage::Open {
             self.half_open -= 1;
+        }
+        if flow.receiver.has_holes() && !flow.in_holed {
+            flow.in_holed = true;
+            self.holed.push_back(id);
         }
         match reply {
             Reply::Nothing => {}
@@ -192,10 +202,7 @@ impl Tcp {
     fn handle_unknown(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
         let header = &segment.header;
         let flags = header.flags;
-        let is_syn = flags.has(TcpFlags::SYN)
-            && !flags.has(TcpFlags::ACK)
-            && !flags.has(TcpFlags::RST)
-            && !flags.has(TcpFlags::FIN);
+        let is_syn = flags.opens();
         if let Some(stone) = self.tombstones.get(&key, cx.now) {
             let replaced = is_syn && stone.theirs.before(header.seq);
             // An application that begins anew with a lower number rejects our answer to

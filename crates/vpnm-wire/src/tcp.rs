@@ -1,6 +1,6 @@
 //! TCP headers (RFC 9293) and their options.
 
-use std::ops::{BitOr, Sub};
+use std::ops::{BitAnd, BitOr, Sub};
 
 use crate::head::Head;
 
@@ -89,6 +89,20 @@ impl TcpFlags {
     #[must_use]
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether they are those of a first segment: SYN, and nothing that contradicts it.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        self & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
+    }
+}
+
+impl BitAnd for TcpFlags {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 

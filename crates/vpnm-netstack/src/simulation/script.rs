@@ -22,6 +22,9 @@ const RST: TcpFlags = TcpFlags::RST;
 /// Where the peer's stream begins; the first byte is one further.
 pub(super) const THEIRS: u32 = 1_000;
 
+/// A connection: its addresses, our initial sequence number, its flow.
+pub(super) type Known = (FlowKey, u32, Option<FlowId>);
+
 pub(super) struct Script {
     pub(super) stack: Stack,
     pub(super) now: Instant,
@@ -30,11 +33,11 @@ pub(super) struct Script {
     pub(super) window: u16,
     /// Our initial sequence number, once known.
     ours: u32,
-    flow: Option<FlowId>,
+    pub(super) flow: Option<FlowId>,
 }
 
 impl Script {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(&Config::new(1_500, [1; 32]))
     }
 
@@ -66,7 +69,17 @@ impl Script {
         self.shake_hands(THEIRS);
     }
 
-    fn shake_hands(&mut self, theirs: u32) {
+    /// Goes on with the connection from this port.
+    pub(super) fn resume(&mut self, known: &Known) {
+        (self.key, self.ours, self.flow) = *known;
+    }
+
+    /// The present connection, to go on with later.
+    pub(super) fn known(&self) -> Known {
+        (self.key, self.ours, self.flow)
+    }
+
+    pub(super) fn shake_hands(&mut self, theirs: u32) {
         assert!(self.send(SYN, theirs, 0, b"").is_empty(), "it is held");
         let id = self.incoming();
         self.flow = Some(id);
@@ -78,7 +91,7 @@ impl Script {
     }
 
     /// The connection that came, whatever happened before.
-    fn incoming(&mut self) -> FlowId {
+    pub(super) fn incoming(&mut self) -> FlowId {
         std::iter::from_fn(|| self.stack.poll_event())
             .find_map(|event| match event {
                 Event::TcpIncoming { id, .. } => Some(id),
@@ -111,7 +124,7 @@ impl Script {
         self.answers()
     }
 
-    fn segment(&self, flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> Ingress {
+    pub(super) fn segment(&self, flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> Ingress {
         let header = TcpHeader {
             source: self.key.source().port(),
             destination: self.key.destination().port(),
@@ -131,8 +144,8 @@ impl Script {
         let mut head = Head::new();
         ip.encode(&mut head);
         header.encode(&TcpOptions::default(), [0, 0], &mut head);
-        let mut content = self.stack.pool().copy(head.bytes());
-        content.append(payload);
+        let packet = [head.bytes(), payload].concat();
+        let content = self.stack.pool().copy(&packet);
         let offload = VnetHeader {
             checksum: ChecksumState::Verified,
             ..VnetHeader::default()

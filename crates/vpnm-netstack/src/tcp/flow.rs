@@ -79,6 +79,7 @@ pub(crate) struct Flow {
     pub(crate) alarm: Option<Alarm>,
     pub(crate) in_send_queue: bool,
     pub(crate) in_ack_queue: bool,
+    pub(crate) in_holed: bool,
     pub(crate) linked: bool,
 }
 
@@ -142,6 +143,7 @@ impl Flow {
             alarm: None,
             in_send_queue: false,
             in_ack_queue: false,
+            in_holed: false,
             linked: true,
         }
     }

@@ -70,7 +70,7 @@ impl Flow {
             }
             return Reply::Nothing;
         }
-        if segment.has(TcpFlags::SYN) {
+        if header.flags.opens() {
             self.on_syn(around.now);
             return Reply::Nothing;
         }
@@ -80,6 +80,10 @@ impl Flow {
         if header.ack != self.sender.next() {
             return Reply::Reset;
         }
+        if segment.has(TcpFlags::SYN) {
+            // Who opened at the same time knows by our answer, and need not get it twice.
+            return Reply::Nothing;
+        }
         self.stage = Stage::Open;
         self.sender
             .on_syn_acked(header.seq, header.ack, header.window, around.now);
@@ -88,25 +92,18 @@ impl Flow {
 
     fn on_open(&mut self, mut segment: Segment, around: &Surroundings<'_>) -> Reply {
         let header = segment.header;
-        if !self
-            .receiver
-            .is_acceptable(header.seq, segment.sequence_len())
-        {
-            if segment.has(TcpFlags::RST) {
-                return Reply::Nothing;
-            }
-            // Keep-alives and probes of a closed window are answered this way.
-            self.ack_due = true;
-            self.exchange.hurry();
-            self.on_answer(around.now);
+        if segment.has(TcpFlags::RST) {
+            self.on_reset(header.seq, around);
+            return Reply::Nothing;
+        }
+        let length = segment.sequence_len();
+        if !self.receiver.is_acceptable(header.seq, length) {
+            self.on_outsider(&segment, around);
             if header.seq != self.receiver.next() {
                 return Reply::Nothing;
             }
             segment.payload.truncate(0);
-            segment.header.flags = TcpFlags::ACK;
-        }
-        if segment.has(TcpFlags::RST) {
-            return self.on_reset(header.seq, around);
+            segment.header.flags = header.flags & TcpFlags::ACK;
         }
         if segment.has(TcpFlags::SYN) {
             self.challenge(around);
@@ -115,18 +112,33 @@ impl Flow {
         if !segment.has(TcpFlags::ACK) {
             return Reply::Nothing;
         }
+        if !self.on_acknowledgement(&segment, around) {
+            return Reply::Nothing;
+        }
         self.on_answer(around.now);
-        self.on_acknowledgement(&segment, around);
         self.on_content(segment, around)
     }
 
-    fn on_reset(&mut self, seq: Seq, around: &Surroundings<'_>) -> Reply {
-        if seq == self.receiver.next() {
-            self.fail(Cause::Reset);
+    /// A segment outside the window: an old one, a keep-alive, a probe of a closed window.
+    fn on_outsider(&mut self, segment: &Segment, around: &Surroundings<'_>) {
+        self.on_answer(around.now);
+        if segment.has(TcpFlags::SYN) || segment.sequence_len() == 0 {
+            // Two ends that disagree would answer each other's answers for ever.
+            self.challenge(around);
         } else {
+            self.ack_due = true;
+            self.exchange.hurry();
+        }
+    }
+
+    /// A reset is believed if its number is exact; near it, the peer is asked (RFC 5961
+    /// section 3.2).
+    fn on_reset(&mut self, seq: Seq, around: &Surroundings<'_>) {
+        if self.receiver.is_end(seq) {
+            self.fail(Cause::Reset);
+        } else if self.receiver.is_near(seq) {
             self.challenge(around);
         }
-        Reply::Nothing
     }
 
     /// Asks the peer, by an acknowledgement, whether it meant what it said.
@@ -141,7 +153,9 @@ impl Flow {
         }
     }
 
-    fn on_acknowledgement(&mut self, segment: &Segment, around: &Surroundings<'_>) {
+    /// Whether the segment can be the peer's: who does not see our packets can guess a
+    /// place in the window, but not also what to acknowledge (RFC 5961 section 5.2).
+    fn on_acknowledgement(&mut self, segment: &Segment, around: &Surroundings<'_>) -> bool {
         let header = &segment.header;
         let plain = segment.payload.is_empty() && !segment.has(TcpFlags::FIN);
         let acked = self.sender.on_ack(
@@ -155,6 +169,7 @@ impl Flow {
             Acked::Nothing => self.rearm(around.now, false),
             Acked::Invalid => self.challenge(around),
         }
+        acked != Acked::Invalid
     }
 
     fn on_content(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
@@ -168,7 +183,8 @@ impl Flow {
             return Reply::Abort;
         }
         let leaves_hole = self.receiver.next().before(segment.header.seq);
-        if around.exhausted && (leaves_hole || self.receiver.has_data()) {
+        let has_more = self.receiver.has_data() && !segment.payload.is_empty();
+        if around.exhausted && (leaves_hole || has_more) {
             // The peer sends it again; until then there may be room.
             return Reply::Nothing;
         }

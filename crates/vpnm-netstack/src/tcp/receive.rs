@@ -46,7 +46,7 @@ pub(crate) struct Receiver {
     queued: usize,
     /// Bytes taken by the user and not yet released.
     lent: usize,
-    /// Sorted by place; may overlap.
+    /// Sorted by place, disjoint.
     beyond: Vec<Piece>,
     /// Where the last piece went, which the first selective acknowledgement reports.
     latest: Seq,
@@ -128,6 +128,18 @@ impl Receiver {
         }
     }
 
+    /// Whether a reset of this number is the peer's: of the next byte, or of the FIN that
+    /// was received, as some hosts number it that are sent data after it.
+    pub(crate) fn is_end(&self, seq: Seq) -> bool {
+        seq == self.next || self.finished && seq == self.next.minus(1)
+    }
+
+    /// Whether a reset of this number could be the peer's, which may have sent all that it
+    /// was allowed to.
+    pub(crate) fn is_near(&self, seq: Seq) -> bool {
+        self.next.not_after(seq) && seq.not_after(self.edge)
+    }
+
     /// Takes the payload of a segment at `seq`, and its FIN.
     pub(crate) fn accept(
         &mut self,
@@ -139,9 +151,12 @@ impl Receiver {
         let end = seq.plus(bytes.len());
         if fin && end.not_after(self.edge) && self.fin.is_none() {
             self.fin = Some(end);
+            self.cut_beyond(end);
         }
-        if self.edge.before(end) {
-            bytes.truncate(self.edge - seq);
+        // Nothing is behind the end of the stream, whatever else is said later.
+        let edge = self.fin.unwrap_or(self.edge);
+        if edge.before(end) {
+            bytes.truncate(edge - seq);
         }
         let before = self.next;
         if seq.before(self.next) {
@@ -192,14 +207,26 @@ impl Receiver {
         }
     }
 
-    /// Bytes beyond a hole.
-    fn insert(&mut self, at: Seq, bytes: Chunk, pool: &BufferPool) {
-        let end = at.plus(bytes.len());
+    /// Bytes beyond a hole; those that are there already are left out.
+    fn insert(&mut self, at: Seq, mut bytes: Chunk, pool: &BufferPool) {
         self.latest = at;
+        let whole = bytes.len();
+        let end = at.plus(whole);
         let place = self.beyond.partition_point(|piece| piece.at.not_after(at));
+        let previous = place.checked_sub(1).and_then(|i| self.beyond.get(i));
+        bytes.advance(previous.map_or(0, |piece| piece.end() - at));
+        let at = at.plus(whole - bytes.len());
+        let rest = self.beyond.iter().skip(place);
+        let covered = rest.take_while(|piece| piece.end().not_after(end)).count();
+        self.beyond.drain(place..place + covered);
+        if let Some(next) = self.beyond.get(place) {
+            bytes.truncate(next.at - at);
+        }
+        if bytes.is_empty() {
+            return;
+        }
         let previous = place.checked_sub(1).and_then(|i| self.beyond.get_mut(i));
         let adjacent = match previous {
-            Some(piece) if end.not_after(piece.end()) => return,
             Some(piece) if piece.end() == at => {
                 if piece.bytes.room() >= bytes.len() {
                     piece.bytes.append(&bytes);
@@ -210,7 +237,11 @@ impl Receiver {
             Some(_) | None => 0,
         };
         if self.beyond.len() >= MAX_PIECES {
-            return;
+            if place == self.beyond.len() {
+                return;
+            }
+            // What is nearer will be of use sooner.
+            self.beyond.pop();
         }
         let bytes = if bytes.len() >= WORTH_KEEPING {
             bytes
@@ -220,6 +251,20 @@ impl Receiver {
             copy
         };
         self.beyond.insert(place, Piece { at, bytes });
+    }
+
+    /// Forgets what was received beyond `end`.
+    fn cut_beyond(&mut self, end: Seq) {
+        self.beyond.retain_mut(|piece| {
+            piece.bytes.truncate(end - piece.at);
+            !piece.bytes.is_empty()
+        });
+    }
+
+    /// Forgets the piece that is furthest beyond a hole, which the peer sends again if it is
+    /// the peer's (RFC 2018 section 8); whether there was one.
+    pub(crate) fn prune(&mut self) -> bool {
+        self.beyond.pop().is_some()
     }
 
     /// Appends what a filled hole kept back.

@@ -254,7 +254,7 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
-    use vpnm_wire::BufferPool;
+    use vpnm_wire::{BufferPool, Chunk};
 
     use super::super::tests::sack;
     use super::*;
@@ -292,7 +292,9 @@ mod tests {
             sender.on_syn_sent(now);
             sender.on_syn_acked(Seq(1), Seq(100), 60_000, now);
             for _ in 0..pieces {
-                sender.push(pool.copy(&[1; 300]));
+                // Without room behind it.
+                let end = vpnm_wire::SMALL;
+                sender.push(Chunk::new(pool.fitting(end), end - 300, end));
             }
             sender.finish();
             while sender.next_span(1_000, now).is_some() {}

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use vpnm_wire::{BufferPool, Chunk, LARGE};
+use vpnm_wire::{BufferPool, Chunk, LARGE, SMALL};
+
+/// What is not longer than this is copied to where there is room for it.
+const WORTH_KEEPING: usize = SMALL / 2;
 
 /// Bytes sent and not acknowledged, then bytes not yet sent.
 #[derive(Debug, Default)]
@@ -30,6 +33,14 @@ impl Queue {
 
     pub(super) fn push(&mut self, bytes: Chunk) {
         self.bytes += bytes.len();
+        // A few bytes alone would pin a buffer, and end a packet that more fit into.
+        if bytes.len() <= WORTH_KEEPING
+            && let Some(last) = self.chunks.back_mut()
+            && last.room() >= bytes.len()
+        {
+            last.append(&bytes);
+            return;
+        }
         self.chunks.push_back(bytes);
     }
 
