@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 use syn::{ImplItemFn, Item, ItemFn, UseTree, Visibility};
 
-use super::source::{Crate, Module, is_for_tests};
+use super::source::{Crate, Module, is_for_tests, names};
 
 /// A module's place in [`Crate::modules`].
 pub(super) type Place = usize;
@@ -191,11 +191,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names: Vec<String> = path
-            .segments
-            .iter()
-            .map(|segment| segment.ident.to_string())
-            .collect();
+        let names = names(path);
         if names.len() > 1 {
             self.found.push(names);
         }

@@ -2,7 +2,7 @@
 
 use syn::visit::{self, Visit};
 
-use super::source::{Crate, is_for_tests};
+use super::source::{Crate, is_for_tests, names};
 
 /// Pure crates, and pure modules of crates that have a shell as well.
 const PURE: &[(&str, &[&str])] = &[
@@ -110,11 +110,7 @@ impl<'ast> Visit<'ast> for Impurities {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names: Vec<String> = path
-            .segments
-            .iter()
-            .map(|segment| segment.ident.to_string())
-            .collect();
+        let names = names(path);
         if names.len() > 1 {
             self.look(&names);
         }

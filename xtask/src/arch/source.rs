@@ -117,6 +117,12 @@ pub(super) fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
+/// The names that a path consists of.
+pub(super) fn names(path: &syn::Path) -> Vec<String> {
+    let names = path.segments.iter();
+    names.map(|segment| segment.ident.to_string()).collect()
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the enumeration is open; what is not known has no attributes to look at"
