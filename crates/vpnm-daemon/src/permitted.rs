@@ -15,6 +15,8 @@ pub(crate) struct Permitted {
     pub(crate) forwarding: Forwarding,
     /// Interfaces whose hosts are led into the tunnel, besides containers'.
     pub(crate) serve: Vec<String>,
+    /// Interfaces whose neighbours are, although this host goes out there.
+    pub(crate) serve_uplink: Vec<String>,
 }
 
 impl From<&Settings> for Permitted {
@@ -31,6 +33,7 @@ impl From<&Settings> for Permitted {
                 ForOthers::Block => Forwarding::Blocked,
             },
             serve: settings.serve.clone(),
+            serve_uplink: settings.serve_uplink.clone(),
         }
     }
 }

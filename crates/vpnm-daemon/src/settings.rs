@@ -16,6 +16,10 @@
 //! # and virtual machines need not be named. Never one that this host goes out by.
 //! serve = ["eth1"]
 //!
+//! # Interfaces that this host goes out by and whose neighbours are led into the tunnel
+//! # all the same: a gateway with one network card. Anybody on that network may use it.
+//! serve_uplink = ["eth0"]
+//!
 //! # Whether every way past the block is tried after each change.
 //! leak_check = true
 //!
@@ -61,6 +65,8 @@ pub struct Settings {
     /// Interfaces whose hosts are led into the tunnel, besides those of containers and
     /// virtual machines.
     pub serve: Vec<String>,
+    /// Interfaces that this host goes out by, whose neighbours are led into the tunnel.
+    pub serve_uplink: Vec<String>,
     /// Whether every way past the block is tried after each change.
     pub leak_check: bool,
     /// Resolvers, in order of preference; at least one.
@@ -112,11 +118,11 @@ pub enum SettingsError {
     #[error("lan_domains: {0:?} has no dot: whole top-level domains cannot be the local network's")]
     TopLevel(String),
     /// No interface can have this name.
-    #[error("serve: {0:?} is no name of an interface")]
-    Interface(String),
+    #[error("{0}: {1:?} is no name of an interface")]
+    Interface(&'static str, String),
     /// There are too many interfaces.
-    #[error("serve: no more than {MAX_SERVED} are possible")]
-    Interfaces,
+    #[error("{0}: no more than {MAX_SERVED} are possible")]
+    Interfaces(&'static str),
     /// There are too many domains.
     #[error("lan_domains: no more than {MAX_DOMAINS} are possible")]
     Domains,
@@ -133,6 +139,8 @@ struct Text {
     forwarding: ForOthers,
     #[serde(default)]
     serve: Vec<String>,
+    #[serde(default)]
+    serve_uplink: Vec<String>,
     leak_check: Option<bool>,
     dns: Option<Vec<Upstream>>,
 }
@@ -164,6 +172,7 @@ impl Default for Settings {
             lan_domains: Vec::new(),
             forwarding: ForOthers::Tunnel,
             serve: Vec::new(),
+            serve_uplink: Vec::new(),
             leak_check: true,
             dns: dns.collect(),
         }
@@ -214,12 +223,14 @@ impl Settings {
             return Err(SettingsError::Resolvers);
         }
         check_domains(&text.lan_domains)?;
-        check_served(&text.serve)?;
+        check_served("serve", &text.serve)?;
+        check_served("serve_uplink", &text.serve_uplink)?;
         Ok(Self {
             lan: text.lan,
             lan_domains: text.lan_domains,
             forwarding: text.forwarding,
             serve: text.serve,
+            serve_uplink: text.serve_uplink,
             leak_check: text.leak_check.unwrap_or(true),
             dns,
         })
@@ -237,16 +248,16 @@ fn check_domains(domains: &[ServerName]) -> Result<(), SettingsError> {
     }
 }
 
-fn check_served(names: &[String]) -> Result<(), SettingsError> {
+fn check_served(key: &'static str, names: &[String]) -> Result<(), SettingsError> {
     if names.len() > MAX_SERVED {
-        return Err(SettingsError::Interfaces);
+        return Err(SettingsError::Interfaces(key));
     }
     let is_name = |name: &&String| {
         let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
         (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed)
     };
     match names.iter().find(|name| !is_name(name)) {
-        Some(name) => Err(SettingsError::Interface(name.clone())),
+        Some(name) => Err(SettingsError::Interface(key, name.clone())),
         None => Ok(()),
     }
 }
@@ -284,6 +295,7 @@ mod tests {
             lan_domains = ["corp.example", "corp.local"]
             forwarding = "block"
             serve = ["eth1"]
+            serve_uplink = ["eth0"]
             leak_check = false
             [[dns]]
             addresses = ["9.9.9.9", "2620:fe::fe"]
@@ -294,6 +306,7 @@ mod tests {
         assert!(settings.lan && settings.forwarding == ForOthers::Block);
         assert!(!settings.leak_check);
         assert_eq!(settings.serve, ["eth1"]);
+        assert_eq!(settings.serve_uplink, ["eth0"]);
         let domains: Vec<_> = settings
             .lan_domains
             .iter()
@@ -315,6 +328,7 @@ mod tests {
             ("serve = \"eth1\"", "sequence"),
             ("serve = [\"an interface\"]", "an interface"),
             ("serve = [\"sixteen-bytes-it\"]", "sixteen-bytes-it"),
+            ("serve_uplink = [\"eth 0\"]", "serve_uplink: \"eth 0\""),
             ("dns = []", "resolvers"),
             (
                 "[[dns]]\naddresses = [\"x\"]\nname = \"a.b\"\npath = \"/\"",

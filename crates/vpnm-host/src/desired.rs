@@ -31,6 +31,9 @@ pub struct Guard {
     /// The interfaces whose hosts are led into the tunnel as containers are; one by
     /// which this host leaves its own networks is never served.
     pub serve: Vec<String>,
+    /// The interfaces whose neighbours, the hosts on the networks of this host's own
+    /// addresses there, are led into the tunnel although this host goes out that way too.
+    pub serve_uplink: Vec<String>,
 }
 
 /// One destination outside the tunnel, for the sockets of one uid.

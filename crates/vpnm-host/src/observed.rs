@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::desired::Addresses;
 use crate::error::HostError;
-use crate::firewall::{Capabilities, LAN_PREFIXES, Setting, mark_of, uplinks_of};
+use crate::firewall::{Capabilities, LAN_PREFIXES, LINK_LOCAL_6, Setting, mark_of, uplinks_of};
 use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
@@ -171,11 +171,28 @@ impl Observed {
         networks.filter(is_private).collect()
     }
 
+    /// The networks that this host has an address in besides those of its own links.
+    /// What has no other host in it is none, nor is what nobody forwards from.
+    fn neighbourhoods(&self) -> Vec<(String, Prefix)> {
+        let named = |address: &Address| {
+            let mut links = self.links.iter();
+            let link = links.find(|link| link.index == address.link)?;
+            let network = address.prefix.network();
+            let is_wide = !network.is_any() && network != Prefix::host(network.ip);
+            let is_foreign = link.name != "lo" && link.name != LINK;
+            let counts = is_wide && is_foreign && !LINK_LOCAL_6.covers(&network);
+            counts.then(|| (link.name.clone(), network))
+        };
+        let networks: BTreeSet<_> = self.addresses.iter().filter_map(named).collect();
+        networks.into_iter().collect()
+    }
+
     pub(crate) fn setting(&self) -> Setting {
         let interfaces = Interfaces::of(&self.links, &self.uplinks);
         Setting {
             capabilities: self.capabilities,
             interfaces,
+            neighbourhoods: self.neighbourhoods(),
             answer_mark: self.answer_mark,
             local_resolver: self.kernel.local_resolver,
         }

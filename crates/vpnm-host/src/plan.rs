@@ -334,6 +334,7 @@ mod tests {
             lan: Lan::Blocked,
             forwarding: Forwarding::Tunnel,
             serve: Vec::new(),
+            serve_uplink: Vec::new(),
         }
     }
 

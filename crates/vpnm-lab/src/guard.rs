@@ -42,6 +42,7 @@ impl Guard {
             lan: Lan::Blocked,
             forwarding: Forwarding::Blocked,
             serve: Vec::new(),
+            serve_uplink: Vec::new(),
         };
         Ok(session.client().run(|| {
             let mut host = Host::open().map_err(io::Error::other)?;

@@ -333,6 +333,7 @@ impl Worker {
             lan: self.place.permitted.lan,
             forwarding: self.place.permitted.forwarding,
             serve: self.place.permitted.serve.clone(),
+            serve_uplink: self.place.permitted.serve_uplink.clone(),
         };
         match want {
             HostWant::Open => Ok(Desired::Open),

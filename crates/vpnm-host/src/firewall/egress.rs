@@ -4,6 +4,7 @@ use super::chain::{FILTER, closed};
 use super::endpoints::{port_set, server_sets};
 use super::forwarding::{answer, served_set};
 use super::matching::{Action, Match, rule};
+use super::neighbours::Neighbours;
 use super::outgoing::{outward, silenced};
 use super::scope::{NAME_BROADCASTS, NAME_QUERIES};
 use super::setting::Setting;
@@ -24,7 +25,12 @@ const DEVICES: usize = 128;
 /// Sees every frame that leaves this host, also those that root sends past the IP
 /// stack. A bridge to containers needs none: what gets out of a container gets out
 /// by another interface.
-pub(super) fn netdev(guard: &Guard, setting: &Setting, mark: Option<u32>) -> Option<Table> {
+pub(super) fn netdev(
+    guard: &Guard,
+    setting: &Setting,
+    neighbours: &Neighbours<'_>,
+    mark: Option<u32>,
+) -> Option<Table> {
     // The hook names its interfaces one by one: the wildcard that newer kernels know
     // makes nft 1.0.6 list the table for ever. An interface that appears is
     // added with the next plan; until then the inet table holds what the IP stack
@@ -37,6 +43,7 @@ pub(super) fn netdev(guard: &Guard, setting: &Setting, mark: Option<u32>) -> Opt
     let passing = outward(family, guard).into_iter();
     let mut rules: Vec<Rule> = passing.map(silenced).collect();
     rules.extend(mark.map(|mark| accept("answers of the tunnel", &answer(mark))));
+    rules.extend(neighbours.reached(mark));
     for (number, comment) in LINK_PROTOCOLS {
         rules.push(accept(comment, &[Match::EtherType(number)]));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chain::{FILTER, accept, filter, inet_rule};
 use super::matching::{Action, ESTABLISHED, Key, Match, RELATED, interface};
+use super::neighbours::Neighbours;
 use super::scope::{LAN_PREFIXES, TO_PORT};
 use crate::desired::{Guard, Lan};
 use crate::interfaces::Interfaces;
@@ -83,12 +84,13 @@ fn name_set(name: &str, interfaces: impl IntoIterator<Item = impl AsRef<str>>) -
 }
 
 /// `mark` is that on answers, if the tunnel carries what is forwarded.
-pub(super) fn forward(guard: &Guard, mark: Option<u32>) -> Chain {
+pub(super) fn forward(guard: &Guard, neighbours: &Neighbours<'_>, mark: Option<u32>) -> Chain {
     // Also what a bridge passes from port to port, where it shows that to filters.
     let mut rules = vec![accept(
         "from container to container",
         &[FROM_INSIDE, TO_INSIDE],
     )];
+    rules.extend(neighbours.led_in(mark));
     rules.extend(mark.into_iter().flat_map(tunnelled));
     rules.push(refused(
         "nothing else enters the tunnel",

@@ -93,7 +93,7 @@ fn expected() -> Vec<(&'static str, Vec<Match<'static>>)> {
             v6,
             Match::Protocol(ICMP6),
             Match::HopLimit(255),
-            Match::Icmp6Type(kind),
+            Match::IcmpType(kind),
         ]
     };
     vec![

@@ -50,7 +50,8 @@ pub(super) enum Match<'a> {
     State(u32),
     /// A redirect was applied to the connection.
     Redirected,
-    Icmp6Type(u8),
+    /// The type of an ICMP or ICMPv6 message.
+    IcmpType(u8),
     HopLimit(u8),
     /// The address an ARP request asks for.
     ArpTarget(Ipv4Addr),
@@ -167,7 +168,7 @@ impl Match<'_> {
             Self::Redirected => {
                 compile_conntrack(ConntrackKey::Status, DESTINATION_CHANGED, out);
             }
-            Self::Icmp6Type(number) => {
+            Self::IcmpType(number) => {
                 out.extend([payload(PayloadBase::Transport, 0, 1), equal([number])]);
             }
             Self::HopLimit(hops) => {

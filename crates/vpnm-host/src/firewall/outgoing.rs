@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use super::chain::{FILTER, LAST, accept, closed, filter, inet_rule};
 use super::endpoints::servers;
 use super::forwarding::{TO_INSIDE, answer};
-use super::matching::{Action, ICMP6, Match, TCP, UDP, rule};
+use super::matching::{Action, ICMP, ICMP6, Match, TCP, UDP, rule};
+use super::neighbours::Neighbours;
 use super::scope::{
     ALL_DHCP_SERVERS, ALL_ROUTERS, LAN_GROUPS, LAN_PREFIXES, LINK_LOCAL_6, TO_PORT,
 };
@@ -48,12 +49,18 @@ pub(super) fn output(guard: &Guard, tunnel: Option<&Tunnel>) -> Chain {
 
 /// Where the interface a packet leaves by is final, whatever others did to its
 /// destination, mark or route on the way.
-pub(super) fn postrouting(guard: &Guard, tunnel: Option<&Tunnel>, mark: Option<u32>) -> Chain {
+pub(super) fn postrouting(
+    guard: &Guard,
+    tunnel: Option<&Tunnel>,
+    neighbours: &Neighbours<'_>,
+    mark: Option<u32>,
+) -> Chain {
     let mut rules = vec![accept("this machine", &[Match::Out("lo")])];
     if tunnel.is_some() {
         rules.push(accept("the tunnel", &[Match::Out(LINK)]));
     }
     rules.extend(mark.map(|mark| accept("answers of the tunnel", &answer(mark))));
+    rules.extend(neighbours.answered(mark));
     rules.push(accept("containers", &[TO_INSIDE]));
     // Errors can be returned from the output chain only.
     let passing = outward(TableFamily::Inet, guard).into_iter();
@@ -98,6 +105,12 @@ pub(super) fn outward(family: TableFamily, guard: &Guard) -> Vec<Rule> {
         Action::Drop,
     ));
     rules.extend(link_outward(family));
+    if !guard.serve_uplink.is_empty() {
+        rules.extend(redirects().map(|matches| {
+            let comment = "no neighbour is shown a way past this host";
+            rule(family, comment, &matches, Action::Drop)
+        }));
+    }
     if guard.lan == Lan::Allowed {
         let lan = LAN_PREFIXES
             .into_iter()
@@ -109,6 +122,19 @@ pub(super) fn outward(family: TableFamily, guard: &Guard) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// What the kernel tells a neighbour whose packet would leave by the interface it came
+/// by: to send the next one to the router itself (RFC 792, RFC 4861 section 8).
+fn redirects() -> impl Iterator<Item = [Match<'static>; 3]> {
+    let kinds = [(Family::V4, ICMP, 5), (Family::V6, ICMP6, 137)];
+    kinds.into_iter().map(|(version, protocol, kind)| {
+        [
+            Match::Version(version),
+            Match::Protocol(protocol),
+            Match::IcmpType(kind),
+        ]
+    })
 }
 
 /// What a link needs to exist: questions of DHCP and neighbour discovery.
@@ -141,7 +167,7 @@ fn link_outward(family: TableFamily) -> Vec<Rule> {
             v6,
             Match::Protocol(ICMP6),
             Match::HopLimit(255),
-            Match::Icmp6Type(kind),
+            Match::IcmpType(kind),
         ]
     };
     let mut solicitation = discovery(133).to_vec();

@@ -4,6 +4,7 @@ use super::egress::netdev;
 use super::endpoints::{peer_sets, port_set, server_sets};
 use super::forwarding::{forward, inside_set, served_set, uplinks_set};
 use super::incoming::{arp, input, prerouting};
+use super::neighbours::Neighbours;
 use super::outgoing::{output, postrouting};
 use super::redirect::redirect;
 use super::scope::{DNS, NAME_BROADCASTS, NAME_QUERIES};
@@ -19,13 +20,20 @@ pub(crate) fn tables(desired: &Desired, setting: &Setting) -> Vec<Table> {
     let tunnel = desired.tunnel();
     let for_others = desired.tunnels_for_others();
     let mark = for_others.then_some(setting.answer_mark);
-    let mut tables = vec![inet(guard, tunnel, setting, mark)];
+    let neighbours = Neighbours::of(guard, setting);
+    let mut tables = vec![inet(guard, tunnel, setting, &neighbours, mark)];
     tables.extend(tunnel.map(arp));
-    tables.extend(netdev(guard, setting, mark));
+    tables.extend(netdev(guard, setting, &neighbours, mark));
     tables
 }
 
-fn inet(guard: &Guard, tunnel: Option<&Tunnel>, setting: &Setting, mark: Option<u32>) -> Table {
+fn inet(
+    guard: &Guard,
+    tunnel: Option<&Tunnel>,
+    setting: &Setting,
+    neighbours: &Neighbours<'_>,
+    mark: Option<u32>,
+) -> Table {
     let mut sets = server_sets(&guard.endpoints).to_vec();
     sets.extend(peer_sets(&guard.endpoints));
     sets.push(port_set("queries", &NAME_QUERIES));
@@ -36,9 +44,9 @@ fn inet(guard: &Guard, tunnel: Option<&Tunnel>, setting: &Setting, mark: Option<
     let mut chains = vec![
         prerouting(),
         input(guard, tunnel),
-        forward(guard, mark),
+        forward(guard, neighbours, mark),
         output(guard, tunnel),
-        postrouting(guard, tunnel, mark),
+        postrouting(guard, tunnel, neighbours, mark),
     ];
     if let Some(tunnel) = tunnel {
         sets.push(port_set("dns", &DNS));
@@ -58,6 +66,7 @@ mod tests {
     use super::*;
     use crate::desired::{Addresses, Endpoint, Forwarding, Lan, Transport};
     use crate::interfaces::Interfaces;
+    use crate::rtnl::Prefix;
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -78,6 +87,13 @@ mod tests {
                 servable: names(&["docker0", "wlan0"]),
                 uplinks: names(&["eth0"]),
             },
+            neighbourhoods: [
+                ("eth0", "192.0.2.0", 24),
+                ("eth0", "2001:db8:77::", 64),
+                ("wlan0", "192.168.7.0", 24),
+            ]
+            .map(|(name, ip, length)| (name.to_owned(), Prefix::new(ip.parse().unwrap(), length)))
+            .to_vec(),
             answer_mark: 0x0076_0001,
             local_resolver: false,
         }
@@ -100,6 +116,7 @@ mod tests {
             lan,
             forwarding: Forwarding::Tunnel,
             serve: names(&["wlan0", "eth0"]),
+            serve_uplink: Vec::new(),
         }
     }
 
@@ -131,6 +148,18 @@ mod tests {
         let desired = Desired::Tunnel(guard(Lan::Allowed), tunnel());
         let text = render(&tables(&desired, &setting()));
         assert_eq!(text, include_str!("golden/tunnel-lan.txt"));
+    }
+
+    #[test]
+    fn the_tunnel_for_the_neighbours_on_the_way_out() {
+        let mut guard = guard(Lan::Allowed);
+        guard.serve_uplink = names(&["eth0", "eth9"]);
+        let desired = Desired::Tunnel(guard.clone(), tunnel());
+        let text = render(&tables(&desired, &setting()));
+        assert_eq!(text, include_str!("golden/tunnel-uplink.txt"));
+        let blocked = render(&tables(&Desired::Blocked(guard), &setting()));
+        assert!(!blocked.contains("neighbours into the tunnel"), "{blocked}");
+        assert!(!blocked.contains("answers of the tunnel"), "{blocked}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) const NAME_BROADCASTS: [(u8, u16); 5] = [
 ];
 pub(super) const TO_PORT: &[Key] = &[Key::Protocol, Key::DestinationPort];
 
-pub(super) const LINK_LOCAL_6: Prefix =
+pub(crate) const LINK_LOCAL_6: Prefix =
     Prefix::new(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10);
 pub(super) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 pub(super) const ALL_DHCP_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);

@@ -2,12 +2,15 @@
 
 use super::capabilities::Capabilities;
 use crate::interfaces::Interfaces;
+use crate::rtnl::Prefix;
 
 /// Facts about the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) capabilities: Capabilities,
     pub(crate) interfaces: Interfaces,
+    /// The networks that this host has an address in, by the interface's name; sorted.
+    pub(crate) neighbourhoods: Vec<(String, Prefix)>,
     /// The mark on packets that the tunnel answers a host behind this one with: a
     /// number nobody else knows.
     pub(crate) answer_mark: u32,

@@ -138,7 +138,7 @@ impl Load<'_> {
             Self::Payload(PayloadBase::Network, 24, 4) => "arp daddr ip",
             Self::Payload(PayloadBase::Network, 8, 16) => "ip6 saddr",
             Self::Payload(PayloadBase::Network, 24, 16) => "ip6 daddr",
-            Self::Payload(PayloadBase::Transport, 0, 1) => "icmpv6 type",
+            Self::Payload(PayloadBase::Transport, 0, 1) => "icmp type",
             Self::Payload(PayloadBase::Transport, 0, 2) => "th sport",
             Self::Payload(PayloadBase::Transport, 2, 2) => "th dport",
             Self::Payload(base, offset, length) => {

@@ -13,6 +13,7 @@
 mod interfaces;
 mod leaks;
 mod lifecycle;
+mod neighbours;
 mod repair;
 mod shadow;
 mod support;

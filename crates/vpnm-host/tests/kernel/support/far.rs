@@ -43,6 +43,25 @@ impl Frame {
         self.0.windows(8).any(|bytes| bytes == [0x55; 8])
     }
 
+    /// Whether it is a packet to the address.
+    pub(crate) fn is_for(&self, ip: &str) -> bool {
+        let (kind, to, octets) = match ip.parse().expect("a literal address") {
+            IpAddr::V4(ip) => ([0x08, 0x00], 30..34, ip.octets().to_vec()),
+            IpAddr::V6(ip) => ([0x86, 0xdd], 38..54, ip.octets().to_vec()),
+        };
+        self.0.get(12..14) == Some(&kind) && self.0.get(to) == Some(&octets)
+    }
+
+    /// Whether it tells somebody to send by another router (ICMP 5, ICMPv6 137).
+    pub(crate) fn is_redirect(&self) -> bool {
+        let at = |index: usize| self.0.get(index).copied();
+        match self.0.get(12..14) {
+            Some([0x08, 0x00]) => (at(23), at(34)) == (Some(1), Some(5)),
+            Some([0x86, 0xdd]) => (at(20), at(54)) == (Some(58), Some(137)),
+            _ => false,
+        }
+    }
+
     /// Whether it asks who has an address, by ARP or by neighbour discovery.
     pub(crate) fn asks_for(&self, ip: &str) -> bool {
         let (kind, target, octets) = match ip.parse().expect("a literal address") {

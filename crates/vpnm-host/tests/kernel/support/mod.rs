@@ -114,6 +114,7 @@ pub(crate) fn guard() -> Guard {
         lan: Lan::Blocked,
         forwarding: Forwarding::Tunnel,
         serve: Vec::new(),
+        serve_uplink: Vec::new(),
     }
 }
 
