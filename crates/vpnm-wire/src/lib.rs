@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod buffer;
 mod checksum;
 mod datagrams;
@@ -18,6 +19,7 @@ mod tcp;
 mod udp;
 mod vnet;
 
+pub use affinity::{AFFINITY_MULTIPLIER, Affinity};
 pub use buffer::{Buffer, BufferPool, Chunk, HUGE, LARGE, MEDIUM, SMALL};
 pub use checksum::Checksum;
 pub use datagrams::Datagrams;
