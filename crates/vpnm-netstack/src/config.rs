@@ -1,5 +1,7 @@
 //! Limits of a stack.
 
+use std::num::NonZeroU32;
+
 /// What a [`Stack`](crate::Stack) is built with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -39,6 +41,20 @@ impl Config {
             max_half_open: 8_192,
             max_udp_flows: 32_768,
             memory: 64 << 20,
+        }
+    }
+
+    /// For one of `stacks` that share a link: each has its part of every limit.
+    #[must_use]
+    pub fn divided(self, stacks: NonZeroU32) -> Self {
+        let stacks = usize::try_from(stacks.get()).unwrap_or(usize::MAX);
+        let part = |limit: usize| (limit / stacks).max(1);
+        Self {
+            max_tcp_flows: part(self.max_tcp_flows),
+            max_half_open: part(self.max_half_open),
+            max_udp_flows: part(self.max_udp_flows),
+            memory: part(self.memory),
+            ..self
         }
     }
 }

@@ -25,6 +25,18 @@ impl Ingress {
         Self { content, offload }
     }
 
+    /// The packet from its IP header on.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// What the link has left to be done.
+    #[must_use]
+    pub fn offload(&self) -> VnetHeader {
+        self.offload
+    }
+
     /// Bytes from the IP header on.
     #[must_use]
     pub fn len(&self) -> usize {

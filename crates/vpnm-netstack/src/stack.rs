@@ -72,6 +72,12 @@ impl Stack {
         dispatch::dispatch(self, packet, now);
     }
 
+    /// Joins the parts of a fragmented packet, for where only the whole shows which of
+    /// several stacks it is for; a packet that is no part is handed back as it is.
+    pub fn reassemble(&mut self, packet: Ingress, now: Instant) -> Option<Ingress> {
+        dispatch::reassemble(self, packet, now)
+    }
+
     /// Time passed. To be called when [`Self::poll_timeout`] is due; earlier is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.reassembly.expire(now);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use vpnm_wire::{
-    Checksum, ChecksumState, Chunk, FlowKey, Icmp, IpHeader, Segmentation, Seq, TcpHeader,
-    UDP_HEADER, UdpHeader, VnetHeader, protocol,
+    Checksum, ChecksumState, Chunk, FlowKey, Head, IPV6_HEADER, Icmp, IpBuilder, IpHeader,
+    Segmentation, Seq, TcpHeader, UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
 
 use crate::event::{Echo, Event};
@@ -70,6 +70,47 @@ pub(crate) fn dispatch(stack: &mut Stack, packet: Ingress, now: Instant) {
         protocol::ICMPV6 if transport.source.is_ipv6() => icmp(stack, transport, now),
         _ => {}
     }
+}
+
+/// The whole packet, once its last part arrives.
+pub(crate) fn reassemble(stack: &mut Stack, part: Ingress, now: Instant) -> Option<Ingress> {
+    let header = IpHeader::parse(&part.content).ok()?;
+    let Some(fragment) = header.fragment else {
+        return Some(part);
+    };
+    let content = header.payload(&part.content);
+    let pool = &stack.pool;
+    let carried = stack
+        .reassembly
+        .handle(&header, fragment, content, pool, now)?;
+    let builder = IpBuilder {
+        source: header.source,
+        destination: header.destination,
+        protocol: header.protocol,
+        payload_len: carried.len(),
+        fragment: None,
+    };
+    let mut head = Head::new();
+    if !builder.encode(&mut head) {
+        return None;
+    }
+    set_hop_limit(&mut head, header.hop_limit);
+    let mut whole = Chunk::empty(pool.fitting(head.len() + carried.len()));
+    whole.append(head.bytes());
+    whole.append(&carried);
+    Some(Ingress::plain(whole))
+}
+
+/// Writes it into an IP header that is otherwise complete.
+fn set_hop_limit(head: &mut Head, hop_limit: u8) {
+    if head.len() == IPV6_HEADER {
+        return head.patch(7, &[hop_limit]);
+    }
+    head.patch(8, &[hop_limit]);
+    head.patch(10, &[0; 2]);
+    let mut sum = Checksum::new();
+    sum.add(head.bytes());
+    head.patch(10, &sum.finish());
 }
 
 /// Whether an address is of one host that could be elsewhere.
@@ -222,4 +263,69 @@ fn quoted_flow(quoted: &[u8]) -> Option<(u8, FlowKey, Seq)> {
     );
     let seq = Seq(u32::from_be_bytes([q0, q1, q2, q3]));
     Some((header.protocol, key.reversed(), seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnm_wire::Fragment;
+
+    use super::*;
+    use crate::Config;
+
+    fn part(stack: &Stack, ends: [&str; 2], offset: usize, more: bool) -> Ingress {
+        let content = [u8::try_from(offset).unwrap(); 16];
+        let builder = IpBuilder {
+            source: ends[0].parse().unwrap(),
+            destination: ends[1].parse().unwrap(),
+            protocol: protocol::UDP,
+            payload_len: content.len(),
+            fragment: Some(Fragment {
+                id: 7,
+                offset,
+                more,
+            }),
+        };
+        let mut head = Head::new();
+        assert!(builder.encode(&mut head));
+        let bytes = [head.bytes(), &content].concat();
+        Ingress::plain(stack.pool.copy(&bytes))
+    }
+
+    #[test]
+    fn parts_become_the_packet_they_were() {
+        let mut stack = Stack::new(&Config::new(1_500, [0; 32]));
+        let now = Instant::now();
+        for ends in [["10.0.0.2", "192.0.2.1"], ["2001:db8::2", "2001:db8:1::1"]] {
+            let last = part(&stack, ends, 16, false);
+            assert!(stack.reassemble(last, now).is_none());
+            let first = part(&stack, ends, 0, true);
+            let whole = stack.reassemble(first, now).unwrap();
+            let header = IpHeader::parse(whole.content()).unwrap();
+            assert_eq!(header.source.to_string(), ends[0]);
+            assert_eq!(header.destination.to_string(), ends[1]);
+            assert_eq!((header.protocol, header.fragment), (protocol::UDP, None));
+            let content = header.payload(whole.content());
+            assert_eq!(content, [[0; 16], [16; 16]].concat());
+            let again = stack.reassemble(whole, now);
+            assert!(again.is_some(), "what is whole stays");
+        }
+    }
+
+    #[test]
+    fn what_is_written_into_a_header_leaves_it_valid() {
+        for ends in [["10.0.0.2", "192.0.2.1"], ["2001:db8::2", "2001:db8:1::1"]] {
+            let builder = IpBuilder {
+                source: ends[0].parse().unwrap(),
+                destination: ends[1].parse().unwrap(),
+                protocol: protocol::UDP,
+                payload_len: 0,
+                fragment: None,
+            };
+            let mut head = Head::new();
+            assert!(builder.encode(&mut head));
+            set_hop_limit(&mut head, 3);
+            let header = IpHeader::parse(head.bytes()).unwrap();
+            assert_eq!(header.hop_limit, 3);
+        }
+    }
 }
