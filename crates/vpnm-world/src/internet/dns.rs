@@ -45,6 +45,12 @@ impl Zone {
         Self { records }
     }
 
+    /// A name has these addresses from now on.
+    pub(super) fn set(&mut self, name: &str, addresses: &[IpAddr]) {
+        self.records.retain(|(known, _)| known != name);
+        self.records.push((name.to_owned(), addresses.to_vec()));
+    }
+
     /// The answer to a query that asks `question`.
     pub(super) fn answer(&self, query: &[u8], question: &Question) -> Vec<u8> {
         let known = self.records.iter().find(|(name, _)| *name == question.name);

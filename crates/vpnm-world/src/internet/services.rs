@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::queries::{Log, Query};
-use super::resolver::Resolver;
+use super::resolver::{Book, Resolver};
 use super::service::Service;
 use super::{doh, flood, plain, web};
 use crate::World;
@@ -40,6 +40,7 @@ pub enum InternetError {
 #[derive(Debug)]
 pub struct Internet {
     log: Arc<Log>,
+    books: [Book; 2],
     _internet: Service,
     _lan: Service,
 }
@@ -52,15 +53,17 @@ impl Internet {
     /// [`InternetError`] when something of it could not be started.
     pub fn start(world: &World) -> Result<Self, InternetError> {
         let log = Arc::new(Log::default());
+        let books = [Book::of_internet(), Book::of_lan()];
+        let [ours, of_lan] = books.clone();
         let (authority, theirs) = (Arc::clone(world.authority()), Arc::clone(&log));
         let internet = Service::start(world.internet(), async move || {
-            let resolver = Resolver::new(theirs);
+            let resolver = Resolver::new(ours, theirs);
             serve_resolvers(&resolver, &authority).await?;
             serve_site(&authority).await
         })?;
         let theirs = Arc::clone(&log);
         let lan = Service::start(world.router(), async move || {
-            let resolver = Resolver::of_lan(theirs);
+            let resolver = Resolver::new(of_lan, theirs);
             for address in GATEWAY.both() {
                 plain::serve(&resolver, address).await?;
             }
@@ -72,9 +75,17 @@ impl Internet {
         })?;
         Ok(Self {
             log,
+            books,
             _internet: internet,
             _lan: lan,
         })
+    }
+
+    /// All resolvers say from now on that a name has these addresses.
+    pub fn rename(&self, name: &str, addresses: &[IpAddr]) {
+        for book in &self.books {
+            book.set(name, addresses);
+        }
     }
 
     /// What the resolvers were asked so far, oldest first.
