@@ -7,8 +7,8 @@
 //! Connections are shaped for a link that is this machine's own memory: super-packets
 //! in both directions, received bytes handed over in the buffer they arrived in, one
 //! acknowledgement per batch. They survive the packets of other hosts, too, which get
-//! lost and reordered: selective acknowledgements both ways, congestion control, a
-//! bounded queue beyond holes.
+//! lost and reordered: selective acknowledgements both ways, loss told from lateness by
+//! time, congestion control, a bounded queue beyond holes.
 //!
 //! Everything is bounded: flows, half-open flows, what each of them buffers, all of
 //! them together, fragments, and what waits for a link that takes nothing.

@@ -2,12 +2,12 @@
 
 mod acknowledge;
 mod congestion;
+mod flights;
 mod flow;
 mod input;
 mod prune;
 mod receive;
 mod rtt;
-mod scoreboard;
 mod send;
 mod tombstone;
 mod transmit;

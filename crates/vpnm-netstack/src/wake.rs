@@ -11,6 +11,8 @@ pub enum Wake {
     Retransmit,
     /// Whether the last data sent arrived is to be found out.
     TailProbe,
+    /// Whether packets that others overtook are late or lost is to be decided.
+    Reordering,
     /// A closed window is to be probed.
     ClosedWindow,
     /// A silent application may have vanished.

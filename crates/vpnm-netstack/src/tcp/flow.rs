@@ -252,8 +252,9 @@ impl Flow {
 
     fn next_data(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
         let mut options = TcpOptions::default();
-        if self.offer.sack_permitted && self.receiver.has_holes() {
-            self.receiver.selective(&mut options);
+        if self.offer.sack_permitted {
+            let alone = !self.sender.has_more();
+            self.receiver.report(alone, &mut options);
         }
         let max = around.max_payload.saturating_sub(options.encoded_len());
         let resent = self.sender.resent();
@@ -315,6 +316,7 @@ impl Flow {
         match self.stage {
             Stage::Held => Some(Wake::Undecided),
             Stage::Accepted => Some(Wake::Handshake),
+            Stage::Open if self.sender.late_at().is_some() => Some(Wake::Reordering),
             Stage::Open if self.sender.tail_wait().is_some() => Some(Wake::TailProbe),
             Stage::Open if self.sender.is_in_flight() => Some(Wake::Retransmit),
             Stage::Open if self.sender.is_blocked() => Some(Wake::ClosedWindow),
@@ -326,8 +328,10 @@ impl Flow {
 
     /// Sets the timer for what the flow waits for, anew if `restart` or if that changed.
     pub(crate) fn rearm(&mut self, now: Instant, restart: bool) {
-        self.timer = self.waits_for().map(|wake| match self.timer {
-            Some((last, at)) if last == wake && !restart => (wake, at),
+        let late_at = self.sender.late_at();
+        self.timer = self.waits_for().map(|wake| match (self.timer, late_at) {
+            (_, Some(at)) if wake == Wake::Reordering => (wake, at),
+            (Some((last, at)), _) if last == wake && !restart => (wake, at),
             _ => {
                 let wait = match wake {
                     Wake::Undecided => self.patience,
@@ -338,6 +342,7 @@ impl Flow {
                     Wake::Handshake
                     | Wake::Retransmit
                     | Wake::ClosedWindow
+                    | Wake::Reordering
                     | Wake::Acknowledge
                     | Wake::Expiry => self.sender.rtt().timeout(),
                 };
@@ -365,6 +370,11 @@ impl Flow {
             self.timer = Some((wake, heard + KEEP_ALIVE));
             return;
         }
+        if wake == Wake::Reordering {
+            self.sender.judge_loss(now);
+            self.rearm(now, false);
+            return;
+        }
         let limit = match wake {
             Wake::Handshake if crowded => MAX_HANDSHAKE_CROWDED,
             Wake::Handshake => MAX_HANDSHAKE,
@@ -373,6 +383,7 @@ impl Flow {
             Wake::TailProbe
             | Wake::Retransmit
             | Wake::ClosedWindow
+            | Wake::Reordering
             | Wake::Acknowledge
             | Wake::Expiry => MAX_ATTEMPTS,
         };
@@ -393,7 +404,11 @@ impl Flow {
             Wake::Retransmit => self.sender.on_timeout(),
             Wake::TailProbe => self.sender.on_tail_wait(),
             Wake::KeepAlive => self.probe_due = true,
-            Wake::Undecided | Wake::Orphan | Wake::Acknowledge | Wake::Expiry => {}
+            Wake::Undecided
+            | Wake::Orphan
+            | Wake::Reordering
+            | Wake::Acknowledge
+            | Wake::Expiry => {}
         }
         self.rearm(now, true);
     }

@@ -126,6 +126,8 @@ impl Flow {
             // Two ends that disagree would answer each other's answers for ever.
             self.challenge(around);
         } else {
+            let seq = segment.header.seq;
+            self.receiver.on_again(seq, segment.payload.len());
             self.ack_due = true;
             self.exchange.hurry();
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use vpnm_wire::{BufferPool, Chunk, LARGE, MAX_SACK, Seq, TcpOptions};
+use vpnm_wire::{BufferPool, Chunk, LARGE, Seq, TcpOptions};
 
 /// Window of a new flow in bytes.
 const INITIAL_LIMIT: usize = 256 * 1024;
@@ -50,6 +50,8 @@ pub(crate) struct Receiver {
     beyond: Vec<Piece>,
     /// Where the last piece went, which the first selective acknowledgement reports.
     latest: Seq,
+    /// What was received twice and not reported yet.
+    again: Option<(Seq, Seq)>,
     /// Where the peer's FIN stands, once it is known.
     fin: Option<Seq>,
     finished: bool,
@@ -84,6 +86,7 @@ impl Receiver {
             lent: 0,
             beyond: Vec::new(),
             latest: next,
+            again: None,
             fin: None,
             finished: false,
             drained: 0,
@@ -159,6 +162,7 @@ impl Receiver {
             bytes.truncate(edge - seq);
         }
         let before = self.next;
+        self.on_again(seq, bytes.len());
         if seq.before(self.next) {
             bytes.advance(self.next - seq);
             self.append(bytes, pool);
@@ -177,6 +181,19 @@ impl Receiver {
             Arrival::Unexpected
         } else {
             Arrival::Advanced
+        }
+    }
+
+    /// What begins at `seq` may have been received before.
+    pub(crate) fn on_again(&mut self, seq: Seq, len: usize) {
+        let end = seq.plus(len);
+        if seq.before(self.next) && len > 0 {
+            let known = if end.before(self.next) {
+                end
+            } else {
+                self.next
+            };
+            self.again = Some((seq, known));
         }
     }
 
@@ -214,7 +231,11 @@ impl Receiver {
         let end = at.plus(whole);
         let place = self.beyond.partition_point(|piece| piece.at.not_after(at));
         let previous = place.checked_sub(1).and_then(|i| self.beyond.get(i));
-        bytes.advance(previous.map_or(0, |piece| piece.end() - at));
+        let known = previous.map_or(0, |piece| piece.end() - at).min(whole);
+        if known > 0 {
+            self.again = Some((at, at.plus(known)));
+        }
+        bytes.advance(known);
         let at = at.plus(whole - bytes.len());
         let rest = self.beyond.iter().skip(place);
         let covered = rest.take_while(|piece| piece.end().not_after(end)).count();
@@ -342,8 +363,19 @@ impl Receiver {
         window
     }
 
-    /// The ranges received beyond a hole, the latest first (RFC 2018 section 4).
-    pub(crate) fn selective(&self, options: &mut TcpOptions) {
+    /// What was received twice (RFC 2883), then the ranges received beyond a hole, the
+    /// latest first (RFC 2018 section 4). The former only in an acknowledgement `alone`: a
+    /// super-packet that is cut would say it as often as it has parts.
+    pub(crate) fn report(&mut self, alone: bool, options: &mut TcpOptions) {
+        let again = if alone { self.again.take() } else { None };
+        let ranges = again.into_iter().chain(self.ranges());
+        for (place, range) in options.sack.iter_mut().zip(ranges) {
+            *place = range;
+            options.sacks += 1;
+        }
+    }
+
+    fn ranges(&self) -> Vec<(Seq, Seq)> {
         let mut ranges: Vec<(Seq, Seq)> = Vec::new();
         for piece in &self.beyond {
             match ranges.last_mut() {
@@ -357,10 +389,7 @@ impl Receiver {
         if let Some(latest) = latest.and_then(|latest| ranges.get_mut(..=latest)) {
             latest.rotate_right(1);
         }
-        options.sacks = ranges.len().min(MAX_SACK);
-        for (place, range) in options.sack.iter_mut().zip(ranges) {
-            *place = range;
-        }
+        ranges
     }
 
     /// Whether something is missing before what was received.
@@ -414,7 +443,7 @@ mod tests {
             assert_eq!(arrival, Arrival::Unexpected);
         }
         let mut options = TcpOptions::default();
-        receiver.selective(&mut options);
+        receiver.report(true, &mut options);
         let expected = [(10, 12), (20, 21), (40, 41)];
         assert_eq!(options.sacks, expected.len());
         for (got, (left, right)) in options.sack.iter().zip(expected) {
@@ -433,7 +462,7 @@ mod tests {
         let piece = pool.copy(&[1; 100]);
         receiver.accept(start.plus(window - 10), piece, true, &pool);
         let mut options = TcpOptions::default();
-        receiver.selective(&mut options);
+        receiver.report(true, &mut options);
         assert_eq!(options.sack[0].1, receiver.edge);
         assert_eq!(receiver.fin, None);
     }
@@ -475,6 +504,29 @@ mod tests {
             told |= receiver.release(chunk.len(), share);
         }
         assert!(told, "it would have to ask");
+    }
+
+    #[test]
+    fn what_comes_twice_is_reported_once_and_first() {
+        let (mut receiver, pool) = receiver();
+        let start = receiver.next();
+        for (at, count, again) in [
+            (0, 10, None),
+            (5, 10, Some((5, 10))),
+            (0, 4, Some((0, 4))),
+            (30, 10, None),
+            (35, 20, Some((35, 40))),
+            (32, 3, Some((32, 35))),
+        ] {
+            receiver.accept(start.plus(at), pool.copy(&vec![1; count]), false, &pool);
+            let mut options = TcpOptions::default();
+            let again = again.map(|(from, to)| (start.plus(from), start.plus(to)));
+            assert_eq!(receiver.again, again);
+            receiver.report(true, &mut options);
+            let [first, ..] = options.sack;
+            assert!(again.is_none_or(|again| again == first));
+            assert_eq!(receiver.again, None);
+        }
     }
 
     #[test]

@@ -2,16 +2,20 @@
 
 mod loss;
 mod queue;
+mod rack;
+mod tail;
 
 use std::time::Instant;
 
 use vpnm_wire::{BufferPool, Chunk, Seq, TcpOptions};
 
-use self::loss::{Recovery, Tail};
+use self::loss::Recovery;
 use self::queue::Queue;
+use self::rack::Rack;
+use self::tail::Tail;
 use super::congestion::Congestion;
+use super::flights::Flights;
 use super::rtt::RoundTrip;
-use super::scoreboard::Scoreboard;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fin {
@@ -51,7 +55,8 @@ pub(crate) struct Sender {
     fin: Fin,
     congestion: Congestion,
     rtt: RoundTrip,
-    sacked: Scoreboard,
+    flights: Flights,
+    rack: Rack,
     /// Whether the peer acknowledges selectively.
     selective: bool,
     duplicates: usize,
@@ -88,7 +93,8 @@ impl Sender {
             fin: Fin::Open,
             congestion: Congestion::new(mss),
             rtt: RoundTrip::new(),
-            sacked: Scoreboard::default(),
+            flights: Flights::default(),
+            rack: Rack::default(),
             selective: false,
             duplicates: 0,
             recovery: None,
@@ -129,7 +135,7 @@ impl Sender {
     pub(crate) fn limit_mss(&mut self, mss: usize) {
         if mss < self.mss {
             self.mss = mss;
-            self.start_recovery(true);
+            self.start_over();
         }
     }
 
@@ -223,16 +229,19 @@ impl Sender {
         let in_flight = self.next - self.una;
         let same_window = usize::from(window) << self.shift == self.window;
         self.update_window(seq, ack, window);
-        let reported = self.selective && self.sacked.add(options, self.una.max(ack), self.next);
+        let reported = self.selective && self.take_reports(options, ack, now);
         if self.una.before(ack) {
             self.on_progress(ack, in_flight, now);
             self.on_tail_ack(ack, options, in_flight);
-            self.judge_loss();
+            self.judge_loss(now);
             return Acked::Progress;
         }
-        if ack == self.una && in_flight > 0 && plain && (same_window || reported) {
+        let duplicate = ack == self.una && in_flight > 0 && plain && same_window;
+        if duplicate {
             self.duplicates += 1;
-            self.judge_loss();
+        }
+        if duplicate || reported {
+            self.judge_loss(now);
         }
         Acked::Nothing
     }
@@ -257,7 +266,10 @@ impl Sender {
             self.fin = Fin::Acknowledged;
         }
         self.una = ack;
-        self.sacked.forget_before(ack);
+        let rack = &mut self.rack;
+        self.flights
+            .acknowledge(ack, |stretch| rack.on_delivered(stretch, now));
+        rack.on_progress(ack);
         self.rtt.on_ack(ack, now);
         // Another byte than the duplicates were about.
         self.duplicates = 0;
@@ -266,13 +278,15 @@ impl Sender {
                 if recovery.all {
                     self.congestion.on_ack(data, in_flight, self.mss);
                 }
-                recovery.next = recovery.next.max(ack);
                 if !self.selective && !recovery.all {
                     // The next hole begins where this acknowledgement ends (RFC 6582).
-                    recovery.next = ack;
+                    self.lose_first();
                 }
             }
-            Some(_) => self.recovery = None,
+            Some(_) => {
+                self.recovery = None;
+                self.rack.on_recovered();
+            }
             None => self.congestion.on_ack(data, in_flight, self.mss),
         }
     }
@@ -292,7 +306,7 @@ impl Sender {
             self.last_sent = Some(now);
         }
         self.next_tail(max, now)
-            .or_else(|| self.next_resend(max))
+            .or_else(|| self.next_resend(max, now))
             .or_else(|| self.next_new(max, now))
     }
 
@@ -333,6 +347,7 @@ impl Sender {
         if fin {
             self.fin = Fin::Sent;
         }
+        self.flights.on_sent(span.seq, self.next, now);
         self.rtt.on_sent(self.next, now);
         self.last_sent = Some(now);
         span
@@ -345,7 +360,7 @@ impl Sender {
 
     /// Whether there may be more to send at once.
     pub(crate) fn has_more(&self) -> bool {
-        self.unsent() > 0 || self.recovery.is_some() || self.tail == Tail::Due
+        self.unsent() > 0 || self.flights.lost() > 0 || self.tail == Tail::Due
     }
 
     /// The bytes of a span, in two pieces.
