@@ -49,7 +49,7 @@ fn served() -> Guard {
 fn tunnel_for(host: &mut Host, guard: Guard) -> Desired {
     match tunnel(host) {
         Desired::Tunnel(_, tunnel) => Desired::Tunnel(guard, tunnel),
-        other => other,
+        other @ (Desired::Open | Desired::Blocked(_)) => other,
     }
 }
 
