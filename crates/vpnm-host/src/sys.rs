@@ -1,6 +1,7 @@
-//! The system calls that need `unsafe`: ioctls and socket options that no safe
+//! The system calls that need `unsafe`: bpf, ioctls and socket options that no safe
 //! wrapper offers.
 
+pub(crate) mod bpf;
 pub(crate) mod clock;
 pub(crate) mod netlink;
 pub(crate) mod tun;

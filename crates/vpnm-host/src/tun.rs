@@ -1,5 +1,8 @@
 //! The tunnel device.
 
+mod queues;
+mod steering;
+
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -10,6 +13,7 @@ use crate::names::LINK;
 use crate::netlink::{Failure, Protocol, Socket};
 use crate::rtnl::{self, Link};
 use crate::sys::tun as sys;
+pub use queues::{Queues, open_queues};
 
 /// Packets the device's queue holds before it drops; a queue entry may be a
 /// 64 KiB super-packet.
@@ -113,11 +117,10 @@ pub fn open_named(name: &str, options: Options) -> Result<Device, TunError> {
 }
 
 fn lengthen_queue(name: &str) -> Result<(), Failure> {
-    let mut socket = Socket::open(Protocol::Route, 0)?;
-    let links = socket.query(&rtnl::links(), rtnl::decode_link)?;
-    let link = links.into_iter().find(|link| link.name == name);
+    let link = link_named(name)?;
     match link.filter(|link| link.settings.queue_length < QUEUE_LENGTH) {
-        Some(link) => socket.request(&rtnl::set_queue_length(link.index, QUEUE_LENGTH)),
+        Some(link) => Socket::open(Protocol::Route, 0)?
+            .request(&rtnl::set_queue_length(link.index, QUEUE_LENGTH)),
         None => Ok(()),
     }
 }
@@ -173,10 +176,13 @@ fn refused(action: &'static str) -> impl FnOnce(io::Error) -> TunError {
 
 /// The link vpnm0 as it is before we touch it.
 fn existing() -> Result<Option<Link>, TunError> {
-    let links = Socket::open(Protocol::Route, 0)
-        .and_then(|mut socket| socket.query(&rtnl::links(), rtnl::decode_link));
-    let links = links.map_err(|failure| refused("look for")(failure.into_io()))?;
-    Ok(links.into_iter().find(|link| link.name == LINK))
+    link_named(LINK).map_err(|failure| refused("look for")(failure.into_io()))
+}
+
+fn link_named(name: &str) -> Result<Option<Link>, Failure> {
+    let mut socket = Socket::open(Protocol::Route, 0)?;
+    let links = socket.query(&rtnl::links(), rtnl::decode_link)?;
+    Ok(links.into_iter().find(|link| link.name == name))
 }
 
 /// A tunnel device that does not persist exists because a process has it open.

@@ -19,6 +19,7 @@ const TUNSETOWNER: u32 = 0x4004_54cc;
 const TUNSETOFFLOAD: u32 = 0x4004_54d0;
 const TUNGETIFF: u32 = 0x8004_54d2;
 const TUNSETVNETHDRSZ: u32 = 0x4004_54d8;
+const TUNSETSTEERINGEBPF: u32 = 0x8004_54e0;
 
 /// Checksums, TCP segmentation for both families, and its ECN variant.
 pub(crate) const OFFLOAD_TCP: usize = 0x0f;
@@ -88,6 +89,20 @@ pub(crate) fn set_owner(fd: &OwnedFd, owner: u32) -> io::Result<()> {
 pub(crate) fn set_offloads(fd: &OwnedFd, mask: usize) -> io::Result<()> {
     // SAFETY: the descriptor is open and the argument is a value, not a pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETOFFLOAD.into(), mask) };
+    check(result)
+}
+
+/// Has a program choose the queue of each packet, until the device goes.
+pub(crate) fn set_steering(fd: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
+    let program = program.as_raw_fd();
+    // SAFETY: the descriptor is open and the call reads one int through the pointer.
+    let result = unsafe {
+        libc::ioctl(
+            fd.as_raw_fd(),
+            TUNSETSTEERINGEBPF.into(),
+            &raw const program,
+        )
+    };
     check(result)
 }
 

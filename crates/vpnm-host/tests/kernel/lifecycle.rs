@@ -276,6 +276,30 @@ fn further_queues_join_a_device_that_has_room_for_them() {
 }
 
 #[test]
+fn a_device_that_exists_has_the_queues_that_it_was_made_for() {
+    in_namespace(|| {
+        let open = |name, count: u32| {
+            let count = std::num::NonZeroU32::new(count).unwrap();
+            vpnm_host::tun::open_queues(name, 0, count).unwrap()
+        };
+        run("ip", "tuntap add dev single mode tun");
+        run("ip", "tuntap add dev many mode tun multi_queue");
+        for (name, asked, expected) in [("single", 4, 1), ("many", 4, 4), ("many", 1, 1)] {
+            let queues = open(name, asked);
+            assert_eq!(queues.devices.len(), expected, "{name} {asked}");
+            assert!(!queues.steered, "{name} is left as it was");
+        }
+        for asked in [1, 4] {
+            let queues = open("new", asked);
+            assert_eq!(queues.devices.len(), usize::try_from(asked).unwrap());
+            let link = run("ip", "-d link show dev new");
+            assert_eq!(link.contains("multi_queue"), asked > 1, "{link}");
+            assert!(link.contains("qlen 4096"), "{link}");
+        }
+    });
+}
+
+#[test]
 fn a_host_without_ipv6_on_its_links_gets_a_tunnel_for_ipv4_and_a_block_for_the_rest() {
     in_namespace(|| {
         let far = Far::connect();
