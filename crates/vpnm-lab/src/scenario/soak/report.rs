@@ -62,6 +62,9 @@ pub struct Report {
 /// proves too little.
 const ONE_UNWATCHED_OF: u64 = 100;
 
+/// Room for what a fault or a kind of probe is called.
+const NAME: usize = 50;
+
 impl Report {
     pub(super) fn counted(mut self, attempts: &Fired, watched: Watched) -> Self {
         let probes = attempts.iter().map(|(kind, did)| Probes {
@@ -139,23 +142,27 @@ impl Report {
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         writeln!(text, "\nseed {}, {:.0} s", self.seed, self.seconds)?;
-        writeln!(text, "\n{:<42} {:>9} {:>9}", "fault", "times", "unwatched")?;
+        writeln!(
+            text,
+            "\n{:<NAME$} {:>9} {:>9}",
+            "fault", "times", "unwatched"
+        )?;
         for (name, times) in &self.faults {
             let Times {
                 happened,
                 unwatched,
             } = times;
-            writeln!(text, "{name:<42} {happened:>9} {unwatched:>9}")?;
+            writeln!(text, "{name:<NAME$} {happened:>9} {unwatched:>9}")?;
         }
         writeln!(
             text,
-            "\n{:<42} {:>9} {:>9} {:>9} {:>9}",
+            "\n{:<NAME$} {:>9} {:>9} {:>9} {:>9}",
             "probe", "attempted", "refused", "watched", "leaked"
         )?;
         for probes in &self.probes {
             writeln!(
                 text,
-                "{:<42} {:>9} {:>9} {:>9} {:>9}",
+                "{:<NAME$} {:>9} {:>9} {:>9} {:>9}",
                 probes.kind, probes.attempted, probes.refused, probes.watched, probes.leaked
             )?;
         }
@@ -228,6 +235,13 @@ mod tests {
         assert!(text.contains("990 probes watched and 10 not"), "{text}");
         assert!(report(989, 11).judge().is_err());
         assert!(report(0, 0).judge().is_err());
+    }
+
+    #[test]
+    fn every_fault_fits_into_the_table() {
+        for fault in crate::scenario::soak::fault::all() {
+            assert!(fault.name.len() <= NAME, "{}", fault.name);
+        }
     }
 
     #[test]
