@@ -16,6 +16,7 @@ mod driver;
 mod icmp;
 mod net;
 mod relay;
+mod share;
 mod sys;
 mod tcp;
 mod transfer;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 pub use counters::{Counters, Totals};
 pub use icmp::EchoRequest;
 pub use relay::{Ended, relay};
+pub use share::Share;
 pub use tcp::{TcpFlow, TcpIncoming};
 pub use transfer::TransferError;
 pub use udp::{DnsQuery, UdpFlow, UdpIncoming, UdpSender};
@@ -65,6 +67,8 @@ pub struct Config {
     pub stack: vpnm_netstack::Config,
     /// Where traffic is counted; one object may serve several queues.
     pub counters: Arc<Counters>,
+    /// The queue's part of the device, if it is not the only one.
+    pub share: Option<Share>,
 }
 
 impl Config {
@@ -83,7 +87,18 @@ impl Config {
         Ok(Self {
             stack: vpnm_netstack::Config::new(mtu, secret),
             counters: Arc::default(),
+            share: None,
         })
+    }
+
+    /// For one of several queues of a device; the stack gets its part of every limit.
+    #[must_use]
+    pub fn shared(self, share: Share) -> Self {
+        Self {
+            stack: self.stack.divided(share.count()),
+            share: Some(share),
+            ..self
+        }
     }
 }
 

@@ -20,20 +20,16 @@ mod pings;
 mod proxy;
 mod relay_socket;
 mod relays;
+mod workers;
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::task::LocalSet;
-
 use crate::datagram_run::Run;
 use crate::netshell::{
-    self, DnsQuery, EchoRequest, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender,
+    DnsQuery, EchoRequest, Handler, Refusal, TcpIncoming, UdpIncoming, UdpSender,
 };
 use association::{Association, Passage};
 use associations::Associations;
@@ -43,6 +39,7 @@ pub use proxy::{Bypass, Proxy};
 use relay_socket::RelaySocket;
 use relays::{Relays, Way};
 pub use vpnm_proxy::socks5::{Credentials, CredentialsError};
+pub use workers::run;
 
 /// What the engine is run with.
 #[derive(Debug, Clone)]
@@ -81,67 +78,30 @@ impl Options {
     }
 }
 
-/// Serves the device until it goes away. Blocks the calling thread, which does all the work.
-///
-/// `tun` is an open TUN queue as [`netshell::run`] takes it. Routes that keep the
-/// proxy's own address out of the device, or a [`Bypass`], are the caller's matter.
-///
-/// # Errors
-/// When the runtime cannot be built or the device fails.
-pub fn run(tun: OwnedFd, options: Options) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let config = netshell::Config::new(options.mtu)?;
-    let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
-    let handler = Rc::new(Tun2Socks {
-        options: Rc::new(options),
-        associations: RefCell::default(),
-        relays: Relays::default(),
-        pings: Rc::default(),
-        descriptors,
-        space: RefCell::default(),
-    });
-    LocalSet::new().block_on(&runtime, netshell::run(tun, config, handler))
-}
-
-/// Descriptors that are asked for: an association each for as many as may be open, and
-/// as many connections.
-const DESCRIPTORS: u64 = 131_072;
-
-/// Descriptors that associations leave to connections.
-const CONNECTIONS: usize = 2_048;
-
-/// Allows this process as many descriptors as it may have; how many that are.
-fn raise_descriptor_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(DESCRIPTORS);
-    // More than the hard limit needs a privilege.
-    for wanted in [DESCRIPTORS.max(most), most] {
-        let raised = Rlimit {
-            current: Some(wanted),
-            maximum: Some(wanted),
-        };
-        if setrlimit(Resource::Nofile, raised).is_ok() {
-            return wanted;
-        }
-    }
-    limit.current.unwrap_or(most)
-}
-
 #[derive(Debug)]
 struct Tun2Socks {
     options: Rc<Options>,
     associations: RefCell<Associations>,
     relays: Relays,
     pings: Rc<Pings>,
-    /// How many this process may have.
+    /// How many descriptors its associations may have.
     descriptors: usize,
     /// Lent for one call at a time.
     space: RefCell<Passage>,
 }
 
 impl Tun2Socks {
+    fn new(options: Options, descriptors: usize) -> Self {
+        Self {
+            options: Rc::new(options),
+            associations: RefCell::default(),
+            relays: Relays::default(),
+            pings: Rc::default(),
+            descriptors,
+            space: RefCell::default(),
+        }
+    }
+
     /// The association of an application's socket, which is opened if there is none.
     fn association(self: &Rc<Self>, source: SocketAddr, sender: UdpSender) -> Rc<Association> {
         let known = self.associations.borrow().get(source);
@@ -218,10 +178,9 @@ impl Tun2Socks {
     /// How many associations may be open: each has a socket, and a control stream where
     /// the proxy does not share its relay.
     fn capacity(&self) -> usize {
-        let sockets = self.descriptors.saturating_sub(CONNECTIONS);
         let affordable = match self.relays.shared() {
-            Some(_) => sockets,
-            None => sockets / 2,
+            Some(_) => self.descriptors,
+            None => self.descriptors / 2,
         };
         self.options.udp_associations.min(affordable.max(1))
     }

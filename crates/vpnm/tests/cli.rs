@@ -47,6 +47,21 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_not_asked_for_more_queues_than_there_can_be() {
+        for number in ["0", "17", "two"] {
+            let proxy = "socks5://192.0.2.1:1080";
+            let output = run(&["--json", "tun2socks", "-p", proxy, "--queues", number]);
+            assert_eq!(output.status.code(), Some(2), "{number}");
+            assert!(
+                json(&output)["error"]["what"]
+                    .as_str()
+                    .unwrap()
+                    .contains("--queues")
+            );
+        }
+    }
+
+    #[test]
     fn a_link_is_never_repeated() {
         for arguments in [
             &["vless://secret@host:443"][..],

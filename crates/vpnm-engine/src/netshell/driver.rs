@@ -25,6 +25,9 @@ const BATCH: usize = 32;
 /// Measured: a batch as long as a window has the two wait for each other.
 const BATCH_BYTES: usize = 512 * 1024;
 
+/// Of these, packets that other queues handed over: the device's own get their turn too.
+const HANDED: usize = BATCH / 2;
+
 /// How long after a packet unused memory is given back, and twice as long after many.
 const TRIM_AFTER: Duration = Duration::from_secs(2);
 /// Unless there were more packets than this meanwhile: then it will be used again.
@@ -48,7 +51,7 @@ impl<H: Handler> Driver<H> {
     pub(super) fn new(device: Device, config: Config, handler: Rc<H>) -> Self {
         let stack = Stack::new(&config.stack);
         Self {
-            net: Net::new(stack, device, config.counters),
+            net: Net::new(stack, device, config.counters, config.share),
             handler,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: false,
@@ -85,12 +88,19 @@ impl<H: Handler> Driver<H> {
         let now = Instant::now();
         let result = self.net.with(|core| {
             let (mut count, mut bytes) = (0, 0);
+            while count < HANDED
+                && let Some(packet) = core.take_handed(cx)
+            {
+                bytes += packet.len();
+                core.handle_packet(packet, now);
+                count += 1;
+            }
             while count < BATCH && bytes < BATCH_BYTES {
                 match core.device.poll_read(cx, core.stack.pool()) {
                     Poll::Ready(Ok(Read::Packet(packet))) => {
                         bytes += packet.len();
                         core.counters.add_up(packet.len());
-                        core.stack.handle_packet(packet, now);
+                        core.handle_packet(packet, now);
                     }
                     Poll::Ready(Ok(Read::Nothing)) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

@@ -1,15 +1,17 @@
 //! What the driver and the flows of one queue share.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Instant;
 
-use vpnm_netstack::{FlowId, Stack};
+use vpnm_netstack::{FlowId, Ingress, Stack};
 use vpnm_wire::Segmentation;
 
 use super::counters::Counters;
+use super::share::{Handed, Share};
 use crate::device::{Device, MAX_PACKET, Written};
 
 /// One queue: the stack, its device and who waits for what. Never borrowed across a
@@ -29,6 +31,9 @@ pub(super) struct Core {
     pub(super) in_batch: bool,
     pub(super) counters: Arc<Counters>,
     flows: (usize, usize),
+    share: Option<Share>,
+    /// Packets of other queues that are being worked off.
+    handed: VecDeque<Handed>,
 }
 
 /// Wakers by a flow's slot.
@@ -36,7 +41,12 @@ pub(super) struct Core {
 pub(super) struct Waiting(Vec<Option<Waker>>);
 
 impl Net {
-    pub(super) fn new(stack: Stack, device: Device, counters: Arc<Counters>) -> Rc<Self> {
+    pub(super) fn new(
+        stack: Stack,
+        device: Device,
+        counters: Arc<Counters>,
+        share: Option<Share>,
+    ) -> Rc<Self> {
         Rc::new(Self(RefCell::new(Core {
             stack,
             device,
@@ -47,6 +57,8 @@ impl Net {
             in_batch: false,
             counters,
             flows: (0, 0),
+            share,
+            handed: VecDeque::new(),
         })))
     }
 
@@ -77,6 +89,24 @@ impl Net {
 }
 
 impl Core {
+    /// A packet came, from the device or from another queue.
+    pub(super) fn handle_packet(&mut self, packet: Ingress, now: Instant) {
+        let packet = match &self.share {
+            None => Some(packet),
+            Some(share) => share.sort(packet, &mut self.stack, now),
+        };
+        if let Some(packet) = packet {
+            self.stack.handle_packet(packet, now);
+        }
+    }
+
+    /// The next packet that another queue handed over.
+    pub(super) fn take_handed(&mut self, cx: &Context<'_>) -> Option<Ingress> {
+        self.share.as_ref()?.take(cx, &mut self.handed);
+        let handed = self.handed.pop_front()?;
+        Some(handed.into_packet(self.stack.pool()))
+    }
+
     /// Writes what the stack wants to send, until the device takes no more.
     pub(super) fn send(&mut self, now: Instant) {
         while !self.device.is_stalled() {

@@ -295,7 +295,7 @@ fn table(servers: &Namespace, clients: &Namespace) -> String {
 }
 
 /// Compares the ends' views through the world's engine with those without any.
-fn compare(world: &World) {
+pub(crate) fn compare(world: &World) {
     let direct = table(&world.net, &world.net);
     let through = table(&world.net, &world.app);
     assert!(

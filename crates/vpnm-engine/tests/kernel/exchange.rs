@@ -18,7 +18,12 @@ pub(crate) fn world_with(queue: Queue) -> Option<World> {
 }
 
 pub(crate) fn world_of(queue: Queue, engine: fn(OwnedFd)) -> Option<World> {
-    match World::start(queue, engine) {
+    or_skip(World::start(queue, engine))
+}
+
+/// The world, unless this machine does not allow it.
+pub(crate) fn or_skip(started: io::Result<World>) -> Option<World> {
+    match started {
         Ok(world) => Some(world),
         Err(error) => {
             let required = std::env::var_os("VPNM_LAB").is_some_and(|value| value == "require");

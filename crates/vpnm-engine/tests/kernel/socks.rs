@@ -15,8 +15,8 @@ use vpnm_engine::tun2socks::{self, Bypass, Options, Proxy};
 
 use crate::connections::eight_megabytes;
 use crate::datagrams::{answers_ping, connected, datagrams_come_back, echo_datagrams};
-use crate::exchange::{echo, exchange_in, world_of};
-use crate::world::{Queue, SERVER, World};
+use crate::exchange::{echo, exchange_in, or_skip, world_of};
+use crate::world::{Queue, Queues, SERVER, World};
 
 const PROXY: ([u8; 4], u16) = ([10, 99, 0, 1], 1080);
 /// A port that the proxy never says anything about.
@@ -42,21 +42,39 @@ pub(crate) fn world() -> Option<World> {
 
 /// The same with a proxy that behaves like this.
 fn behind(conduct: Conduct) -> Option<World> {
-    let serve = |tun: OwnedFd| {
-        let proxy = Proxy {
-            address: SocketAddr::from(PROXY),
-            credentials: None,
-            bypass: Bypass::None,
-        };
-        let options = Options {
-            // Longer than any test waits: what ends earlier ended for another reason.
-            handshake: Duration::from_secs(3_600),
-            ..Options::new(proxy)
-        };
-        let ended = tun2socks::run(tun, options);
-        panic!("the engine ended: {ended:?}");
+    let world = world_of(Queue::Offload, |tun| serve(vec![tun]))?;
+    start_proxy(&world, conduct);
+    Some(world)
+}
+
+/// A world whose engine serves a device with several queues.
+pub(crate) fn world_with_queues(queues: Queues) -> Option<World> {
+    let world = or_skip(World::start_with_queues(queues, serve))?;
+    start_proxy(&world, HONEST);
+    Some(world)
+}
+
+/// Runs the engine, whose device is never to go.
+fn serve(queues: Vec<OwnedFd>) {
+    let ended = run_engine(queues);
+    panic!("the engine ended: {ended:?}");
+}
+
+pub(crate) fn run_engine(queues: Vec<OwnedFd>) -> io::Result<()> {
+    let proxy = Proxy {
+        address: SocketAddr::from(PROXY),
+        credentials: None,
+        bypass: Bypass::None,
     };
-    let world = world_of(Queue::Offload, serve)?;
+    let options = Options {
+        // Longer than any test waits: what ends earlier ended for another reason.
+        handshake: Duration::from_secs(3_600),
+        ..Options::new(proxy)
+    };
+    tun2socks::run(queues, options)
+}
+
+fn start_proxy(world: &World, conduct: Conduct) {
     let listener = world
         .net
         .run(|| TcpListener::bind(SocketAddr::from(PROXY)).unwrap());
@@ -65,7 +83,6 @@ fn behind(conduct: Conduct) -> Option<World> {
             thread::spawn(move || proxy(stream, conduct).ok());
         }
     });
-    Some(world)
 }
 
 /// Serves one client.

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::Command;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -124,6 +125,21 @@ impl World {
         queue: Queue,
         engine: impl FnOnce(OwnedFd) + Send + 'static,
     ) -> io::Result<Self> {
+        Self::start_with(move || open_tun(queue), engine)
+    }
+
+    /// The same with several queues.
+    pub(crate) fn start_with_queues(
+        queues: Queues,
+        engine: impl FnOnce(Vec<OwnedFd>) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(move || open_queues(queues), engine)
+    }
+
+    fn start_with<Tun: 'static>(
+        open: impl FnOnce() -> io::Result<Tun> + Send + 'static,
+        engine: impl FnOnce(Tun) + Send + 'static,
+    ) -> io::Result<Self> {
         let (app, net) = (Namespace::new()?, Namespace::new()?);
         net.run(|| {
             ip(&format!("addr add {}/32 dev lo", SERVER[0]))?;
@@ -131,20 +147,20 @@ impl World {
         })?;
         let (ready, is_ready) = sync_channel::<io::Result<()>>(1);
         let (from, to) = (app.duplicate(), net.duplicate());
-        spawn(move || engine_thread(queue, &from, &to, &ready, engine));
+        spawn(move || engine_thread(open, &from, &to, &ready, engine));
         is_ready.recv().map_err(io::Error::other)??;
         Ok(Self { app, net })
     }
 }
 
-fn engine_thread(
-    queue: Queue,
+fn engine_thread<Tun>(
+    open: impl FnOnce() -> io::Result<Tun>,
     app: &Namespace,
     net: &Namespace,
     ready: &SyncSender<io::Result<()>>,
-    engine: impl FnOnce(OwnedFd),
+    engine: impl FnOnce(Tun),
 ) {
-    let prepared = app.enter().and_then(|()| open_tun(queue));
+    let prepared = app.enter().and_then(|()| open());
     match prepared {
         Ok(tun) => {
             net.enter().expect("the namespace can be entered");
@@ -169,10 +185,38 @@ fn open_tun(queue: Queue) -> io::Result<OwnedFd> {
             device.fd
         }
     };
+    configure()?;
+    Ok(fd)
+}
+
+/// How the packets of a device with several queues come into them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queues {
+    /// Each into its own, by a program of ours.
+    Steered(u32),
+    /// As the kernel does it by itself: vpnm finds such a device and leaves it so.
+    Spread(u32),
+}
+
+fn open_queues(queues: Queues) -> io::Result<Vec<OwnedFd>> {
+    let (Queues::Steered(count) | Queues::Spread(count)) = queues;
+    let is_steered = matches!(queues, Queues::Steered(_));
+    if !is_steered {
+        ip(&format!("tuntap add dev {LINK} mode tun multi_queue"))?;
+    }
+    let count = NonZeroU32::new(count).expect("a number of queues");
+    let opened = tun::open_queues(LINK, 0, count).map_err(io::Error::other)?;
+    if opened.steered != is_steered {
+        return Err(io::Error::other("programs for the kernel are not allowed"));
+    }
+    configure()?;
+    Ok(opened.devices.into_iter().map(|one| one.fd).collect())
+}
+
+fn configure() -> io::Result<()> {
     ip(&format!("addr add {}/32 dev {LINK}", CLIENT[0]))?;
     ip(&format!("addr add {}/128 dev {LINK} nodad", CLIENT[1]))?;
-    bring_up()?;
-    Ok(fd)
+    bring_up()
 }
 
 /// Sets the TUN link up and makes it the way to everywhere.

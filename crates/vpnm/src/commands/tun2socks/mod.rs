@@ -3,6 +3,8 @@
 mod url;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -48,6 +50,18 @@ const MTU: Flag = Flag {
     summary: "The MTU of the device (1500)",
     details: "A larger one is not faster: the engine takes and gives segments of 64 KiB and more whatever \
               the MTU is.",
+};
+const QUEUES: Flag = Flag {
+    long: "queues",
+    short: None,
+    value: Some(Value {
+        name: "NUMBER",
+        kind: Kind::Text,
+    }),
+    summary: "Queues of the device, each with a thread (half the processors, from 1 to 4)",
+    details: "Several flows then use several processors; one flow stays with one. All limits are \
+              divided among the queues. A device that exists must have been made for several: \
+              ip tuntap add NAME mode tun multi_queue.",
 };
 const INTERFACE: Flag = Flag {
     long: "interface",
@@ -109,6 +123,7 @@ that it made goes with it.",
         &PROXY,
         &DEVICE,
         &MTU,
+        &QUEUES,
         &INTERFACE,
         &MARK,
         &NO_UDP,
@@ -134,19 +149,12 @@ pub(super) fn run(context: &Context, matches: &Matches) -> Result<Exit, Failure>
     let name = matches
         .value(&DEVICE)
         .map_or_else(|| "tun0".into(), |name| name.to_string_lossy());
-    let owner = rustix::process::geteuid().as_raw();
-    let device = tun::open_named(
-        &name,
-        tun::Options {
-            owner,
-            multi_queue: false,
-        },
-    )
-    .map_err(|error| no_device(&name, &error))?;
-    context
-        .output
-        .note(format!("serving {name}; Ctrl-C ends it"))?;
-    tun2socks::run(device.fd, options).map_err(|error| {
+    let queues = open(&name, queues(matches)?)?;
+    context.output.note(match queues.len() {
+        1 => format!("serving {name}; Ctrl-C ends it"),
+        several => format!("serving {name} with {several} queues; Ctrl-C ends it"),
+    })?;
+    tun2socks::run(queues, options).map_err(|error| {
         Problem::new(
             Exit::Failed,
             "device_lost",
@@ -156,6 +164,49 @@ pub(super) fn run(context: &Context, matches: &Matches) -> Result<Exit, Failure>
         )
     })?;
     Ok(Exit::Success)
+}
+
+/// Opens as many queues as were asked for; fewer only where nobody asked.
+fn open(name: &str, asked: Option<NonZeroU32>) -> Result<Vec<OwnedFd>, Problem> {
+    let owner = rustix::process::geteuid().as_raw();
+    let wanted = asked.unwrap_or_else(usual_queues);
+    let opened = tun::open_queues(name, owner, wanted).map_err(|error| no_device(name, &error))?;
+    if asked.is_some() && opened.devices.len() < count(wanted) {
+        return Err(Problem::new(
+            Exit::State,
+            "foreign",
+            format!("the device {name} has one queue only"),
+            "it exists and was made without multi_queue",
+            "leave --queues out, or take another --device",
+        ));
+    }
+    Ok(opened.devices.into_iter().map(|queue| queue.fd).collect())
+}
+
+/// Most queues that can be asked for.
+const MOST_QUEUES: u32 = 16;
+
+fn queues(matches: &Matches) -> Result<Option<NonZeroU32>, Problem> {
+    let wanted = format!("a number from 1 to {MOST_QUEUES}");
+    let asked: Option<NonZeroU32> = number(matches, &QUEUES, &wanted)?;
+    match asked {
+        Some(asked) if asked.get() > MOST_QUEUES => {
+            Err(bad_value(&QUEUES, &format!("it must be {wanted}")))
+        }
+        asked => Ok(asked),
+    }
+}
+
+/// Half the processors, since those who use the device need some as well, and no more
+/// than 4, with which one seldom waits for the engine.
+fn usual_queues() -> NonZeroU32 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let queues = u32::try_from(processors / 2).unwrap_or(1).min(4);
+    NonZeroU32::new(queues).unwrap_or(NonZeroU32::MIN)
+}
+
+fn count(queues: NonZeroU32) -> usize {
+    usize::try_from(queues.get()).unwrap_or(usize::MAX)
 }
 
 fn options(matches: &Matches) -> Result<Options, Problem> {
