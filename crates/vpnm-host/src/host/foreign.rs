@@ -20,7 +20,8 @@ pub struct Foreign {
     pub hook: &'static str,
     /// `filter`, `nat` or `route`.
     pub kind: String,
-    /// Whether it drops what none of its rules decides about.
+    /// Whether it drops or refuses what none of its rules names, by its policy or at its
+    /// end.
     pub drops: bool,
 }
 

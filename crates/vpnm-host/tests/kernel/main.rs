@@ -10,6 +10,7 @@
     reason = "the whole program is a test"
 )]
 
+mod foreign;
 mod interfaces;
 mod leaks;
 mod lifecycle;
