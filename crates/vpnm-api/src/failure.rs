@@ -90,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// What the user can type or do next; one short sentence or two.
+    /// What the user can type or do so that there is a tunnel; one short sentence.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         self.code.hint()
@@ -224,43 +224,36 @@ impl Code {
         }
     }
 
-    /// What the user can type or do next.
+    /// What the user can type or do so that there is a tunnel. How to open the network
+    /// instead depends on the machine: see [`Status::hints`](crate::Status::hints).
     #[must_use]
     pub fn hint(self) -> &'static str {
         match self {
             Self::NoNetwork | Self::NetworkChanged => {
                 "nothing to type: vpnm connects again when the network is back"
             }
-            Self::NameNotFound => {
-                "check the host in the link, then `vpnm connect LINK`; `vpnm disconnect` opens the network"
-            }
+            Self::NameNotFound => "check the host in the link, then `vpnm connect LINK`",
             Self::Unreachable | Self::TimedOut => {
-                "check that the server is up, then `vpnm connect`; `vpnm disconnect` opens the network"
+                "check that the server is up, then `vpnm connect`"
             }
             Self::Refused => {
-                "check the port in the link and that the server runs, then `vpnm connect`; `vpnm disconnect` opens the network"
+                "check the port in the link and that the server runs, then `vpnm connect`"
             }
             Self::Certificate => {
-                "check `sni=` in the link, the server's certificate and this machine's clock, then `vpnm connect`; `vpnm disconnect` opens the network"
+                "check `sni=` in the link, the server's certificate and this machine's clock, then `vpnm connect`"
             }
             Self::Tls => {
-                "check `security=`, `sni=` and `alpn=` in the link, then `vpnm connect LINK`; `vpnm disconnect` opens the network"
+                "check `security=`, `sni=` and `alpn=` in the link, then `vpnm connect LINK`"
             }
-            Self::WebSocket => {
-                "check `path=` and `host=` in the link, then `vpnm connect LINK`; `vpnm disconnect` opens the network"
-            }
+            Self::WebSocket => "check `path=` and `host=` in the link, then `vpnm connect LINK`",
             Self::Rejected => {
-                "check the id in the link and this machine's clock, then `vpnm connect LINK`; `vpnm disconnect` opens the network"
+                "check the id in the link and this machine's clock, then `vpnm connect LINK`"
             }
-            Self::Protocol => {
-                "check `type=` and `security=` in the link, then `vpnm connect LINK`; `vpnm disconnect` opens the network"
-            }
+            Self::Protocol => "check `type=` and `security=` in the link, then `vpnm connect LINK`",
             Self::NoAnswer => {
-                "check that the server itself reaches the internet, then `vpnm connect`; `vpnm disconnect` opens the network"
+                "check that the server itself reaches the internet, then `vpnm connect`"
             }
-            Self::Unsupported => {
-                "use another link: `vpnm connect LINK`; `vpnm disconnect` opens the network"
-            }
+            Self::Unsupported => "use another link: `vpnm connect LINK`",
             Self::NoTunDevice => "type `modprobe tun` as root, then `vpnm connect`",
             Self::Foreign => "stop the other program or delete what it made, then `vpnm connect`",
             Self::NotPermitted => "start the daemon as root: `systemctl restart vpnmd`",
@@ -276,15 +269,11 @@ impl Code {
             Self::EngineLost => {
                 "the daemon starts another, or does when you type `vpnm connect`; `journalctl -u vpnmd` shows why it ended"
             }
-            Self::JournalUnreadable => {
-                "type `vpnm connect LINK` to connect; to open the network, as root: `vpnm lockdown off`, then `vpnm disconnect`"
-            }
+            Self::JournalUnreadable => "type `vpnm connect LINK`",
             Self::JournalWrite => "make room in /var/lib/vpnm, then type the same command again",
             Self::Settings => "correct the file in /etc/vpnm, then `vpnm connect`",
-            Self::Lockdown => {
-                "type `vpnm connect`, or `vpnm lockdown off` as root to open the network"
-            }
-            Self::NoServer => "type `vpnm connect LINK`, or `vpnm disconnect` to open the network",
+            Self::Lockdown => "type `vpnm connect`",
+            Self::NoServer => "type `vpnm connect LINK`",
             Self::Superseded => "type `vpnm status` to see what is going on",
             Self::Stopping => "type `systemctl start vpnmd`, then the command again",
         }

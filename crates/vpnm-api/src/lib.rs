@@ -3,8 +3,8 @@
 //! Two interfaces: [`tunnel`] is what a program on this machine may ask of the
 //! daemon, [`engine`] is what the daemon asks of the data plane it started. Every
 //! parameter is valid by construction: a value that reaches a handler has passed
-//! its `TryFrom`. Names in the serialised form are stable; [`SCHEMA`] grows when
-//! one changes its meaning.
+//! its `TryFrom`. Names in the serialised form are stable; one that changed its
+//! meaning would take another interface.
 //!
 //! Nothing here performs IO or reads a clock.
 
@@ -33,6 +33,3 @@ pub use upstream::{Upstream, UpstreamError, UpstreamPath};
 
 pub use vpnm_profile::{LinkError, Profile};
 pub use vpnm_wire::{Domain, Host, Target};
-
-/// Version of everything that is serialised here; part of every [`Status`].
-pub const SCHEMA: u32 = 1;

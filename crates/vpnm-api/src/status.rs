@@ -4,13 +4,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Note, SCHEMA, Server, State};
+use crate::{Note, Server, State};
 
 /// Everything the daemon says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
 pub struct Status {
-    /// Version of this description; grows when something in it changes its meaning.
-    pub schema: u32,
     /// The daemon's version.
     pub version: String,
     /// The state of the tunnel.
@@ -114,7 +112,6 @@ impl Status {
     #[must_use]
     pub fn disconnected(version: &str) -> Self {
         Self {
-            schema: SCHEMA,
             version: version.to_owned(),
             state: State::Disconnected,
             goal: Goal::Open,

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyd::CallError;
 use vpnm_api::tunnel::{CONTROL_GROUP, SOCKET, TunnelBlocking, TunnelError};
-use vpnm_api::{Code, Failure, State};
+use vpnm_api::{Code, Failure, Note, State, Status};
+use vpnm_host::accounts::group;
 
 use crate::exit::Exit;
 use crate::output::{Problem, chain};
@@ -75,9 +76,7 @@ pub(crate) fn refused(what: &str, error: CallError<TunnelError>) -> Problem {
             "denied",
             what,
             format!("only root and the group {CONTROL_GROUP} may do this"),
-            format!(
-                "sudo usermod -aG {CONTROL_GROUP} $USER, then log in again; or the same with sudo"
-            ),
+            admission(&std::fs::read_to_string("/etc/group").unwrap_or_default()),
         ),
         CallError::NotFound { .. } | CallError::Malformed { .. } | CallError::Unknown { .. } => {
             Problem::new(
@@ -98,6 +97,31 @@ pub(crate) fn refused(what: &str, error: CallError<TunnelError>) -> Problem {
             )
         }
         _ => Problem::new(Exit::Failed, "refused", what, chain(&error), "vpnm status"),
+    }
+}
+
+/// What lets the user do it, by the text of `/etc/group`.
+fn admission(groups: &str) -> String {
+    let join = format!("sudo usermod -aG {CONTROL_GROUP} $USER, then log in again");
+    if group(groups, CONTROL_GROUP).is_some() {
+        return format!("{join}; or the same with sudo");
+    }
+    format!(
+        "the same with sudo; to do without, make the group, which is missing here:\n\
+         sudo groupadd --system {CONTROL_GROUP} && {join}"
+    )
+}
+
+/// What to type after a failure: what the daemon says of the state it led to, if that
+/// is the state's cause.
+pub(crate) fn advised(problem: Problem, failure: &Failure, status: &Status) -> Problem {
+    if status.state.cause() != Some(failure) || status.hints.is_empty() {
+        return problem;
+    }
+    let hints: Vec<&str> = status.hints.iter().map(Note::as_str).collect();
+    Problem {
+        next: hints.join("\n"),
+        ..problem
     }
 }
 
@@ -178,7 +202,34 @@ mod tests {
             },
         );
         assert_eq!(problem.exit, Exit::Denied);
-        assert!(problem.next.contains("usermod -aG vpnm"));
+        assert_eq!(problem.code, "denied");
+        let member = admission("root:x:0:\nvpnm:x:990:\n");
+        assert!(member.starts_with("sudo usermod -aG vpnm"), "{member}");
+        let nobody = admission("root:x:0:\n");
+        assert!(
+            nobody.contains("sudo groupadd --system vpnm &&"),
+            "{nobody}"
+        );
+    }
+
+    #[test]
+    fn the_state_a_failure_led_to_says_what_to_type() {
+        let failure = Failure::new(Code::Refused, "192.0.2.7:443");
+        let problem = || failed("not connected", &failure);
+        let status = |cause: Code| Status {
+            state: State::Blocked {
+                cause: Failure {
+                    code: cause,
+                    ..failure.clone()
+                },
+            },
+            hints: vec!["one".into(), "two".into()],
+            ..Status::disconnected("0")
+        };
+        let advised = |status| advised(problem(), &failure, &status).next;
+        assert_eq!(advised(status(Code::Refused)), "one\ntwo");
+        assert_eq!(advised(status(Code::Tls)), failure.hint());
+        assert_eq!(advised(Status::disconnected("0")), failure.hint());
     }
 
     #[test]

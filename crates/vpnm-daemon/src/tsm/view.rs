@@ -1,8 +1,8 @@
 //! The machine as everybody sees it.
 
 use vpnm_api::{
-    Code, Connected, Failure, Goal, Host, Note, Repairs, SCHEMA, Server, State, Status, Step,
-    Traffic, Verified,
+    Code, Connected, Failure, Goal, Host, Note, Repairs, Server, State, Status, Step, Traffic,
+    Verified,
 };
 
 use super::effect::{Effect, HostWant, Lane};
@@ -135,7 +135,6 @@ impl Machine {
     pub fn status(&self, now: Moment, unix: u64) -> Status {
         let state = self.state(now, unix);
         Status {
-            schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             goal: self.record.goal(),
             lockdown: self.record.lockdown,
@@ -163,10 +162,17 @@ impl Machine {
     }
 
     fn hints(&self, state: &State) -> Vec<Note> {
-        if let Some(cause) = state.cause() {
-            return vec![cause.hint().into()];
-        }
         let server = self.record.server.as_ref();
+        if let Some(cause) = state.cause() {
+            let without_server = server.is_none() && cause.code == Code::Lockdown;
+            let code = if without_server {
+                Code::NoServer
+            } else {
+                cause.code
+            };
+            let hints = [Some(code.hint()), self.way_to_open(state)];
+            return hints.into_iter().flatten().map(Note::from).collect();
+        }
         let in_the_clear = server.is_some_and(|link| !link.0.is_confidential());
         match state {
             State::Disconnected if server.is_some() => vec!["type `vpnm connect`".into()],
@@ -183,6 +189,20 @@ impl Machine {
             | State::Blocked { .. }
             | State::Unprotected { .. } => Vec::new(),
         }
+    }
+
+    /// What opens the network where it is closed. A machine that should be closed and is
+    /// not needs no such advice.
+    fn way_to_open(&self, state: &State) -> Option<&'static str> {
+        let is_closed = matches!(state, State::Blocked { .. } | State::Reconnecting { .. });
+        if !is_closed || self.stopping || self.record.goal() == Goal::Open {
+            return None;
+        }
+        Some(match (self.record.lockdown, self.record.connect) {
+            (false, _) => "`vpnm disconnect` opens the network",
+            (true, false) => "`sudo vpnm lockdown off` opens the network",
+            (true, true) => "`sudo vpnm lockdown off`, then `vpnm disconnect`, opens the network",
+        })
     }
 
     fn verified(&self) -> Verified {

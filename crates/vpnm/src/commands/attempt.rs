@@ -107,7 +107,10 @@ fn finish(context: &Context, outcome: Outcome) -> Result<Exit, Failure> {
             Ok(Exit::Success)
         }
         Ok(status) => Err(match status.state.cause() {
-            Some(cause) => control::failed(control::not_connected(&status.state), cause),
+            Some(cause) => {
+                let problem = control::failed(control::not_connected(&status.state), cause);
+                control::advised(problem, cause, &status)
+            }
             None => Problem::new(
                 Exit::State,
                 "superseded",
@@ -118,14 +121,23 @@ fn finish(context: &Context, outcome: Outcome) -> Result<Exit, Failure> {
         }
         .into()),
         Err(error) => {
-            let state = control::open()
+            let status = control::open()
                 .ok()
-                .and_then(|mut tunnel| tunnel.status().ok())
-                .map(|status| status.state);
-            let what = state
-                .as_ref()
-                .map_or("not connected", control::not_connected);
-            Err(control::refused(what, error).into())
+                .and_then(|mut tunnel| tunnel.status().ok());
+            let what = status.as_ref().map_or("not connected", |status| {
+                control::not_connected(&status.state)
+            });
+            let failure = if let CallError::Remote(TunnelError::Failed { failure }) = &error {
+                Some(failure.clone())
+            } else {
+                None
+            };
+            let problem = control::refused(what, error);
+            Err(match (failure, status) {
+                (Some(failure), Some(status)) => control::advised(problem, &failure, &status),
+                _ => problem,
+            }
+            .into())
         }
     }
 }

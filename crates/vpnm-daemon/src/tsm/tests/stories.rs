@@ -214,6 +214,10 @@ fn an_unreadable_journal_means_secured() {
     let mut world = World::booted(Record::default(), HostWant::Open, Some(failure));
     world.run();
     assert_eq!(world.state().cause().unwrap().code, Code::JournalUnreadable);
+    assert_eq!(
+        world.hints().last().unwrap(),
+        "`sudo vpnm lockdown off`, then `vpnm disconnect`, opens the network"
+    );
     assert_eq!(world.kernel, HostWant::Blocked([].into_iter().collect()));
     world.command(1, Command::Connect(None));
     assert_eq!(world.reply(1), Some(Err(Code::NoServer)));
@@ -306,6 +310,14 @@ fn lockdown_blocks_without_a_tunnel_and_after_one() {
     world.run();
     assert_eq!(world.reply(1), Some(Ok(())));
     assert_eq!(world.state().cause().unwrap().code, Code::Lockdown);
+    let hints = world.hints();
+    assert_eq!(
+        hints,
+        [
+            "type `vpnm connect LINK`",
+            "`sudo vpnm lockdown off` opens the network"
+        ]
+    );
     world.give(connect(2, "a"));
     world.run();
     assert_eq!(world.state().name(), "connected");
@@ -313,6 +325,7 @@ fn lockdown_blocks_without_a_tunnel_and_after_one() {
     world.run();
     assert_eq!(world.reply(3), Some(Ok(())));
     assert_eq!(world.state().cause().unwrap().code, Code::Lockdown);
+    assert_eq!(world.hints().first().unwrap(), "type `vpnm connect`");
     world.command(4, Command::Lockdown(false));
     world.run();
     assert_eq!(world.reply(4), Some(Ok(())));

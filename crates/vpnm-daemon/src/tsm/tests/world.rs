@@ -117,6 +117,12 @@ impl World {
         self.machine.state(self.now, 1_000_000)
     }
 
+    /// What the user is told to type.
+    pub(super) fn hints(&self) -> Vec<String> {
+        let hints = self.machine.status(self.now, 1_000_000).hints;
+        hints.iter().map(|hint| hint.as_str().to_owned()).collect()
+    }
+
     /// Gives the machine an event and takes its orders.
     pub(super) fn give(&mut self, event: Event) {
         if let Event::Command(id, _) = &event {

@@ -1,7 +1,7 @@
 //! The service, its files, and who may use it.
 
 use vpnm_api::tunnel::CONTROL_GROUP;
-use vpnm_api::{State, Status};
+use vpnm_api::{Note, State, Status};
 use vpnm_host::accounts::{Group, group, is_member, user};
 use vpnm_host::names::{ENGINE_FALLBACK_ID, ENGINE_USER};
 
@@ -250,7 +250,14 @@ fn of_state(status: &Status) -> Finding {
         | State::Disconnecting => Finding::good(name),
         State::Reconnecting { cause, .. }
         | State::Blocked { cause }
-        | State::Unprotected { cause } => Finding::problem(name, cause.to_string(), cause.hint()),
+        | State::Unprotected { cause } => {
+            let hints: Vec<&str> = status.hints.iter().map(Note::as_str).collect();
+            let next = match hints.as_slice() {
+                [] => cause.hint().to_owned(),
+                hints => hints.join("; "),
+            };
+            Finding::problem(name, cause.to_string(), next)
+        }
     }
 }
 
