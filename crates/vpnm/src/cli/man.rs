@@ -30,6 +30,12 @@ pub(crate) fn page(program: &Program, version: &str) -> String {
     for (code, meaning) in program.exit_codes {
         roff.item(&code.to_string(), meaning);
     }
+    roff.section("SETTINGS");
+    let (file, settings) = program.settings;
+    roff.text(file);
+    for (example, meaning) in settings {
+        roff.item(example, meaning);
+    }
     roff.section("FILES");
     for (path, purpose) in program.files {
         roff.item(path, purpose);

@@ -414,6 +414,7 @@ mod tests {
         commands: &[&GO],
         exit_codes: &[],
         files: &[],
+        settings: ("", &[]),
         environment: &[],
     };
 

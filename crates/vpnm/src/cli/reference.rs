@@ -23,6 +23,13 @@ pub(crate) fn markdown(program: &Program) -> String {
     for (code, meaning) in program.exit_codes {
         text.push_str(&format!("| {code} | {meaning} |\n"));
     }
+    let (file, settings) = program.settings;
+    text.push_str(&format!(
+        "\n## Settings\n\n{file}\n\n| example | meaning |\n|---|---|\n"
+    ));
+    for (example, meaning) in settings {
+        text.push_str(&format!("| `{example}` | {meaning} |\n"));
+    }
     text.push_str("\n## Files\n\n| path | purpose |\n|---|---|\n");
     for (path, purpose) in program.files {
         text.push_str(&format!("| `{path}` | {purpose} |\n"));

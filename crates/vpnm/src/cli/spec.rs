@@ -15,6 +15,8 @@ pub(crate) struct Program {
     pub(crate) exit_codes: &'static [(u8, &'static str)],
     /// Files a user may want to know: path and purpose.
     pub(crate) files: &'static [(&'static str, &'static str)],
+    /// Where the settings are, and each of them as an example with its meaning.
+    pub(crate) settings: (&'static str, &'static [(&'static str, &'static str)]),
     /// Environment variables the program reads: name and effect.
     pub(crate) environment: &'static [(&'static str, &'static str)],
 }

@@ -97,8 +97,12 @@ group vpnm and root may connect and disconnect; everybody may ask for the status
             "/var/lib/vpnm",
             "What the daemon remembers: whether the machine is to be secured, and by which server.",
         ),
-        ("/etc/vpnm", "Settings."),
+        (
+            vpnm_daemon::settings::FILE,
+            "The settings; only root may be able to write it.",
+        ),
     ],
+    settings: (SETTINGS_ABOUT, &SETTINGS),
     environment: &[
         ("NO_COLOR", "No colour, whatever the terminal can do."),
         (
@@ -107,6 +111,48 @@ group vpnm and root may connect and disconnect; everybody may ask for the status
         ),
     ],
 };
+
+const SETTINGS_ABOUT: &str = "\
+The file /etc/vpnm/settings.toml need not exist, and every key may be absent. It is read when the \
+daemon starts and when you connect. While it is wrong the machine stays as secured as it was, and \
+\"vpnm doctor\" says where.";
+
+/// Each setting, other than it is without a file, and what it means.
+const SETTINGS: [(&str, &str); 7] = [
+    (
+        "lan = true",
+        "Private networks on the link are reached directly; of names, only those of the local \
+         network are asked there.",
+    ),
+    (
+        "lan_domains = [\"corp.example\"]",
+        "Where lan is true, names under these are asked of the local network's own resolver, as \
+         home.arpa and the like are.",
+    ),
+    (
+        "forwarding = \"block\"",
+        "Packets of containers, virtual machines and hosts behind this one go nowhere; otherwise \
+         they go into the \"tunnel\".",
+    ),
+    (
+        "serve = [\"eth1\"]",
+        "Interfaces behind which there are other hosts to lead into the tunnel. Containers need \
+         not be named; one that this machine goes out by has no effect here.",
+    ),
+    (
+        "serve_uplink = [\"eth0\"]",
+        "Interfaces that this machine goes out by and whose neighbours are led into the tunnel all \
+         the same, as behind a gateway with one network card. Anybody on that network may use it.",
+    ),
+    (
+        "leak_check = false",
+        "The ways past the block are not tried after each change.",
+    ),
+    (
+        "dns = [{ addresses = [\"9.9.9.9\", \"2620:fe::fe\"], name = \"dns.quad9.net\", path = \"/dns-query\" }]",
+        "Resolvers that are asked over HTTPS through the tunnel, in order of preference.",
+    ),
+];
 
 /// Runs `command`, which is one of [`PROGRAM`]'s.
 pub(crate) fn run(
@@ -141,6 +187,19 @@ mod tests {
             std::fs::read_to_string(&path).unwrap() == generated,
             "docs/commands.md is old; VPNM_BLESS=1 cargo test -p vpnm writes it anew"
         );
+    }
+
+    #[test]
+    fn every_setting_is_one_and_has_another_value_than_without_a_file() {
+        let settings = |text: &str| vpnm_daemon::settings::Settings::parse(text).unwrap();
+        for (example, _) in PROGRAM.settings.1 {
+            assert_ne!(settings(example), settings(""), "{example}");
+        }
+        // An error names every key there is.
+        let unknown = vpnm_daemon::settings::Settings::parse("x = 1").unwrap_err();
+        let keys = unknown.to_string();
+        let listed = keys.split_once("one of").unwrap().1.matches('`').count() / 2;
+        assert_eq!(listed, PROGRAM.settings.1.len(), "{keys}");
     }
 
     #[test]
