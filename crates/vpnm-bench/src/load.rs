@@ -10,7 +10,7 @@ mod ping;
 
 pub(crate) use bulk::{Direction, bulk};
 pub(crate) use connections::{connections, many};
-pub(crate) use datagrams::datagrams;
+pub(crate) use datagrams::{Datagrams, datagrams};
 pub(crate) use flood::flood;
 pub(crate) use flows::{new_flows, open_flows};
 pub(crate) use idle::idle;

@@ -9,14 +9,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::engines::{Engine, Running};
-use crate::load::{Direction, bulk, connections, datagrams, idle, new_flows, open_flows, ping};
+use crate::load::{
+    Datagrams, Direction, bulk, connections, datagrams, idle, new_flows, open_flows, ping,
+};
 use crate::metric::{Load, Metric};
 use crate::node::Node;
+use crate::pace::Pace;
 use crate::place::{From, Place};
 use crate::processor::{self, Pinned};
 use crate::report;
 use crate::samples::Samples;
-use crate::target::Target;
+use crate::target::{Order, Target};
 
 /// Connections that are open at once, and closed.
 const IDLE: usize = 1_000;
@@ -56,6 +59,17 @@ const DATAGRAMS: [(usize, Direction, Metric, Metric); 4] = [
 ];
 const MODERATE: u32 = 20_000;
 const HEAVY: u32 = 200_000;
+
+/// The same where programs and servers hand many to the kernel as one and take them so.
+const JOINED: [(Direction, Metric, Metric); 2] = [
+    (Direction::Up, Metric::JoinedCostUp, Metric::JoinedLostUp),
+    (
+        Direction::Down,
+        Metric::JoinedCostDown,
+        Metric::JoinedLostDown,
+    ),
+];
+const JOINED_RATE: u32 = 500_000;
 
 /// What a load needs.
 pub(crate) struct Measurement<'a> {
@@ -180,28 +194,60 @@ impl Measurement<'_> {
     }
 
     fn datagrams(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        let brief = self.each.min(Duration::from_secs(1));
         for (size, direction, cost, lost) in DATAGRAMS {
-            let flood = |rate, time| {
-                datagrams(self.place, self.target, direction, size, rate, time)
-                    .with_context(|| lost.text().to_owned())
+            let order = |rate, time| Order {
+                size,
+                pace: Pace {
+                    rate,
+                    time,
+                    joined: false,
+                },
             };
-            let before = subject.seconds()?;
-            let came = flood(MODERATE, self.each)?;
-            let used = subject.seconds()? - before;
-            if subject.running.pid().is_some() && came.arrived > 0.0 {
-                subject.note(cost, used * 1e6 / came.arrived);
-            }
-            let came = flood(HEAVY, self.each.min(Duration::from_secs(1)))?;
-            if came.offered < 0.95 * f64::from(HEAVY) {
-                report::complain(&anyhow::anyhow!(
-                    "only {:.0} datagrams a second could be offered to {}",
-                    came.offered,
-                    subject.name
-                ));
-            }
+            self.offer(subject, direction, order(MODERATE, self.each), Some(cost))?;
+            let came = self.offer(subject, direction, order(HEAVY, brief), None)?;
+            subject.note(lost, came.lost * 100.0);
+        }
+        for (direction, cost, lost) in JOINED {
+            let pace = Pace {
+                rate: JOINED_RATE,
+                time: self.each,
+                joined: true,
+            };
+            let order = Order { size: 1_200, pace };
+            let came = self.offer(subject, direction, order, Some(cost))?;
             subject.note(lost, came.lost * 100.0);
         }
         Ok(())
+    }
+
+    /// Sends datagrams, and notes what each that arrived has cost the engine.
+    fn offer(
+        &self,
+        subject: &mut Subject<'_>,
+        direction: Direction,
+        order: Order,
+        cost: Option<Metric>,
+    ) -> anyhow::Result<Datagrams> {
+        let rate = f64::from(order.pace.rate);
+        let before = subject.seconds()?;
+        let came = datagrams(self.place, self.target, direction, order)
+            .with_context(|| format!("{} bytes, {rate} a second", order.size))?;
+        let used = subject.seconds()? - before;
+        if came.offered < 0.95 * rate {
+            report::complain(&anyhow::anyhow!(
+                "only {:.0} of {rate} datagrams a second could be offered to {}",
+                came.offered,
+                subject.name
+            ));
+        }
+        if let Some(cost) = cost
+            && subject.running.pid().is_some()
+            && came.arrived > 0.0
+        {
+            subject.note(cost, used * 1e6 / came.arrived);
+        }
+        Ok(came)
     }
 
     fn flows(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {

@@ -40,6 +40,10 @@ pub(crate) enum Metric {
     SmallLostDown,
     LargeLostUp,
     LargeLostDown,
+    JoinedCostUp,
+    JoinedCostDown,
+    JoinedLostUp,
+    JoinedLostDown,
     NewFlows,
     OpenFlows,
     Idle,
@@ -146,6 +150,10 @@ impl Metric {
             Self::SmallLostDown => "UDP 64 B down, 200 k/s: lost",
             Self::LargeLostUp => "UDP 1200 B up, 200 k/s: lost",
             Self::LargeLostDown => "UDP 1200 B down, 200 k/s: lost",
+            Self::JoinedCostUp => "UDP 1200 B up, joined, 500 k/s: CPU",
+            Self::JoinedCostDown => "UDP 1200 B down, joined, 500 k/s: CPU",
+            Self::JoinedLostUp => "UDP 1200 B up, joined, 500 k/s: lost",
+            Self::JoinedLostDown => "UDP 1200 B down, joined, 500 k/s: lost",
             Self::NewFlows => "new UDP flows",
             Self::OpenFlows => "UDP flows alive of 16 000 open",
             Self::Idle => "memory, idle",
@@ -185,12 +193,18 @@ impl Metric {
             Self::Connection99 => "ms",
             Self::Connections | Self::NewFlows | Self::WakeUps => "1/s",
             Self::Stuck | Self::OpenFlows | Self::ManyServed | Self::ManyDescriptors => "",
-            Self::SmallCostUp | Self::SmallCostDown | Self::LargeCostUp | Self::LargeCostDown => {
-                "us each"
-            }
-            Self::SmallLostUp | Self::SmallLostDown | Self::LargeLostUp | Self::LargeLostDown => {
-                "%"
-            }
+            Self::SmallCostUp
+            | Self::SmallCostDown
+            | Self::LargeCostUp
+            | Self::LargeCostDown
+            | Self::JoinedCostUp
+            | Self::JoinedCostDown => "us each",
+            Self::SmallLostUp
+            | Self::SmallLostDown
+            | Self::LargeLostUp
+            | Self::LargeLostDown
+            | Self::JoinedLostUp
+            | Self::JoinedLostDown => "%",
             Self::Idle | Self::FloodMemory => "MiB",
             Self::FloodServed => "s",
             Self::PerConnection => "KiB",
@@ -236,7 +250,11 @@ impl Metric {
             | Self::SmallLostUp
             | Self::SmallLostDown
             | Self::LargeLostUp
-            | Self::LargeLostDown => Load::Datagrams,
+            | Self::LargeLostDown
+            | Self::JoinedCostUp
+            | Self::JoinedCostDown
+            | Self::JoinedLostUp
+            | Self::JoinedLostDown => Load::Datagrams,
             Self::NewFlows | Self::OpenFlows => Load::Flows,
             Self::Idle | Self::PerConnection | Self::AfterClosing | Self::WakeUps => Load::Memory,
         }

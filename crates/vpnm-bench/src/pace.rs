@@ -1,36 +1,68 @@
 //! Datagrams sent at a fixed rate.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 
+use crate::sys;
+
 /// Most datagrams sent by one system call.
 const BURST: usize = 64;
+/// Most datagrams that the kernel is given as one: as many of 1 200 bytes as QUIC's
+/// implementations join.
+const JOINED: usize = 40;
+
+/// What is sent, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Datagrams per second.
+    pub(crate) rate: u32,
+    /// For how long.
+    pub(crate) time: Duration,
+    /// The kernel is given many as one and cuts them apart (`UDP_SEGMENT`).
+    pub(crate) joined: bool,
+}
 
 /// Sends in steps of half a millisecond, to where the socket is connected or to `to`;
 /// returns how many were sent.
+///
+/// # Errors
+/// When the kernel does not cut datagrams apart and is asked to.
 pub(crate) fn send(
     socket: &UdpSocket,
     to: Option<SocketAddrV4>,
     payload: &[u8],
-    rate: u32,
-    time: Duration,
-) -> u32 {
+    pace: Pace,
+) -> io::Result<u32> {
     let to = to.map(|to| SocketAddrAny::from(SocketAddr::V4(to)));
+    if !pace.joined {
+        let burst = |count| send_burst(socket, to.as_ref(), payload, count);
+        return Ok(keep(pace, burst));
+    }
+    sys::cut(socket, payload.len())?;
+    let payloads = payload.repeat(JOINED);
+    let burst = |count| send_joined(socket, to.as_ref(), &payloads, payload.len(), count);
+    let sent = keep(pace, burst);
+    sys::cut(socket, 0)?;
+    Ok(sent)
+}
+
+/// Has `burst` send as many as are due, until the time is over; how many were sent.
+fn keep(pace: Pace, burst: impl Fn(usize) -> u32) -> u32 {
     let start = Instant::now();
     let mut sent = 0_u32;
     loop {
         let elapsed = start.elapsed();
-        if elapsed >= time {
+        if elapsed >= pace.time {
             return sent;
         }
-        let due = f64::from(rate) * elapsed.as_secs_f64();
+        let due = f64::from(pace.rate) * elapsed.as_secs_f64();
         while f64::from(sent) < due {
             let left = usize::try_from(whole(due) - i64::from(sent)).unwrap_or(0) + 1;
-            sent += send_burst(socket, to.as_ref(), payload, left.min(BURST));
+            sent += burst(left.min(BURST));
         }
         thread::sleep(Duration::from_micros(500));
     }
@@ -50,6 +82,24 @@ fn send_burst(socket: &UdpSocket, to: Option<&SocketAddrAny>, payload: &[u8], co
         .collect();
     let taken = rustix::net::sendmmsg(socket, &mut headers, SendFlags::empty()).unwrap_or(1);
     u32::try_from(taken.max(1)).unwrap_or(1)
+}
+
+/// Hands datagrams of `size` bytes to the kernel as one, [`JOINED`] at most; how many.
+fn send_joined(
+    socket: &UdpSocket,
+    to: Option<&SocketAddrAny>,
+    payloads: &[u8],
+    size: usize,
+    count: usize,
+) -> u32 {
+    let count = count.min(JOINED);
+    let payloads = payloads.get(..count * size).unwrap_or_default();
+    // What it refuses counts as sent here too.
+    let _taken = match to {
+        Some(to) => rustix::net::sendto(socket, payloads, SendFlags::empty(), to),
+        None => rustix::net::send(socket, payloads, SendFlags::empty()),
+    };
+    u32::try_from(count).unwrap_or(1)
 }
 
 #[expect(

@@ -5,7 +5,7 @@ pub(crate) mod conduct;
 mod datagrams;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::place::{PROXY, PROXY_PORT, Place, TARGET, TARGET6};
+use crate::sys;
 use conduct::Seen;
 pub(crate) use datagrams::Order;
 
@@ -39,6 +40,22 @@ const CHUNK: usize = 512 * 1024;
 pub(crate) struct Target {
     sunk: Arc<AtomicU32>,
     seen: Seen,
+    /// Those that take datagrams.
+    sockets: Vec<UdpSocket>,
+}
+
+/// Datagrams are received joined for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Joined<'a>(&'a [UdpSocket]);
+
+impl Drop for Joined<'_> {
+    fn drop(&mut self) {
+        for socket in self.0 {
+            if let Err(error) = sys::join(socket, false) {
+                crate::report::complain(&error.into());
+            }
+        }
+    }
 }
 
 impl Target {
@@ -46,10 +63,16 @@ impl Target {
     pub(crate) fn start(place: &Place) -> anyhow::Result<Self> {
         let (ready, listening) = sync_channel(1);
         let sunk = Arc::new(AtomicU32::new(0));
+        let mut sockets = vec![datagrams::serve(
+            place,
+            (PROXY, PROXY_PORT).into(),
+            None,
+            &sunk,
+        )?];
         for port in [ECHO, SINK, SOURCE] {
-            datagrams::serve(place, (TARGET, port).into(), Some(port), &sunk)?;
+            let address = (TARGET, port).into();
+            sockets.push(datagrams::serve(place, address, Some(port), &sunk)?);
         }
-        datagrams::serve(place, (PROXY, PROXY_PORT).into(), None, &sunk)?;
         datagrams::echo(place, (TARGET6, ECHO).into())?;
         let seen = Seen::default();
         let sight = seen.clone();
@@ -62,7 +85,19 @@ impl Target {
                 .context("the target failed")
         })?;
         listening.recv().context("the target did not start")?;
-        Ok(Self { sunk, seen })
+        Ok(Self {
+            sunk,
+            seen,
+            sockets,
+        })
+    }
+
+    /// Has datagrams that come together received as one (`UDP_GRO`), in the proxy too.
+    pub(crate) fn join(&self) -> io::Result<Joined<'_>> {
+        for socket in &self.sockets {
+            sys::join(socket, true)?;
+        }
+        Ok(Joined(&self.sockets))
     }
 
     /// How many datagrams the sinks have taken.

@@ -10,11 +10,14 @@ use anyhow::Context as _;
 use super::Direction;
 use crate::pace;
 use crate::place::Place;
-use crate::sys::Batch;
+use crate::sys::{self, Batch};
 use crate::target::{Order, SINK, SOURCE, Target, address};
 
 /// Most datagrams taken by one system call.
 const BATCH: usize = 64;
+/// Bytes of room for each, and for many that are received as one.
+const ROOM: usize = 2_048;
+const JOINED_ROOM: usize = 65_536;
 /// What is still under way when the last was sent arrives within this.
 const TAIL: Duration = Duration::from_millis(300);
 
@@ -29,16 +32,14 @@ pub(crate) struct Datagrams {
     pub(crate) lost: f64,
 }
 
-/// Sends `rate` datagrams of `size` bytes per second one way for as long as `time`.
+/// Sends what is ordered one way.
 pub(crate) fn datagrams(
     place: &Place,
     target: &Target,
     direction: Direction,
-    size: usize,
-    rate: u32,
-    time: Duration,
+    order: Order,
 ) -> anyhow::Result<Datagrams> {
-    let order = Order { rate, size, time };
+    let _joined = order.pace.joined.then(|| target.join()).transpose()?;
     let sunk = target.sunk();
     let work = move || match direction {
         Direction::Up => up(order, || sunk.load(Ordering::Relaxed)),
@@ -49,7 +50,7 @@ pub(crate) fn datagrams(
         .join()
         .map_err(|_| anyhow::anyhow!("a load panicked"))??;
     Ok(Datagrams {
-        offered: sent / time.as_secs_f64(),
+        offered: sent / order.pace.time.as_secs_f64(),
         arrived,
         lost: (1.0 - arrived / sent).max(0.0),
     })
@@ -68,13 +69,7 @@ fn up(order: Order, sunk: impl Fn() -> u32) -> anyhow::Result<(f64, f64)> {
     }
     let before = sunk();
     anyhow::ensure!(before > 0, "no datagram arrives");
-    let sent = pace::send(
-        &socket,
-        None,
-        &vec![0x55; order.size],
-        order.rate,
-        order.time,
-    );
+    let sent = pace::send(&socket, None, &vec![0x55; order.size], order.pace)?;
     thread::sleep(TAIL);
     Ok((f64::from(sent), f64::from(sunk().wrapping_sub(before))))
 }
@@ -82,7 +77,9 @@ fn up(order: Order, sunk: impl Fn() -> u32) -> anyhow::Result<(f64, f64)> {
 fn down(order: Order) -> anyhow::Result<(f64, f64)> {
     let socket = socket(SOURCE)?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    let mut batch = Batch::new(BATCH, 2_048);
+    sys::join(&socket, order.pace.joined)?;
+    let room = if order.pace.joined { JOINED_ROOM } else { ROOM };
+    let mut batch = Batch::new(BATCH, room);
     for _ in 0..4 {
         socket.send(&order.encode())?;
         if batch.receive(&socket).is_ok() {
@@ -95,7 +92,7 @@ fn down(order: Order) -> anyhow::Result<(f64, f64)> {
 /// Counts what arrives until the source says how many there were, or nothing comes.
 fn count(socket: &UdpSocket, mut batch: Batch, order: Order) -> (f64, f64) {
     let mut arrived = 0_u32;
-    let mut sent = f64::from(order.rate) * order.time.as_secs_f64();
+    let mut sent = f64::from(order.pace.rate) * order.pace.time.as_secs_f64();
     loop {
         for (_, datagram) in batch.datagrams() {
             match Order::decode_end(datagram) {

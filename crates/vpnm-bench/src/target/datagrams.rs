@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{SINK, SOURCE};
-use crate::pace;
+use crate::pace::{self, Pace};
 use crate::place::Place;
 use crate::sys::Batch;
 
@@ -25,28 +25,27 @@ const END: &[u8] = b"end ";
 /// What a source is told to do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order {
-    /// Datagrams per second.
-    pub(crate) rate: u32,
-    /// Bytes in each.
+    /// Bytes in each datagram.
     pub(crate) size: usize,
-    /// For how long.
-    pub(crate) time: Duration,
+    pub(crate) pace: Pace,
 }
 
 impl Order {
     /// The datagram that tells it.
     pub(crate) fn encode(self) -> Vec<u8> {
-        let millis = self.time.as_millis();
-        format!("{} {} {millis}", self.rate, self.size).into_bytes()
+        let Pace { rate, time, joined } = self.pace;
+        let millis = time.as_millis();
+        format!("{rate} {} {millis} {joined}", self.size).into_bytes()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
-        Some(Self {
-            rate: words.next()?.parse().ok()?,
-            size: words.next()?.parse().ok()?,
-            time: Duration::from_millis(words.next()?.parse().ok()?),
-        })
+        let rate = words.next()?.parse().ok()?;
+        let size = words.next()?.parse().ok()?;
+        let time = Duration::from_millis(words.next()?.parse().ok()?);
+        let joined = words.next()?.parse().ok()?;
+        let pace = Pace { rate, time, joined };
+        Some(Self { size, pace })
     }
 
     /// How many datagrams were sent, if this is the last one.
@@ -57,19 +56,19 @@ impl Order {
 }
 
 /// Serves datagrams at `address` on a thread of the server's: those of `port`, or of
-/// whatever port the proxy's header names.
+/// whatever port the proxy's header names; by which socket.
 pub(super) fn serve(
     place: &Place,
     address: SocketAddr,
     port: Option<u16>,
     sunk: &Arc<AtomicU32>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<UdpSocket> {
     let sunk = Arc::clone(sunk);
     let (ready, listening) = std::sync::mpsc::sync_channel(1);
     place.on_server(move || {
         let socket = UdpSocket::bind(address).context("cannot bind")?;
         socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20)?;
-        ready.send(())?;
+        ready.send(socket.try_clone()?)?;
         loop_over(&socket, port, &sunk)
     })?;
     listening
@@ -146,7 +145,10 @@ fn make(socket: &UdpSocket, to: SocketAddrV4, header: &[u8], payload: &[u8]) -> 
     let work = move || {
         let start = datagram.len();
         datagram.resize(start + order.size, 0x55);
-        let sent = pace::send(&socket, Some(to), &datagram, order.rate, order.time);
+        let sent = match pace::send(&socket, Some(to), &datagram, order.pace) {
+            Ok(sent) => sent,
+            Err(error) => return crate::report::complain(&error.into()),
+        };
         thread::sleep(Duration::from_millis(200));
         datagram.truncate(start);
         datagram.extend(END);
