@@ -24,7 +24,8 @@ pub struct Config {
     pub max_udp_flows: usize,
     /// Most bytes of buffers that all flows together may hold. From a quarter of it on
     /// each flow gets a share, and beyond it only one packet in each direction; where
-    /// the application takes none, one of 2 KiB waits for it.
+    /// the application takes none, one of 2 KiB waits for it. Datagrams that nobody has
+    /// taken yet may hold half of it, however many flows they are of.
     pub memory: usize,
 }
 

@@ -158,6 +158,12 @@ impl Stack {
         self.udp.len()
     }
 
+    /// Packets of datagrams that were lost because those before were not taken in time.
+    #[must_use]
+    pub fn udp_lost(&self) -> u64 {
+        self.udp.lost()
+    }
+
     pub(crate) fn tcp_context(&mut self, now: Instant) -> (&mut Tcp, Context<'_>) {
         let cx = Context {
             pool: &self.pool,

@@ -2,15 +2,20 @@
 
 use std::collections::VecDeque;
 
-use vpnm_wire::{BufferPool, Chunk, Datagrams, FlowKey, SMALL};
+use vpnm_wire::{BufferPool, Chunk, Datagrams, FlowKey, LARGE, SMALL};
 
 use crate::event::{Cause, Event, FlowId, Received};
 use crate::keyed_hash::KeyedHash;
 use crate::slab::Slab;
 use crate::table::Table;
 
-/// Bytes of buffers one flow may hold; what arrives beyond is lost.
-const MAX_WAITING: usize = 512 * 1024;
+/// Bytes of buffers one flow may hold: as many super-packets as one batch brings before
+/// anybody can take them. What arrives beyond is lost.
+const MAX_WAITING: usize = 32 * LARGE;
+/// All flows together may hold half of the stack's memory, and one of them an eighth of
+/// what the others leave: a few that hold much are no reason to lose who comes next.
+const PART: usize = 2;
+const SHARE: usize = 8;
 /// Payload from this size on is kept in the buffer it arrived in.
 const WORTH_KEEPING: usize = 16 * 1024;
 
@@ -36,6 +41,9 @@ pub(crate) struct Udp {
     newest: Option<FlowId>,
     capacity: usize,
     memory: usize,
+    /// Bytes of buffers that all flows hold.
+    held: usize,
+    lost: u64,
 }
 
 impl Udp {
@@ -47,7 +55,14 @@ impl Udp {
             newest: None,
             capacity: capacity.max(1),
             memory,
+            held: 0,
+            lost: 0,
         }
+    }
+
+    /// Packets that were lost because those before were not taken in time.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Flows that exist, those included whose end their user has not yet seen.
@@ -74,11 +89,14 @@ impl Udp {
             return;
         };
         let payload = compact(payload, pool);
-        if flow.footprint + payload.footprint() <= MAX_WAITING
-            && (!exhausted || flow.waiting.is_empty())
-        {
-            flow.footprint += payload.footprint();
+        let footprint = flow.footprint + payload.footprint();
+        let left = (self.memory / PART).saturating_sub(self.held);
+        if footprint <= MAX_WAITING.min(left / SHARE) && (!exhausted || flow.waiting.is_empty()) {
+            flow.footprint = footprint;
+            self.held += payload.footprint();
             flow.waiting.push_back(Datagrams::new(payload, segment));
+        } else {
+            self.lost += 1;
         }
         if is_new {
             events.push_back(Event::UdpIncoming {
@@ -125,7 +143,7 @@ impl Udp {
             self.table.remove(&flow.key);
             flow.gone = Some(cause);
             flow.waiting = VecDeque::new();
-            flow.footprint = 0;
+            self.held -= std::mem::take(&mut flow.footprint);
             events.push_back(Event::UdpGone(id, cause));
         }
     }
@@ -141,6 +159,7 @@ impl Udp {
         match flow.waiting.pop_front() {
             Some(datagrams) => {
                 flow.footprint -= datagrams.footprint();
+                self.held -= datagrams.footprint();
                 if flow.waiting.is_empty() {
                     flow.waiting = VecDeque::new();
                 }
@@ -157,6 +176,7 @@ impl Udp {
     pub(crate) fn close(&mut self, id: FlowId) -> Option<FlowKey> {
         self.detach(id);
         let flow = self.flows.remove(id)?;
+        self.held -= flow.footprint;
         if flow.gone.is_some() {
             return None;
         }
@@ -258,6 +278,48 @@ mod tests {
         }
         assert_eq!((udp.len(), pool.bytes_out()), (0, 0));
         assert_eq!((udp.oldest, udp.newest), (None, None));
+    }
+
+    #[test]
+    fn what_all_flows_hold_is_bounded_and_nobody_is_shut_out() {
+        const MEMORY: usize = 8 << 20;
+        let mut udp = Udp::new(32_768, MEMORY, KeyedHash::new(&[3; 32]));
+        let (pool, mut events) = (BufferPool::new(), VecDeque::new());
+        let mut ids = Vec::new();
+        for port in 1..=20_000 {
+            // The first as much as they may.
+            for _ in 0..if port < 100 { 50 } else { 1 } {
+                let payload = Chunk::new(pool.large(), 0, 65_507);
+                udp.handle(key(port), payload, 0, &pool, &mut events);
+            }
+            ids.push(incoming(&mut events));
+            assert!(events.is_empty());
+            assert!(pool.bytes_out() <= MEMORY / PART, "{port}");
+        }
+        assert!(udp.lost() > 19_000);
+        assert_eq!(pool.bytes_out(), udp.held);
+        for id in ids {
+            while let Received::Datagrams(_) = udp.take(id) {}
+            udp.close(id);
+        }
+        assert_eq!((udp.held, pool.bytes_out()), (0, 0));
+    }
+
+    #[test]
+    fn who_holds_much_leaves_room_for_who_comes() {
+        let (mut udp, pool, mut events) = udp(1_000);
+        for port in 1..=50 {
+            for _ in 0..100 {
+                let payload = Chunk::new(pool.large(), 0, 60_000);
+                udp.handle(key(port), payload, 0, &pool, &mut events);
+            }
+        }
+        let before = udp.lost();
+        for port in 100..300 {
+            udp.handle(key(port), pool.copy(b"query"), 0, &pool, &mut events);
+        }
+        assert_eq!(udp.lost(), before, "some of those who came were shut out");
+        assert!(before > 0, "nobody held much");
     }
 
     #[test]
