@@ -6,12 +6,14 @@ mod drill;
 mod flows;
 mod protection;
 mod rows;
+mod service;
 mod soak;
 mod step;
 
 pub use drill::{Asked, run};
 pub use protection::Protection;
 pub use rows::{NOT_RUN, rows};
+pub use service::KEPT;
 pub use soak::{Finding, Gap, Probes, Report as SoakReport, Times, soak};
 pub use step::Step;
 
@@ -41,8 +43,20 @@ pub struct Row {
     pub undo: &'static [Step],
     /// What must be true at last.
     pub aftermath: Aftermath,
-    /// Whether to compare the throughput under attack with that before it.
-    pub throughput: bool,
+    /// Other protections that the story does not suit, and why.
+    pub unsuited: &'static [(Protection, &'static str)],
+    /// How the attack is taken back and made again, where service under it is to be
+    /// compared with service without.
+    pub turns: Option<Turns>,
+}
+
+/// Takes an attack back and makes it again.
+#[derive(Debug, Clone, Copy)]
+pub struct Turns {
+    /// Takes it back.
+    pub off: &'static [Step],
+    /// Makes it again.
+    pub on: &'static [Step],
 }
 
 /// Rows in which something is killed, stopped or cut off take more probes.
@@ -58,6 +72,13 @@ impl Row {
         } else {
             ordinary
         }
+    }
+
+    /// Why its story does not suit a protection, if it does not.
+    #[must_use]
+    pub fn unsuited_to(&self, protection: Protection) -> Option<&'static str> {
+        let mut unsuited = self.unsuited.iter();
+        unsuited.find_map(|(other, why)| (*other == protection).then_some(*why))
     }
 
     /// Kinds by what they are counted as: classes, and each kind in focus.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use vpnm_world::addresses::{NODE, NODE_NAME, RESOLVERS, SITE, SITE_NAME};
+use vpnm_world::addresses::{
+    LAN_LINK, NODE, NODE_NAME, NODE_SECOND, Pair, RESOLVERS, SITE, SITE_NAME,
+};
 use vpnm_world::capture::{Capture, Endpoint, Protocol, Tally};
 use vpnm_world::internet::{Carrier, Internet, Node};
 use vpnm_world::{Host, Process, Signal, Snapshot, User, Visitor, World};
@@ -133,6 +135,47 @@ impl Session {
             confidential: true,
         }));
         self.capture.permit(&self.endpoints);
+    }
+
+    /// Nothing of the LAN reaches the server any more, though its name still says where
+    /// it was.
+    ///
+    /// # Errors
+    ///
+    /// When the router does not take the filter.
+    pub fn lose_server(&self) -> Result<()> {
+        self.hide(&[NODE, NODE_SECOND])
+    }
+
+    /// Moves the server to its other address, or back: it is nowhere else from now on,
+    /// and resolvers say so.
+    ///
+    /// # Errors
+    ///
+    /// When the router does not take the filter.
+    pub fn move_server(&self, other: bool) -> Result<()> {
+        let (here, gone) = if other {
+            (NODE_SECOND, NODE)
+        } else {
+            (NODE, NODE_SECOND)
+        };
+        self.internet.rename(NODE_NAME, &here.both());
+        self.hide(&[gone])
+    }
+
+    /// The router drops what the LAN sends to these from now on, and to no others. What
+    /// the server itself sends from there still comes and goes.
+    fn hide(&self, hidden: &[Pair]) -> Result<()> {
+        let mut script = "add table inet hidden; delete table inet hidden; \
+            add table inet hidden; \
+            add chain inet hidden f { type filter hook forward priority 0; }"
+            .to_owned();
+        for Pair { v4, v6 } in hidden {
+            for to in [format!("ip daddr {v4}"), format!("ip6 daddr {v6}")] {
+                script += &format!("; add rule inet hidden f iifname {LAN_LINK} {to} drop");
+            }
+        }
+        machine::shell(self.world.router(), &format!("nft '{script}'")).map(drop)
     }
 
     /// The client as it is now counts as untouched from now on.

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vpnm_lab::harness::{self, Case, Options, Outcome, Skip};
 use vpnm_lab::report::{self, Compared, Line};
-use vpnm_lab::scenario::{self, Asked, NOT_RUN, Protection, Row, rows};
+use vpnm_lab::scenario::{self, Asked, KEPT, NOT_RUN, Protection, Row, rows};
 use vpnm_world::probe::Kind;
 
 /// What the cases found.
@@ -176,6 +176,9 @@ fn judge(lines: &[Line], probes: u64) -> Result<()> {
         "{} frames are unaccounted for",
         report::unaccounted(lines)
     );
+    for part in lines.iter().filter_map(|line| line.throughput) {
+        ensure!(part >= KEPT, "of service {part:.2} is left, not {KEPT}");
+    }
     for line in lines.iter().filter(|line| line.is_of_probes()) {
         ensure!(
             line.is_enough(probes),
@@ -189,11 +192,19 @@ fn judge(lines: &[Line], probes: u64) -> Result<()> {
     Ok(())
 }
 
-/// A row against something else, for comparison: it only has to be counted.
+/// A row against something else, for comparison: it only has to be counted, and only
+/// if its story suits that.
 fn beside<'a>(row: &'a Row, by: Protection, found: &'a Found<Compared>) -> Case<'a> {
     Case::new(
-        format!("{by}, row {}: {}", row.number, row.name),
+        match row.unsuited_to(by) {
+            None => format!("{by}, row {}: {}", row.number, row.name),
+            Some(_) => format!("{by}, row {}: {} (does not apply)", row.number, row.name),
+        },
         move |options| {
+            if let Some(why) = row.unsuited_to(by) {
+                add(found, [compare(row, by, &[], why.to_owned())]);
+                return Ok(());
+            }
             let probes = options.probes.min(COMPARED);
             let result = scenario::run(
                 row,
@@ -224,6 +235,7 @@ fn compare(row: &Row, by: Protection, lines: &[Line], why: String) -> Compared {
         attempted: report::attempted(lines),
         leaked: report::leaked(lines),
         unaccounted: report::unaccounted(lines),
+        applies: row.unsuited_to(by).is_none(),
         why,
     }
 }
@@ -277,6 +289,14 @@ fn observed() -> Vec<Case<'static>> {
             },
         )
     });
+    let fetched = Case::new("observer: row 34 without a tunnel is fetched", |options| {
+        let row = row(34)?;
+        let asked = asked(Protection::Nothing, &row, options);
+        let error = scenario::run(&row, asked).err();
+        let said = error.map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(said.contains("Fetch { comes: false }"), "it said {said:?}");
+        Ok(())
+    });
     let holds = Case::new(
         "observer: wg-quick's rules hold while nothing happens",
         |options| {
@@ -324,7 +344,7 @@ fn observed() -> Vec<Case<'static>> {
             },
         )
     });
-    bare.chain([holds]).chain(broken).collect()
+    bare.chain([fetched, holds]).chain(broken).collect()
 }
 
 fn row(number: u8) -> Result<Row> {

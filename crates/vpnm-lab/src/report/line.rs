@@ -35,7 +35,7 @@ pub struct Line {
     /// What left, if anything.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub what: String,
-    /// Throughput under attack, as a part of that before it; of the whole row,
+    /// Throughput under attack, as a part of that without it; of the whole row,
     /// in its last line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<f64>,
@@ -150,6 +150,8 @@ pub struct Compared {
     pub leaked: u64,
     /// Frames nobody can vouch for.
     pub unaccounted: u64,
+    /// Whether the story suits what protected it; if not, it was not run.
+    pub applies: bool,
     /// Why it was not run; empty if it was.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,

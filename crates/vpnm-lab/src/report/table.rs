@@ -32,6 +32,7 @@ pub fn table(lines: &[Line], compared: &[Compared]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     summarise(&mut text, &scenarios, compared).ok();
+    reasons(&mut text, compared).ok();
     detail(&mut text, &scenarios).ok();
     text
 }
@@ -86,11 +87,41 @@ fn summarise(
 }
 
 fn share(line: &Compared) -> String {
-    if line.why.is_empty() {
+    if !line.applies {
+        "does not apply".to_owned()
+    } else if line.why.is_empty() {
         format!("{}/{}", count(line.leaked), count(line.attempted))
     } else {
         "-".to_owned()
     }
+}
+
+/// Why stories do not suit others, or did not come to their end with them.
+fn reasons(text: &mut String, compared: &[Compared]) -> std::fmt::Result {
+    let mut untold: Vec<&Compared> = compared
+        .iter()
+        .filter(|line| !line.why.is_empty())
+        .collect();
+    untold.sort_by_key(|line| (line.row, line.scenario, &line.by));
+    if !untold.is_empty() {
+        writeln!(text)?;
+    }
+    for Compared {
+        by,
+        row,
+        applies,
+        why,
+        ..
+    } in untold
+    {
+        let what = if *applies {
+            "was not run"
+        } else {
+            "does not apply"
+        };
+        writeln!(text, "{by}, row {row}: {what}: {}", why.trim_end())?;
+    }
+    Ok(())
 }
 
 /// A column for each class; kinds in focus count with theirs.
@@ -181,11 +212,22 @@ mod tests {
             attempted: 20_000,
             leaked: 15,
             unaccounted: 0,
+            applies: true,
             why: String::new(),
         };
-        let text = table(&[line(2, "udp", 7)], &[other]);
+        let unsuited = Compared {
+            by: "sing-box".to_owned(),
+            applies: false,
+            why: "it has none".to_owned(),
+            ..other
+        };
+        let text = table(&[line(2, "udp", 7)], &[other, unsuited]);
         assert!(
             text.contains("wg-quick") && text.contains("15/20k"),
+            "{text}"
+        );
+        assert!(
+            text.contains("sing-box, row 2: does not apply: it has none"),
             "{text}"
         );
     }

@@ -10,11 +10,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
 use vpnm_world::capture::Tally;
 use vpnm_world::probe::{Attempts, Kind, Plan, Prober};
-use vpnm_world::{Process, Signal, User, Visitor};
+use vpnm_world::{Process, Signal, User};
 
 use super::crash;
 use super::flows::Flows;
 use super::protection::{Peer, Protection};
+use super::service::{Flow, Ratios};
 use super::{Aftermath, Row, Step};
 use crate::machine;
 use crate::programs::{self, Programs};
@@ -41,11 +42,14 @@ const REPLACE: &str = "cp /run/lab/vpnm /run/lab/next && umount -l /run/lab/vpnm
     mv /run/lab/next /run/lab/vpnm";
 /// Succeeds once the machine is blocked.
 const FILTER: &str = "nft list chain inet vpnm output";
+/// An update, by name and by address: no part of it comes.
+const NO_UPDATE: &str = "for url in https://site.example/address http://198.51.100.80/address; \
+    do curl -sf -m 3 $url && exit 1; done; true";
+/// It comes in both ways.
+const UPDATE_COMES: &str = "for url in https://site.example/address http://198.51.100.80/address; \
+    do curl -sf -m 9 $url || exit 1; done";
 /// Longest a page may take while everything is probed.
 const LONGEST_PAGE: Duration = Duration::from_secs(90);
-/// How long bytes are moved to measure the throughput, and how often.
-const TRANSFER: Duration = Duration::from_millis(400);
-const TRANSFERS: usize = 3;
 
 /// What a drill is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +82,7 @@ struct Drill<'a> {
 /// When the program under test does not do its part; leaks are no error, they
 /// are in the lines.
 pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
-    machine::need(&["ip", "nft"])?;
+    machine::need(&["ip", "nft", "curl"])?;
     let session = Session::begin(asked.record)?;
     let mut drill = Drill {
         programs: Vec::new(),
@@ -93,7 +97,6 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
     };
     drill.steps(row.before, 0)?;
     let opened = drill.protect()?;
-    let before = drill.throughput()?;
     drill.prober = Some(drill.start_probes()?);
     let parts = u64::try_from(row.attack.len() + 1)?;
     let share = asked.probes.div_ceil(parts);
@@ -101,11 +104,11 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
     drill.steps(row.attack, share)?;
     drill.await_shots(asked.probes)?;
     let attempts = drill.prober.take().context("the prober is gone")?.stop();
-    let after = drill.throughput()?;
+    let service = drill.service().context("service under attack")?;
     let tally = drill.session.capture().tally()?.since(&opened);
     let mut lines = Line::of((row.number, row.name), row.groups(), &attempts, &tally);
-    if let (Some(line), Some(before), Some(after)) = (lines.last_mut(), before, after) {
-        line.throughput = Some(after / before);
+    if let Some(line) = lines.last_mut() {
+        line.throughput = service;
     }
     if asked.protection == Protection::Product && tally.leaked() == 0 {
         let missed = drill.finish(&opened)?;
@@ -191,21 +194,24 @@ impl Drill<'_> {
         }
     }
 
-    /// Bits a second through the tunnel, in the middle of several transfers.
-    fn throughput(&self) -> Result<Option<f64>> {
-        if !self.row.throughput || self.asked.protection != Protection::Product {
+    /// What is left of service under attack, as a part of that without: none where that
+    /// is not asked for.
+    fn service(&mut self) -> Result<Option<f64>> {
+        let of_product = self.asked.protection == Protection::Product;
+        let Some(turns) = self.row.turns.filter(|_| of_product) else {
             return Ok(None);
+        };
+        let mut ratios = Ratios::default();
+        while !ratios.are_enough() {
+            self.steps(turns.off, 0)?;
+            let mut flow = self.at_last(|| Ok(Flow::begin(&self.session)?))?;
+            let without = flow.slice().context("without it")?;
+            self.steps(turns.on, 0)?;
+            let under = flow.slice().context("begun without it")?;
+            ratios.add(without, under);
+            self.session.check_tunnel().context("begun under it")?;
         }
-        let visitor = Visitor::new(self.session.client(), User::Alice);
-        let mut speeds = Vec::with_capacity(TRANSFERS);
-        for _ in 0..TRANSFERS {
-            let download = || visitor.download(TRANSFER).context("downloading");
-            let transfer = self.at_last(download)?;
-            speeds.push(transfer.bits_per_second());
-        }
-        speeds.sort_unstable();
-        let middle = speeds.get(TRANSFERS / 2).copied().unwrap_or(0);
-        Ok(Some(f64::from(u32::try_from(middle / 1_000)?)))
+        Ok(Some(ratios.median()))
     }
 
     /// Takes the steps in order; after each, waits for `share` more turns.
@@ -278,6 +284,11 @@ impl Drill<'_> {
                 self.session.end_node();
                 Ok(())
             }
+            Step::LoseServer => self.session.lose_server(),
+            Step::MoveServer { other } => self.session.move_server(other),
+            Step::Fetch { comes: true } => self.at_last(|| self.fetch(UPDATE_COMES)),
+            Step::Fetch { comes: false } => self.fetch(NO_UPDATE),
+            Step::Order(user, words) => self.order(user, words),
             Step::BlockAtBoot | Step::Replace if self.peer.is_some() => Ok(()),
             Step::BlockAtBoot => machine::shell(self.session.client(), BOOT).map(drop),
             Step::Replace => machine::shell(self.session.client(), REPLACE).map(drop),
@@ -328,6 +339,21 @@ impl Drill<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Everybody fetches an update, each by this script.
+    fn fetch(&self, script: &str) -> Result<()> {
+        let users = [User::Root, User::Alice, User::Mallory];
+        users.into_iter().try_for_each(|user| {
+            let said = machine::shell_as(self.session.client(), user, script);
+            said.map(drop).with_context(|| format!("{user:?}"))
+        })
+    }
+
+    fn order(&self, user: User, words: &[&str]) -> Result<()> {
+        let output = self.session.vpnm(user, words)?;
+        ensure!(output.status.success(), "vpnm {words:?}: {output:?}");
+        Ok(())
     }
 
     fn show_programs(&mut self) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vpnm_world::User;
+
 /// One happening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -33,6 +35,22 @@ pub enum Step {
     Switch,
     /// The proxy server ends: connections to it are refused.
     EndNode,
+    /// Nothing reaches the server any more, though its name still says where it was.
+    LoseServer,
+    /// The server is at its other address from now on, or back, and nowhere else; its
+    /// name says so.
+    MoveServer {
+        /// Whether to its other address.
+        other: bool,
+    },
+    /// Users in and out of group `vpnm`, and root, fetch an update by name and by
+    /// address: it comes, or nobody gets it.
+    Fetch {
+        /// Whether it comes.
+        comes: bool,
+    },
+    /// A user gives the program under test this order, and it is carried out.
+    Order(User, &'static [&'static str]),
     /// A shell command of root on the client.
     Client(&'static str),
     /// A shell command of root on the router.

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{PLAIN, RAISE_ETH0, UP};
+use super::{PLAIN, RAISE_ETH0, UP, ours};
 use crate::scenario::Step::{
     BlockAtBoot, Client, ContinueDaemon, ContinueEngine, Crash, EndDaemon, EndNode, Expect,
     KillDaemon, KillEngine, Probe, Replace, Router, StartDaemon, StopDaemon, StopEngine, Switch,
     Wait,
 };
 use crate::scenario::crash::FLUSH;
-use crate::scenario::{Aftermath, Row};
+use crate::scenario::{Aftermath, Protection, Row};
+
+const NO_JOURNAL: &[(Protection, &str)] = &ours("it remembers nothing that could be destroyed");
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -167,6 +169,7 @@ pub(super) const ROWS: &[Row] = &[
             Expect(&["blocked"]),
         ],
         aftermath: Aftermath::Closed,
+        unsuited: NO_JOURNAL,
         ..PLAIN
     },
     Row {
@@ -181,6 +184,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
         undo: &[Client("rm -r /var/lib/vpnm")],
         aftermath: Aftermath::Closed,
+        unsuited: NO_JOURNAL,
         ..PLAIN
     },
     Row {

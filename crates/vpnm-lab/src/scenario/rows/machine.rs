@@ -2,12 +2,12 @@
 
 use vpnm_world::probe::Kind;
 
-use super::{PLAIN, UP};
+use super::{PLAIN, UP, ours};
 use crate::scenario::Step::{
     ByName, Check, Client, EndPrograms, Expect, KillEngine, NetworkManager, Probe, Programs,
     Resolved, RestartResolved, Router, Start,
 };
-use crate::scenario::{Row, Step};
+use crate::scenario::{Protection, Row, Step};
 
 /// Questions for names, to whoever may be asked.
 const NAMES: &[Kind] = &[
@@ -77,6 +77,8 @@ const FIREWALLD: Step = Start(
 const FIREWALLD_IS_UP: Step = Client(
     "for i in $(seq 300); do firewall-cmd --state 2>/dev/null && exit; sleep 0.1; done; exit 1",
 );
+
+const NO_NAMES: &str = "names do not resolve through it, whoever wrote the file";
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -197,6 +199,7 @@ pub(super) const ROWS: &[Row] = &[
             FIND,
         ],
         undo: &[Client("cat /run/resolv.saved > /etc/resolv.conf")],
+        unsuited: &[(Protection::SingBox, NO_NAMES)],
         ..PLAIN
     },
     Row {
@@ -210,6 +213,7 @@ pub(super) const ROWS: &[Row] = &[
             Client("nmcli general reload dns-full; sleep 0.5; getent hosts site.example"),
         ],
         undo: &[EndPrograms],
+        unsuited: &ours(NO_NAMES),
         ..PLAIN
     },
     Row {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use vpnm_world::probe::Kind;
 
 use super::{PLAIN, RAISE_ETH0, UP};
-use crate::scenario::Row;
 use crate::scenario::Step::{
     Advertise, Client, EndPrograms, Expect, OtherGateway, Probe, Programs, Router, RouterPrograms,
     StartRouter, Wait,
 };
+use crate::scenario::{Row, Step, Turns};
 
 /// Every kind but frames of root's packet sockets.
 const NO_FRAMES: &[Kind] = {
@@ -19,39 +19,65 @@ const NO_FRAMES: &[Kind] = {
     kinds
 };
 
+const BETTER: Step = Client(
+    "ip route replace default via 192.168.77.9 && \
+     ip -6 route add default via 2001:db8:77::9 metric 1",
+);
+const NOT_BETTER: Step = Client(
+    "ip route replace default via 192.168.77.1 proto static && \
+     ip -6 route del default via 2001:db8:77::9 metric 1",
+);
+
+const SPECIFIC: Step = Client(
+    "for p in 0.0.0.0/1 128.0.0.0/1 198.51.100.80/32 8.8.8.8/32; do \
+     ip route add $p via 192.168.77.9 || exit 1; done",
+);
+const NOT_SPECIFIC: Step = Client(
+    "for p in 0.0.0.0/1 128.0.0.0/1 198.51.100.80/32 8.8.8.8/32; do \
+     ip route del $p || exit 1; done",
+);
+const SPECIFIC_V6: Step = Client(
+    "for p in ::/1 8000::/1 2001:db8:100::80/128; do \
+     ip -6 route add $p via 2001:db8:77::9 || exit 1; done",
+);
+const NOT_SPECIFIC_V6: Step =
+    Client("for p in ::/1 8000::/1 2001:db8:100::80/128; do ip -6 route del $p || exit 1; done");
+
+const PUBLIC_PREFIX: Step = Client(
+    "ip addr add 198.51.100.77/24 dev eth0 && \
+     ip -6 addr add 2001:db8:100::77/64 dev eth0 nodad",
+);
+const NO_PUBLIC_PREFIX: Step =
+    Client("ip addr del 198.51.100.77/24 dev eth0 && ip -6 addr del 2001:db8:100::77/64 dev eth0");
+
+const TO_SERVER: Step = Client("ip route add 203.0.113.10 via 192.168.77.1");
+const NOT_TO_SERVER: Step = Client("ip route del 203.0.113.10");
+
+const NOT_ADVERTISED: Step = Client("ip -6 route flush proto ra");
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: 11,
         name: "default routes without metric",
         before: &[OtherGateway],
-        attack: &[Client(
-            "ip route replace default via 192.168.77.9 && \
-             ip -6 route add default via 2001:db8:77::9 metric 1",
-        )],
-        undo: &[Client(
-            "ip route replace default via 192.168.77.1 proto static && \
-             ip -6 route del default via 2001:db8:77::9 metric 1",
-        )],
-        throughput: true,
+        attack: &[BETTER],
+        undo: &[NOT_BETTER],
+        turns: Some(Turns {
+            off: &[NOT_BETTER],
+            on: &[BETTER],
+        }),
         ..PLAIN
     },
     Row {
         number: 12,
         name: "more specific routes from DHCP (TunnelVision)",
         before: &[OtherGateway],
-        attack: &[Client(
-            "for p in 0.0.0.0/1 128.0.0.0/1 198.51.100.80/32 8.8.8.8/32; do \
-             ip route add $p via 192.168.77.9 || exit 1; done; \
-             for p in ::/1 8000::/1 2001:db8:100::80/128; do \
-             ip -6 route add $p via 2001:db8:77::9 || exit 1; done",
-        )],
-        undo: &[Client(
-            "for p in 0.0.0.0/1 128.0.0.0/1 198.51.100.80/32 8.8.8.8/32; do \
-             ip route del $p || exit 1; done; \
-             for p in ::/1 8000::/1 2001:db8:100::80/128; do \
-             ip -6 route del $p || exit 1; done",
-        )],
-        throughput: true,
+        attack: &[SPECIFIC, SPECIFIC_V6],
+        undo: &[NOT_SPECIFIC, NOT_SPECIFIC_V6],
+        turns: Some(Turns {
+            off: &[NOT_SPECIFIC, NOT_SPECIFIC_V6],
+            on: &[SPECIFIC, SPECIFIC_V6],
+        }),
         ..PLAIN
     },
     Row {
@@ -95,21 +121,22 @@ pub(super) const ROWS: &[Row] = &[
             ),
             EndPrograms,
         ],
-        throughput: true,
+        turns: Some(Turns {
+            off: &[NOT_SPECIFIC],
+            on: &[SPECIFIC],
+        }),
         ..PLAIN
     },
     Row {
         number: 13,
         name: "a public prefix on the link (LocalNet)",
-        attack: &[Client(
-            "ip addr add 198.51.100.77/24 dev eth0 && \
-             ip -6 addr add 2001:db8:100::77/64 dev eth0 nodad",
-        )],
-        undo: &[Client(
-            "ip addr del 198.51.100.77/24 dev eth0 && \
-             ip -6 addr del 2001:db8:100::77/64 dev eth0",
-        )],
-        throughput: true,
+        attack: &[PUBLIC_PREFIX],
+        undo: &[NO_PUBLIC_PREFIX],
+        turns: Some(Turns {
+            // An address that goes is a network that changed, which costs connections.
+            off: &[NO_PUBLIC_PREFIX, Wait(Duration::from_secs(1)), Expect(UP)],
+            on: &[PUBLIC_PREFIX],
+        }),
         ..PLAIN
     },
     Row {
@@ -121,13 +148,12 @@ pub(super) const ROWS: &[Row] = &[
             Kind::ServerSamePort,
             Kind::Tcp,
         ],
-        attack: &[
-            Probe,
-            Client("ip route add 203.0.113.10 via 192.168.77.1"),
-            Probe,
-        ],
-        undo: &[Client("ip route del 203.0.113.10")],
-        throughput: true,
+        attack: &[Probe, TO_SERVER, Probe],
+        undo: &[NOT_TO_SERVER],
+        turns: Some(Turns {
+            off: &[NOT_TO_SERVER],
+            on: &[TO_SERVER],
+        }),
         ..PLAIN
     },
     Row {
@@ -138,10 +164,13 @@ pub(super) const ROWS: &[Row] = &[
         )],
         attack: &[Advertise, Probe, Advertise],
         undo: &[
-            Client("ip -6 route flush proto ra"),
+            NOT_ADVERTISED,
             Client("echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_ra_rt_info_max_plen"),
         ],
-        throughput: true,
+        turns: Some(Turns {
+            off: &[NOT_ADVERTISED],
+            on: &[Advertise],
+        }),
         ..PLAIN
     },
     Row {
