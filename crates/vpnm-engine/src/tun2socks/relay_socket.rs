@@ -4,7 +4,7 @@ mod sys;
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_s
 use rustix::net::{SendFlags, send};
 use socket2::{Domain, MsgHdr, SockRef, Socket, Type};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 use super::proxy::Bypass;
 
@@ -66,9 +66,12 @@ impl Received {
 }
 
 /// A connected socket: only the relay's datagrams arrive.
+///
+/// Watched for what arrives only: whoever waits for room as well is woken for every
+/// packet that has left, which is as often as one is sent.
 #[derive(Debug)]
 pub(super) struct RelaySocket {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     /// Datagrams from this size on the kernel does not cut, since they are longer than
     /// the way's MTU, or since it cannot cut at all.
     cuts_below: Cell<usize>,
@@ -88,7 +91,7 @@ impl RelaySocket {
             tracing::debug!(%error, "datagrams are received one by one");
         }
         Ok(Self {
-            socket: UdpSocket::from_std(socket.into())?,
+            socket: sys::watch(socket.into(), Interest::READABLE)?,
             cuts_below: Cell::new(usize::MAX),
         })
     }
@@ -102,7 +105,7 @@ impl RelaySocket {
     pub(super) fn try_send_run(&self, bytes: &[u8], segment: usize) -> io::Result<usize> {
         let segment = segment.max(1);
         if bytes.len() > segment && segment < self.cuts_below.get() {
-            match self.attempt(|| send_cut(&self.socket, bytes, segment)) {
+            match send_cut(self.socket.get_ref(), bytes, segment) {
                 Ok(()) => return Ok(bytes.len()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 Err(error) if error.raw_os_error() == Some(libc::EIO) => self.cuts_below.set(0),
@@ -119,11 +122,9 @@ impl RelaySocket {
         loop {
             let rest = bytes.get(taken..).unwrap_or_default();
             let datagram = rest.get(..segment.min(rest.len())).unwrap_or_default();
-            let sent = self.attempt(|| Ok(send(&self.socket, datagram, SendFlags::empty())?));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return if taken == 0 { Err(error) } else { Ok(taken) };
-                }
+            match send(self.socket.get_ref(), datagram, SendFlags::empty()) {
+                Err(Errno::AGAIN) if taken == 0 => return Err(Errno::AGAIN.into()),
+                Err(Errno::AGAIN) => return Ok(taken),
                 // Any other error is this datagram's, or an ICMP message about an earlier one.
                 Ok(_) | Err(_) => taken += datagram.len(),
             }
@@ -133,27 +134,23 @@ impl RelaySocket {
         }
     }
 
-    /// Tries without asking the runtime first, which knows nothing yet of a new socket.
-    fn attempt<T>(&self, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match work() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.socket.try_io(Interest::WRITABLE, work)
-            }
-            done => done,
-        }
-    }
-
     /// Completes when there may be room again.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+        let socket = self.socket.get_ref().try_clone()?;
+        let watched = sys::watch(socket, Interest::WRITABLE)?;
+        watched.writable().await.map(drop)
     }
 
     /// Completes when there may be something to receive.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        self.socket.readable().await.map(drop)
     }
 
     /// Receives datagrams that are there; into how many slots.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there are none, which is not asked again after
+    /// a receive that left slots empty.
     pub(super) fn try_receive(&self, into: &mut Received) -> io::Result<usize> {
         let Received {
             space,
@@ -161,10 +158,17 @@ impl RelaySocket {
             count,
         } = into;
         *count = 0;
-        let socket = self.socket.as_fd();
-        let receive = || sys::receive(socket, space, SLOT, slots);
-        *count = self.socket.try_io(Interest::READABLE, receive)?;
-        Ok(*count)
+        let received = self.socket.try_io(Interest::READABLE, |socket| {
+            *count = sys::receive(socket.as_fd(), space, SLOT, slots)?;
+            match *count {
+                SLOTS => Ok(()),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        });
+        match received {
+            Err(error) if *count == 0 => Err(error),
+            Ok(()) | Err(_) => Ok(*count),
+        }
     }
 }
 
@@ -208,6 +212,16 @@ fn segment_message(size: u16) -> [u8; HEADER + size_of::<usize>()] {
 mod tests {
     use super::*;
 
+    fn pair() -> (UdpSocket, RelaySocket) {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let ours = RelaySocket::connect(peer.local_addr().unwrap(), &Bypass::default()).unwrap();
+        (peer, ours)
+    }
+
+    fn address(ours: &RelaySocket) -> SocketAddr {
+        ours.socket.get_ref().local_addr().unwrap()
+    }
+
     /// Receives what is there as soon as there is something; into how many slots.
     async fn receive(socket: &RelaySocket, into: &mut Received) -> usize {
         loop {
@@ -221,13 +235,11 @@ mod tests {
 
     #[tokio::test]
     async fn datagrams_that_come_joined_are_told_apart() {
-        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let ours = RelaySocket::connect(peer.local_addr().unwrap(), &Bypass::default()).unwrap();
-        let address = ours.socket.local_addr().unwrap();
-        peer.connect(address).await.unwrap();
+        let (peer, ours) = pair();
+        peer.connect(address(&ours)).unwrap();
         let joined: Vec<u8> = (0..=u8::MAX).cycle().take(20 * 1_000 + 7).collect();
         send_cut(&peer, &joined, 1_000).unwrap();
-        peer.send(b"alone").await.unwrap();
+        peer.send(b"alone").unwrap();
         let mut sent: Vec<&[u8]> = joined.chunks(1_000).collect();
         sent.push(b"alone");
         let (mut received, mut got, mut slots) = (Received::default(), Vec::new(), 0);
@@ -241,14 +253,12 @@ mod tests {
 
     #[tokio::test]
     async fn all_that_is_there_is_received_however_much() {
-        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let ours = RelaySocket::connect(peer.local_addr().unwrap(), &Bypass::default()).unwrap();
-        let address = ours.socket.local_addr().unwrap();
+        let (peer, ours) = pair();
         let mut received = Received::default();
         for count in [1, SLOTS - 1, SLOTS, SLOTS + 1, 3 * SLOTS] {
             for number in 0..count {
                 let size = 100 + number;
-                peer.send_to(&vec![7; size], address).await.unwrap();
+                peer.send_to(&vec![7; size], address(&ours)).unwrap();
             }
             let mut got = Vec::new();
             while got.len() < count {

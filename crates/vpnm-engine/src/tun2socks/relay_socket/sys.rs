@@ -1,11 +1,15 @@
 //! What the relay's socket needs that has no safe form.
 
-#![expect(unsafe_code, reason = "recvmmsg, UDP_GRO")]
+#![expect(unsafe_code, reason = "recvmmsg, UDP_GRO, readiness")]
 
 use std::io;
 use std::mem::{self, size_of_val};
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::{HEADER, SLOTS, Slot};
 
@@ -25,6 +29,14 @@ pub(super) fn join_datagrams(socket: BorrowedFd<'_>) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Has the runtime watch a socket.
+pub(super) fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: a UdpSocket's descriptor stays open and the same for as long as it lives,
+    // and the AsyncFd owns it.
+    let watched = unsafe { AsyncFd::register_with_interest(socket, interest) };
+    Ok(watched?)
 }
 
 /// Receives datagrams that are there into the pieces of `space`, of `size` bytes each,
