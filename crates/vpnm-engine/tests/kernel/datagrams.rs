@@ -32,6 +32,58 @@ pub(crate) fn datagrams_come_back(world: &World) {
     }
 }
 
+#[test]
+fn trains_of_datagrams_come_back_in_order() {
+    for queue in [Queue::Offload, Queue::Plain] {
+        let Some(world) = world_with(queue) else {
+            return;
+        };
+        trains_come_back(&world);
+    }
+}
+
+/// Sizes in the order in which they are sent: runs of one size, with and without a shorter
+/// last one, empty ones, and some that are too long for one packet.
+fn trains() -> Vec<usize> {
+    let mut sizes = vec![1_200; 10];
+    sizes.extend([700, 1_200, 1_200, 0, 0, 64, 64, 1]);
+    sizes.extend([1_472; 5]);
+    sizes.extend([1_473, 4_000, 4_000, 65_000]);
+    sizes.extend([1_400; 4]);
+    sizes.extend([9_000, 3, 1_452, 1_453]);
+    sizes
+}
+
+/// Sends datagrams without waiting for those before to come back.
+pub(crate) fn trains_come_back(world: &World) {
+    for host in SERVER {
+        let client = connected(world, echo_datagrams(world, host));
+        let mut buffer = vec![0; 65_535];
+        let mut receive = |expected: &[u8], what: &str| {
+            let count = client.recv(&mut buffer).unwrap_or_else(|error| {
+                panic!("{what} of {} bytes to {host}: {error}", expected.len());
+            });
+            assert!(buffer[..count] == *expected, "{what}, {count} bytes, {host}");
+        };
+        // Once the way is open nothing is lost.
+        client.send(b"first").unwrap();
+        receive(b"first", "the first");
+        let train: Vec<_> = trains().into_iter().map(pattern).collect();
+        for datagram in &train {
+            client.send(datagram).unwrap();
+        }
+        for datagram in &train {
+            receive(datagram, "one");
+        }
+        send_in_segments(&client, 1_000).unwrap();
+        let joined = pattern(15_300);
+        client.send(&joined).unwrap();
+        for datagram in joined.chunks(1_000) {
+            receive(datagram, "a joined one");
+        }
+    }
+}
+
 /// A server that sends every datagram back.
 pub(crate) fn echo_datagrams(world: &World, host: &'static str) -> SocketAddr {
     let server = world.net.run(move || UdpSocket::bind((host, 0)).unwrap());

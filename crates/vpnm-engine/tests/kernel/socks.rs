@@ -14,7 +14,9 @@ use std::time::Duration;
 use vpnm_engine::tun2socks::{self, Bypass, Options, Proxy};
 
 use crate::connections::eight_megabytes;
-use crate::datagrams::{answers_ping, connected, datagrams_come_back, echo_datagrams};
+use crate::datagrams::{
+    answers_ping, connected, datagrams_come_back, echo_datagrams, trains_come_back,
+};
 use crate::exchange::{echo, exchange_in, or_skip, world_of};
 use crate::world::{Queue, Queues, SERVER, World};
 
@@ -265,6 +267,12 @@ fn connections_go_through_the_proxy() {
 fn datagrams_go_through_the_proxy() {
     let Some(world) = world() else { return };
     datagrams_come_back(&world);
+}
+
+#[test]
+fn trains_of_datagrams_come_back_in_order_through_the_proxy() {
+    let Some(world) = world() else { return };
+    trains_come_back(&world);
 }
 
 #[test]
