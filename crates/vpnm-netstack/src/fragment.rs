@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use vpnm_wire::{Buffer, BufferPool, Chunk, Fragment, IpHeader};
 
-/// Packets being reassembled at one time; the oldest makes room.
+/// Packets being reassembled at one time; the oldest of who has most of them makes room.
 const CAPACITY: usize = 32;
 /// How long the rest of a packet is waited for: as Linux.
 const LIFETIME: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ impl Reassembly {
             return index;
         }
         if self.packets.len() >= CAPACITY {
-            self.packets.remove(0);
+            self.packets.remove(self.least_deserving());
         }
         self.packets.push(Partial {
             key,
@@ -86,6 +86,21 @@ impl Reassembly {
             until: now + LIFETIME,
         });
         self.packets.len() - 1
+    }
+
+    /// The oldest packet of the host that has most: a flood of parts from one leaves the
+    /// others theirs.
+    fn least_deserving(&self) -> usize {
+        let of = |source| {
+            let same = self.packets.iter().filter(|packet| packet.key.0 == source);
+            same.count()
+        };
+        let counts = self.packets.iter().map(|packet| of(packet.key.0));
+        let most = counts.clone().max().unwrap_or(0);
+        counts
+            .into_iter()
+            .position(|count| count == most)
+            .unwrap_or(0)
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
@@ -103,9 +118,9 @@ impl Partial {
         let (from, to) = (fragment.offset, fragment.offset + content.len());
         let place = self.stretches.partition_point(|stretch| stretch.1 <= from);
         let next = self.stretches.get(place).copied();
-        if next == Some((from, to)) {
-            // The same part again, by itself.
-            return true;
+        if next.is_some_and(|next| next.0 <= from && to <= next.1) {
+            // The same part again: packets are sometimes doubled on their way.
+            return self.bytes.get(from..to) == Some(content);
         }
         if next.is_some_and(|next| next.0 < to)
             || self.length.is_some_and(|length| to > length)
@@ -201,6 +216,41 @@ mod tests {
         assert!(take(0, true, 16).is_none());
         assert!(take(8, false, 16).is_none());
         assert_eq!(reassembly.packets.len(), 0);
+    }
+
+    #[test]
+    fn doubled_parts_are_taken_once_unless_they_differ() {
+        let (pool, now) = (BufferPool::new(), Instant::now());
+        for (byte, whole) in [(0, true), (1, false)] {
+            let mut reassembly = Reassembly::default();
+            let mut take = |offset, more, content: &[u8]| {
+                reassembly.handle(&header(), part(1, offset, more), content, &pool, now)
+            };
+            assert!(take(0, true, &[0; 16]).is_none());
+            assert!(take(16, true, &[0; 16]).is_none());
+            // By now it is a part of a longer stretch.
+            assert!(take(16, true, &[byte; 16]).is_none());
+            assert_eq!(take(32, false, &[0; 3]).is_some(), whole);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_parts_leaves_the_others_theirs() {
+        let (pool, now) = (BufferPool::new(), Instant::now());
+        let mut reassembly = Reassembly::default();
+        reassembly.handle(&header(), part(7, 0, true), &[1; 8], &pool, now);
+        let flooder = IpHeader {
+            source: "192.0.2.66".parse().unwrap(),
+            ..header()
+        };
+        for id in 0..1_000 {
+            reassembly.handle(&flooder, part(id, 0, true), &[0; 8], &pool, now);
+        }
+        let whole = reassembly.handle(&header(), part(7, 8, false), &[2; 8], &pool, now);
+        assert_eq!(
+            whole.as_deref(),
+            Some(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2][..])
+        );
     }
 
     #[test]

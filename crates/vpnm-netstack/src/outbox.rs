@@ -9,8 +9,10 @@ use vpnm_wire::{
     UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
 
-/// Packets kept while the link takes none; more are lost, as on any link.
+/// Packets kept while the link takes none, and bytes of their buffers; more are lost, as on
+/// any link.
 const CAPACITY: usize = 1_024;
+const MAX_BYTES: usize = 8 << 20;
 /// Datagrams in one super-packet: the limit of the oldest kernels that have it.
 const MAX_SEGMENTS: usize = 64;
 /// Longest payload of a super-packet: the length field less IPv6's and UDP's headers.
@@ -28,6 +30,8 @@ pub(crate) struct Packet {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: VecDeque<Packet>,
+    /// Bytes of buffers in `queue`.
+    bytes: usize,
     mtu: usize,
     offload: bool,
     /// Whether the link takes super-packets of UDP, which older kernels refuse.
@@ -39,6 +43,7 @@ impl Outbox {
     pub(crate) fn new(mtu: u16, offload: bool) -> Self {
         Self {
             queue: VecDeque::new(),
+            bytes: 0,
             mtu: usize::from(mtu),
             offload,
             udp_segmentation: offload,
@@ -48,6 +53,8 @@ impl Outbox {
 
     pub(crate) fn pop(&mut self) -> Option<Packet> {
         let packet = self.queue.pop_front();
+        let freed = packet.as_ref().map_or(0, |packet| packet.body.footprint());
+        self.bytes = self.bytes.saturating_sub(freed);
         if self.queue.is_empty() && self.queue.capacity() > 64 {
             self.queue = VecDeque::new();
         }
@@ -59,7 +66,9 @@ impl Outbox {
     }
 
     fn push(&mut self, head: Head, offload: VnetHeader, body: Chunk) {
-        if self.queue.len() < CAPACITY {
+        let bytes = self.bytes + body.footprint();
+        if self.queue.len() < CAPACITY && bytes <= MAX_BYTES {
+            self.bytes = bytes;
             self.queue.push_back(Packet {
                 head,
                 offload,

@@ -2,10 +2,12 @@
 //! duplicates and queues packets; every run is determined by its seed.
 
 mod acknowledging;
+mod attacker;
 mod client;
 mod faults;
 mod flood;
 mod link;
+mod oddities;
 mod oversize;
 mod script;
 mod strangers;
@@ -190,10 +192,15 @@ impl World {
     /// The user of the stack takes its turn.
     fn serve(&mut self) {
         while let Some(event) = self.stack.poll_event() {
-            if let Event::TcpGone(_, cause) = event {
+            if let Event::TcpGone(id, cause) = event
+                && self.flow == Some(id)
+            {
                 self.gone = Some(cause);
             }
-            if let Event::TcpIncoming { id, .. } = event {
+            if let Event::TcpIncoming { id, source, .. } = event
+                && source == self.client.key().destination()
+                && self.flow.is_none()
+            {
                 self.flow = Some(id);
                 match self.server.refuse {
                     None => self.stack.tcp_accept(id, self.now),

@@ -23,6 +23,14 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
+const END_OF_OPTIONS: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const LOOSE_SOURCE_ROUTE: u8 = 131;
+const STRICT_SOURCE_ROUTE: u8 = 137;
+const PAD_ONE: u8 = 0;
+/// IPv6 options from this number on forbid to go on to who does not know them.
+const MUST_BE_KNOWN: u8 = 0x40;
+
 /// Bytes of an IPv4 header without options.
 pub const IPV4_HEADER: usize = 20;
 /// Bytes of an IPv6 header without extensions.
@@ -101,11 +109,13 @@ impl IpHeader {
             IpAddr::V4(_) => checksum_valid(packet),
             IpAddr::V6(_) => true,
         };
-        if checked {
-            Ok(header)
-        } else {
-            Err(IpError::Checksum)
+        if !checked {
+            return Err(IpError::Checksum);
         }
+        if header.source.is_ipv4() && is_source_routed(packet, header.header_len) {
+            return Err(IpError::Extension);
+        }
+        Ok(header)
     }
 
     /// Reads the headers of a packet of which an ICMP error quotes only the beginning.
@@ -126,6 +136,44 @@ impl IpHeader {
         let end = self.total_len.min(packet.len());
         packet.get(self.header_len..end).unwrap_or_default()
     }
+}
+
+/// Whether the options ask to send the packet on, as nobody honest does (RFC 7126 section
+/// 4.3), or cannot be followed.
+fn is_source_routed(packet: &[u8], header_len: usize) -> bool {
+    let mut options = packet.get(IPV4_HEADER..header_len).unwrap_or_default();
+    while let [kind, after @ ..] = options {
+        options = match (*kind, after.first()) {
+            (END_OF_OPTIONS, _) => return false,
+            (NO_OPERATION, _) => after,
+            (LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, _) => return true,
+            (_, Some(2..)) => {
+                let length = after.first().map_or(0, |length| usize::from(*length));
+                let Some(rest) = options.get(length..) else {
+                    return true;
+                };
+                rest
+            }
+            _ => return true,
+        };
+    }
+    false
+}
+
+/// Whether all options of an IPv6 extension header may be skipped by who does not know them
+/// (RFC 8200 section 4.2).
+fn may_be_skipped(mut options: &[u8]) -> bool {
+    while let [kind, after @ ..] = options {
+        options = match (*kind, after) {
+            (PAD_ONE, _) => after,
+            (..MUST_BE_KNOWN, [length, body @ ..]) => match body.get(usize::from(*length)..) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            _ => return false,
+        };
+    }
+    true
 }
 
 fn checksum_valid(packet: &[u8]) -> bool {
@@ -216,6 +264,10 @@ fn follow_extension(packet: &[u8], header: &mut IpHeader) -> Result<bool, IpErro
         .and_then(|rest| rest.first_chunk::<8>())
         .ok_or(IpError::Short)?;
     let [next, length, o0, segments_left, i0, i1, i2, i3] = *extension;
+    let start = header.header_len;
+    if kind == HOP_BY_HOP && start != IPV6_HEADER {
+        return Err(IpError::Extension);
+    }
     header.protocol = next;
     header.header_len += match kind {
         FRAGMENT => FRAGMENT_HEADER,
@@ -223,6 +275,12 @@ fn follow_extension(packet: &[u8], header: &mut IpHeader) -> Result<bool, IpErro
         _ => (usize::from(length) + 1) * 8,
     };
     match kind {
+        HOP_BY_HOP | DESTINATION => {
+            let options = packet.get(start + 2..header.header_len);
+            if !may_be_skipped(options.ok_or(IpError::Short)?) {
+                return Err(IpError::Extension);
+            }
+        }
         ROUTING if segments_left > 0 => return Err(IpError::Extension),
         FRAGMENT => {
             let field = u16::from_be_bytes([o0, segments_left]);
@@ -430,6 +488,59 @@ mod tests {
         let header = IpHeader::parse(&packet).unwrap();
         assert_eq!(header.protocol, protocol::UDP);
         assert_eq!(header.payload(&packet), [7; 16]);
+    }
+
+    #[test]
+    fn options_that_forbid_to_go_on_are_obeyed() {
+        // A home address, a jumbo payload, one cut short, and some that may be skipped.
+        let cases = [
+            ([0xc9, 4, 0, 0, 0, 0], false),
+            ([0xc2, 4, 0, 1, 0, 0], false),
+            ([4, 5, 0, 0, 0, 0], false),
+            ([4, 1, 7, 5, 1, 0], true),
+            ([0, 0, 0, 1, 1, 0], true),
+        ];
+        for kind in [HOP_BY_HOP, DESTINATION] {
+            for (options, goes_on) in cases {
+                let mut packet = built(builder(true, None));
+                packet[6] = kind;
+                packet[5] += 8;
+                packet.splice(40..40, [&[protocol::UDP, 0][..], &options].concat());
+                assert_eq!(IpHeader::parse(&packet).is_ok(), goes_on, "{options:?}");
+            }
+        }
+        let mut late = built(builder(true, None));
+        late[6] = DESTINATION;
+        late[5] += 16;
+        late.splice(
+            40..40,
+            [HOP_BY_HOP, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0],
+        );
+        assert_eq!(IpHeader::parse(&late), Err(IpError::Extension));
+    }
+
+    #[test]
+    fn routes_chosen_by_the_sender_are_refused() {
+        let cases = [
+            ([131, 7, 4, 10, 0, 0, 1, 0], false),
+            ([1, 137, 7, 4, 10, 0, 0, 1], false),
+            ([7, 7, 4, 0, 0, 0, 0, 0], true),
+            ([0, 131, 7, 4, 0, 0, 0, 0], true),
+            ([148, 4, 0, 0, 1, 1, 1, 1], true),
+            ([148, 9, 0, 0, 0, 0, 0, 0], false),
+            ([148, 1, 0, 0, 0, 0, 0, 0], false),
+        ];
+        for (options, goes_on) in cases {
+            let mut packet = built(builder(false, None));
+            packet[0] = 0x47;
+            packet[3] += 8;
+            packet.splice(20..20, options);
+            packet[10..12].fill(0);
+            let mut sum = Checksum::new();
+            sum.add(&packet[..28]);
+            packet[10..12].copy_from_slice(&sum.finish());
+            assert_eq!(IpHeader::parse(&packet).is_ok(), goes_on, "{options:?}");
+        }
     }
 
     #[test]

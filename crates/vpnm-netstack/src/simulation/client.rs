@@ -63,6 +63,11 @@ impl Client {
         }
     }
 
+    /// The connection as seen from here: from the server, to the client.
+    pub(super) fn key(&self) -> FlowKey {
+        self.key
+    }
+
     pub(super) fn is_done(&self) -> bool {
         let refused = self.failed.is_some() || self.icmp.is_some();
         refused || self.saw_end && self.flow.as_ref().is_some_and(Flow::is_complete)
@@ -195,6 +200,9 @@ impl Client {
 
     pub(super) fn handle(&mut self, packet: &[u8], offload: VnetHeader, now: Instant) {
         let ip = IpHeader::parse(packet).expect("the stack sends packets");
+        if ip.destination != self.key.destination().ip() {
+            return;
+        }
         let content = ip.payload(packet);
         if offload.checksum == ChecksumState::Complete {
             let mut sum = Checksum::new();
@@ -242,7 +250,10 @@ impl Client {
     fn on_handshake(&mut self, segment: &Segment, now: Instant) {
         let header = &segment.header;
         if header.flags.has(TcpFlags::RST) {
-            self.failed = Some(Cause::Reset);
+            // Only who saw the SYN knows its number (RFC 9293 section 3.10.7.3).
+            if header.flags.has(TcpFlags::ACK) && header.ack == ISS.plus(1) {
+                self.failed = Some(Cause::Reset);
+            }
             return;
         }
         assert!(header.flags.has(TcpFlags::SYN | TcpFlags::ACK));

@@ -16,6 +16,8 @@ use crate::stack::Stack;
 const DNS_PORT: u16 = 53;
 /// The hop limit of a packet of Linux's that no router has forwarded.
 const UNTOUCHED: u8 = 64;
+/// Datagrams believed of one super-packet: as many as Linux puts into one since 6.8.
+const MAX_SEGMENTS: usize = 128;
 /// Queries believed of one super-packet: as many as Linux puts into one.
 const MAX_QUERIES: usize = 64;
 
@@ -30,31 +32,35 @@ struct Transport {
 }
 
 pub(crate) fn dispatch(stack: &mut Stack, packet: Ingress, now: Instant) {
+    let Ok(header) = IpHeader::parse(&packet.content) else {
+        return;
+    };
+    if !is_host(header.source)
+        || !is_host(header.destination)
+        || header.source == header.destination
+    {
+        return;
+    }
+    if header.fragment.is_none() {
+        return deliver(stack, packet, &header, now);
+    }
+    // What follows the fragment header may be extension headers, too, but not another one.
+    if let Some(whole) = reassemble(stack, packet, now)
+        && let Ok(header) = IpHeader::parse(&whole.content)
+        && header.fragment.is_none()
+    {
+        deliver(stack, whole, &header, now);
+    }
+}
+
+/// Takes the IP headers off a whole packet.
+fn deliver(stack: &mut Stack, packet: Ingress, header: &IpHeader, now: Instant) {
     let Ingress {
         mut content,
         offload,
     } = packet;
-    let Ok(header) = IpHeader::parse(&content) else {
-        return;
-    };
-    if !is_host(header.source) || !is_host(header.destination) {
-        return;
-    }
     content.truncate(header.total_len);
     content.advance(header.header_len);
-    let (content, offload) = match header.fragment {
-        None => (content, offload),
-        Some(fragment) => {
-            let pool = &stack.pool;
-            let whole = stack
-                .reassembly
-                .handle(&header, fragment, &content, pool, now);
-            let Some(whole) = whole else {
-                return;
-            };
-            (whole, VnetHeader::default())
-        }
-    };
     let transport = Transport {
         source: header.source,
         destination: header.destination,
@@ -168,7 +174,7 @@ fn tcp(stack: &mut Stack, transport: Transport, now: Instant) {
     tcp.handle(key, header, transport.content, near, &mut cx);
 }
 
-fn udp(stack: &mut Stack, transport: Transport) {
+fn udp(stack: &mut Stack, mut transport: Transport) {
     let Some(header) = UdpHeader::parse(&transport.content) else {
         return;
     };
@@ -181,6 +187,10 @@ fn udp(stack: &mut Stack, transport: Transport) {
     if !is_super && (length < UDP_HEADER || length > transport.content.len()) {
         return;
     }
+    if !is_super {
+        // What is behind it is not the datagram's, nor is it in its checksum.
+        transport.content.truncate(length);
+    }
     if !bare && !transport.is_intact() {
         return;
     }
@@ -191,15 +201,15 @@ fn udp(stack: &mut Stack, transport: Transport) {
         header.destination,
     );
     let mut payload = transport.content;
-    if !is_super {
-        payload.truncate(length);
-    }
     payload.advance(UDP_HEADER);
     let segment = if is_super {
         usize::from(transport.offload.segment_size)
     } else {
         0
     };
+    if segment > 0 && payload.len().div_ceil(segment) > MAX_SEGMENTS {
+        return;
+    }
     if header.destination != DNS_PORT {
         stack
             .udp
@@ -235,12 +245,18 @@ fn icmp(stack: &mut Stack, transport: Transport, now: Instant) {
             stack.events.push_back(Event::EchoRequest(echo));
         }
         Some(Icmp::Unreachable { port: true, quoted }) => {
-            if let Some((protocol::UDP, key, _)) = quoted_flow(quoted) {
+            // Only the host itself knows what is behind its ports.
+            if let Some((protocol::UDP, key, _)) = quoted_flow(quoted)
+                && transport.destination == key.destination().ip()
+                && transport.source == key.source().ip()
+            {
                 stack.udp.handle_unreachable(&key, &mut stack.events);
             }
         }
         Some(Icmp::TooBig { mtu, quoted }) => {
-            if let Some((protocol::TCP, key, seq)) = quoted_flow(quoted) {
+            if let Some((protocol::TCP, key, seq)) = quoted_flow(quoted)
+                && transport.destination == key.destination().ip()
+            {
                 let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
                 let (tcp, mut cx) = stack.tcp_context(now);
                 tcp.handle_too_big(&key, seq, mtu, &mut cx);

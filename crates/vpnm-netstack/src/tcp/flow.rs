@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(3_500);
 /// Retransmissions of data, or probes of a closed window without an answer: with the
 /// time-out doubling each time about ten minutes.
 const MAX_ATTEMPTS: u32 = 12;
+/// And of a connection whose user is gone, answered or not, as Linux: a peer that takes
+/// nothing would otherwise keep what is left for it for ever.
+const MAX_ORPHAN_ATTEMPTS: u32 = 8;
 /// Smallest segment believed of a peer: as Linux.
 const MIN_MSS: usize = 48;
 
@@ -114,7 +117,8 @@ impl Flow {
         mss: u16,
     ) -> Self {
         let default = if key.source().is_ipv4() { 536 } else { 1_220 };
-        let theirs = usize::from(offer.max_segment.unwrap_or(default)).max(MIN_MSS);
+        let offered = offer.max_segment.filter(|size| *size > 0);
+        let theirs = usize::from(offered.unwrap_or(default)).max(MIN_MSS);
         let scaling = offer.window_scale.is_some();
         let mut sender = Sender::new(iss, theirs.min(usize::from(mss)));
         sender.agree(offer.window_scale.unwrap_or(0), offer.sack_permitted);
@@ -387,7 +391,8 @@ impl Flow {
             | Wake::Acknowledge
             | Wake::Expiry => MAX_ATTEMPTS,
         };
-        if self.unanswered >= limit {
+        let stuck = !self.owned && self.sender.rtt().attempts() >= MAX_ORPHAN_ATTEMPTS;
+        if self.unanswered >= limit || stuck {
             self.fail(Cause::TimedOut);
             return;
         }
