@@ -1,11 +1,12 @@
 //! Containers behind bridges, with and without the rules docker makes, and hosts
-//! behind this one: in the tunnel while there is one, refused while there is none,
+//! behind this one or beside it: in the tunnel while there is one, refused while there is none,
 //! never out beside it. Containers that borrow the host's card get nothing out.
 
 #![expect(clippy::print_stderr, reason = "a test program reports")]
 
 mod borrowed;
 mod neighbours;
+mod one_card;
 mod stories;
 
 use std::process::ExitCode;

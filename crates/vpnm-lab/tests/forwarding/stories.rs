@@ -9,6 +9,7 @@ use vpnm_world::internet::Carriage;
 
 use crate::borrowed;
 use crate::neighbours::{add, comes_by_the_node, fetch, is_refused, run};
+use crate::one_card;
 
 pub(crate) type Story = fn() -> Result<()>;
 
@@ -35,6 +36,14 @@ pub(crate) const CASES: &[(&str, Story)] = &[
         borrowed::stays_in,
     ),
     ("strict reverse path filters change nothing", strict),
+    (
+        "neighbours of a gateway with one card use the tunnel",
+        one_card::neighbours_use_the_tunnel,
+    ),
+    (
+        "neighbours of a gateway with one card get nothing past it",
+        one_card::nothing_leaves_without_a_tunnel,
+    ),
 ];
 
 const SITE: &str = "http://198.51.100.80/address";
