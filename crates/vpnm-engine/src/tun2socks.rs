@@ -20,6 +20,7 @@ mod pings;
 mod proxy;
 mod relay_socket;
 mod relays;
+mod waiting;
 mod workers;
 
 use std::cell::RefCell;
@@ -39,6 +40,7 @@ pub use proxy::{Bypass, Proxy};
 use relay_socket::RelaySocket;
 use relays::{Relays, Way};
 pub use vpnm_proxy::socks5::{Credentials, CredentialsError};
+use waiting::Room;
 pub use workers::run;
 
 /// What the engine is run with.
@@ -83,6 +85,7 @@ struct Tun2Socks {
     options: Rc<Options>,
     associations: RefCell<Associations>,
     relays: Relays,
+    room: Room,
     pings: Rc<Pings>,
     /// How many descriptors its associations may have.
     descriptors: usize,
@@ -96,6 +99,7 @@ impl Tun2Socks {
             options: Rc::new(options),
             associations: RefCell::default(),
             relays: Relays::default(),
+            room: Room::default(),
             pings: Rc::default(),
             descriptors,
             space: RefCell::default(),
@@ -107,7 +111,7 @@ impl Tun2Socks {
         let known = self.associations.borrow().get(source);
         known.unwrap_or_else(|| {
             self.make_room();
-            let new = Rc::new(Association::default());
+            let new = Rc::new(Association::new(self.room.waiting()));
             self.associations.borrow_mut().insert(source, &new);
             self.open(source, &new, sender);
             new

@@ -1,7 +1,6 @@
 //! One application socket's datagrams through the proxy.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,10 +13,9 @@ use vpnm_proxy::socks5::{decode_datagram, encode_datagram};
 use vpnm_wire::Host;
 
 use super::relay_socket::{Received, RelaySocket};
+use super::waiting::Waiting;
 use crate::datagram_run::Run;
 
-/// Datagrams kept while the proxy is being asked; more are lost, as on a full link.
-const WAITING: usize = 64;
 /// Receives, each of a datagram or several, before others get their turn.
 const BURST: usize = 256;
 
@@ -40,7 +38,7 @@ pub(super) struct Association {
 #[derive(Debug)]
 enum State {
     /// The proxy is being asked; encoded datagrams wait.
-    Opening(VecDeque<Vec<u8>>),
+    Opening(Waiting),
     Open(Rc<RelaySocket>),
     /// It was idle, made room, or the proxy ended it.
     Closed,
@@ -57,17 +55,16 @@ pub(super) enum Shut {
     Failed,
 }
 
-impl Default for Association {
-    fn default() -> Self {
+impl Association {
+    /// One for which the proxy is being asked.
+    pub(super) fn new(waiting: Waiting) -> Self {
         Self {
-            state: RefCell::new(State::Opening(VecDeque::new())),
+            state: RefCell::new(State::Opening(waiting)),
             last_used: Cell::new(Instant::now()),
             closed: Notify::new(),
         }
     }
-}
 
-impl Association {
     /// When a datagram passed last, in either direction.
     pub(super) fn last_used(&self) -> Instant {
         self.last_used.get()
@@ -109,9 +106,7 @@ impl Association {
             State::Failed => Err(Shut::Failed),
             State::Opening(waiting) => {
                 for datagram in encoded.chunks(segment.max(1)) {
-                    if waiting.len() < WAITING {
-                        waiting.push_back(datagram.to_vec());
-                    }
+                    waiting.push(datagram);
                 }
                 Ok(Ok(encoded.len()))
             }
@@ -135,7 +130,7 @@ impl Association {
         let State::Opening(waiting) = &mut *state else {
             return;
         };
-        for encoded in waiting.drain(..) {
+        for encoded in waiting.drain() {
             drop(socket.try_send_run(&encoded, encoded.len()));
         }
         *state = State::Open(Rc::clone(socket));

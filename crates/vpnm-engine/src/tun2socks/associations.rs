@@ -93,6 +93,7 @@ impl Associations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tun2socks::waiting::Waiting;
 
     fn source(number: u32) -> SocketAddr {
         let [_, a, b, c] = number.to_be_bytes();
@@ -100,7 +101,7 @@ mod tests {
     }
 
     fn open(associations: &mut Associations, number: u32) -> Rc<Association> {
-        let association = Rc::new(Association::default());
+        let association = Rc::new(Association::new(Waiting::default()));
         associations.insert(source(number), &association);
         association
     }

@@ -63,7 +63,10 @@ pub(crate) fn trains_come_back(world: &World) {
             let count = client.recv(&mut buffer).unwrap_or_else(|error| {
                 panic!("{what} of {} bytes to {host}: {error}", expected.len());
             });
-            assert!(buffer[..count] == *expected, "{what}, {count} bytes, {host}");
+            assert!(
+                buffer[..count] == *expected,
+                "{what}, {count} bytes, {host}"
+            );
         };
         // Once the way is open nothing is lost.
         client.send(b"first").unwrap();
