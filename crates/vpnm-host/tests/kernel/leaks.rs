@@ -7,9 +7,16 @@ use std::time::Duration;
 
 use crate::support::{
     DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, connect, device, flood, go_on, guard,
-    in_namespace, probe_everything, run, run_when_released, tunnel,
+    in_namespace, probe_everything, run, run_when_released, tunnel, tunnelled,
 };
 use vpnm_host::{Desired, Host, Lan, forget_neighbours};
+
+/// Every probe is fired, and none reaches the far side.
+#[track_caller]
+fn nothing_leaves(far: &Far) {
+    probe_everything();
+    assert_eq!(far.take(), []);
+}
 
 #[test]
 fn every_probe_finds_its_way_out_of_an_open_host() {
@@ -34,8 +41,7 @@ fn nothing_leaves_a_blocked_host() {
         let mut host = Host::open().unwrap();
         host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -143,17 +149,12 @@ fn nothing_leaves_while_interfaces_come_and_go() {
 fn nothing_leaves_a_host_beside_its_tunnel() {
     in_namespace(|| {
         let far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, device) = tunnelled();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
         // The tunnel is gone, the block is not.
         drop(device);
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -161,10 +162,7 @@ fn nothing_leaves_a_host_beside_its_tunnel() {
 fn the_packet_filter_holds_without_the_rules() {
     in_namespace(|| {
         let far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         drop(far.take());
         for family in ["-4", "-6"] {
             for priority in [7600, 7601, 7602, 7605, 7606, 7610, 7618, 7620] {
@@ -172,8 +170,7 @@ fn the_packet_filter_holds_without_the_rules() {
             }
         }
         run("ip", "rule del pref 7619");
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -181,10 +178,7 @@ fn the_packet_filter_holds_without_the_rules() {
 fn the_routes_hold_without_the_packet_filter() {
     in_namespace(|| {
         let far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (host, device) = tunnelled();
         drop(host);
         for table in ["inet", "arp", "netdev"] {
             run_when_released("nft", &format!("delete table {table} vpnm"));
@@ -266,15 +260,11 @@ fn a_strict_reverse_path_filter_lets_the_answers_in() {
         for setting in ["all/rp_filter", "eth0/rp_filter"] {
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{setting}"), "1").unwrap();
         }
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         drop(far.take());
         the_engine_gets_through();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
         // The rules for it lead nobody else out of the tunnel, not even root.
         let to_server = format!("route get {SERVER} ipproto tcp dport 443 uid");
         for (uid, link) in [(0, "vpnm0"), (1000, "vpnm0"), (ENGINE, "eth0")] {
@@ -298,15 +288,11 @@ fn a_reverse_path_check_of_another_firewall_lets_the_answers_in() {
         ] {
             run("nft", command);
         }
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         run("ip", "neigh flush all");
         the_engine_gets_through();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -317,10 +303,7 @@ fn errors_on_the_way_to_a_server_come_in() {
         in_namespace(move || {
             let far = Far::connect();
             std::fs::write("/proc/sys/net/ipv4/conf/eth0/rp_filter", strict).unwrap();
-            let mut host = Host::open().unwrap();
-            let _device = device();
-            let desired = tunnel(&mut host);
-            host.reach(&desired, &mut go_on).unwrap();
+            let (_host, _device) = tunnelled();
             let socket = as_uid(ENGINE, || UdpSocket::bind("0.0.0.0:0").unwrap());
             socket.connect((SERVER, 443)).unwrap();
             socket.send(b"hello").unwrap();
@@ -358,18 +341,13 @@ fn settings_that_loosen_routing_do_not_loosen_the_block() {
         }
         std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
         std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").unwrap();
-        let mut host = Host::open().unwrap();
-        let device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, device) = tunnelled();
         drop(far.take());
         the_engine_gets_through();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
         drop(device);
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -377,10 +355,7 @@ fn settings_that_loosen_routing_do_not_loosen_the_block() {
 fn routes_that_others_inject_have_no_effect() {
     in_namespace(|| {
         let far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         for arguments in [
             "route add 0.0.0.0/1 via 192.168.77.1",
             "route add 128.0.0.0/1 via 192.168.77.1",
@@ -392,14 +367,12 @@ fn routes_that_others_inject_have_no_effect() {
             run("ip", arguments);
         }
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
         // Not just blocked: the tunnel still takes what it is meant to take.
         let route = run("ip", "route get 203.0.113.9");
         assert!(route.contains("dev vpnm0"), "{route}");
         run("ip", "rule add pref 100 lookup main");
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -411,10 +384,7 @@ fn what_was_open_before_does_not_go_on_in_the_clear() {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.connect("203.0.113.9:9").unwrap();
         drop(socket.send(&[0x55; 64]));
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         drop(far.take());
         for _ in 0..20 {
             drop(stream.write_all(&[0x55; 512]));
@@ -442,8 +412,7 @@ fn an_interface_that_appears_is_closed_to_programs_at_once_and_then_to_frames() 
             assert!(rules.contains(link), "{rules}");
         }
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -460,8 +429,7 @@ fn a_host_with_hundreds_of_interfaces_can_be_closed() {
         }
         host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -482,15 +450,11 @@ fn a_bridge_below_the_host_changes_nothing() {
         ] {
             run("ip", arguments);
         }
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         drop(far.take());
         the_engine_gets_through();
         drop(far.take());
-        probe_everything();
-        assert_eq!(far.take(), []);
+        nothing_leaves(&far);
     });
 }
 
@@ -558,10 +522,7 @@ fn a_query_that_cannot_enter_the_tunnel_is_answered_by_the_local_resolver() {
 fn the_tunnels_address_is_not_answered_for_on_the_wire() {
     in_namespace(|| {
         let far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         let ask = |ip: &str| far.asks_who_has(ip);
         assert!(ask("192.168.77.10"), "ARP works");
         assert!(

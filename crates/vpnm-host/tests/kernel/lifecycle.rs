@@ -2,7 +2,7 @@
 
 use crate::support::{
     Far, alone_in_namespace, as_uid, assert_same, device, die, go_on, guard, in_child,
-    in_namespace, objects, run, snapshot, tunnel,
+    in_namespace, objects, run, snapshot, tunnel, tunnelled,
 };
 use rustix::process::Signal;
 use vpnm_host::{Desired, Host, HostError, Point, ReachError};
@@ -11,10 +11,7 @@ use vpnm_host::{Desired, Host, HostError, Point, ReachError};
 fn the_kernel_holds_what_was_planned() {
     in_namespace(|| {
         let _far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (_host, _device) = tunnelled();
         let rules = run("ip", "rule");
         for rule in [
             "7601:\tfrom all uidrange 7670-7670 lookup main proto 118",
@@ -308,10 +305,7 @@ fn a_host_without_ipv6_on_its_links_gets_a_tunnel_for_ipv4_and_a_block_for_the_r
             std::fs::write(path, "1").unwrap();
         }
         let before = snapshot();
-        let mut host = Host::open().unwrap();
-        let device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
+        let (mut host, device) = tunnelled();
         drop(far.take());
         crate::support::probe_everything();
         assert_eq!(far.take(), []);

@@ -129,6 +129,16 @@ pub(crate) fn tunnel(host: &mut Host) -> Desired {
     Desired::Tunnel(guard(), tunnel)
 }
 
+/// The host led into its tunnel, for as long as its device is open.
+pub(crate) fn tunnelled() -> (Host, tun::Device) {
+    let mut host = Host::open().expect("the host can be opened");
+    let device = device();
+    let desired = tunnel(&mut host);
+    let reached = host.reach(&desired, &mut go_on);
+    reached.expect("the tunnel can be set up");
+    (host, device)
+}
+
 /// The tunnel device, opened as the daemon does.
 pub(crate) fn device() -> tun::Device {
     let options = tun::Options {
