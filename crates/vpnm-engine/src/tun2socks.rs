@@ -94,12 +94,12 @@ struct Tun2Socks {
 }
 
 impl Tun2Socks {
-    fn new(options: Options, descriptors: usize) -> Self {
+    fn new(options: Options, descriptors: usize, waiting: usize) -> Self {
         Self {
             options: Rc::new(options),
             associations: RefCell::default(),
             relays: Relays::default(),
-            room: Room::default(),
+            room: Room::new(waiting),
             pings: Rc::default(),
             descriptors,
             space: RefCell::default(),

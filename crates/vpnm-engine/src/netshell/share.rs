@@ -76,7 +76,9 @@ impl Share {
             }
             Some(Affinity::Part(_)) => {
                 let whole = stack.reassemble(packet, now)?;
-                let affinity = Affinity::of(whole.content())?;
+                let Some(affinity @ Affinity::Whole(_)) = Affinity::of(whole.content()) else {
+                    return None;
+                };
                 if affinity.queue(self.count) == self.own {
                     return Some(whole);
                 }

@@ -8,13 +8,23 @@ use std::rc::Rc;
 const COUNT: usize = 64;
 /// Most bytes of all sockets' together: a proxy that does not answer has as many of them
 /// wait as there may be associations.
-const BYTES: usize = 16 << 20;
+pub(super) const BYTES: usize = 16 << 20;
 /// Bytes that each costs beside its content.
 const OVERHEAD: usize = 64;
 
 /// What waits for all associations of a thread; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Room(Rc<Cell<usize>>);
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    used: Rc<Cell<usize>>,
+    /// Bytes at the most.
+    most: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new(BYTES)
+    }
+}
 
 /// What waits for one association.
 #[derive(Debug, Default)]
@@ -25,6 +35,14 @@ pub(super) struct Waiting {
 }
 
 impl Room {
+    /// Room for so many bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            used: Rc::default(),
+            most,
+        }
+    }
+
     /// Nothing that waits yet.
     pub(super) fn waiting(&self) -> Waiting {
         Waiting {
@@ -39,9 +57,9 @@ impl Waiting {
     /// Keeps a datagram, or loses it where there is no room.
     pub(super) fn push(&mut self, datagram: &[u8]) {
         let bytes = OVERHEAD + datagram.len();
-        let all = self.room.0.get() + bytes;
-        if self.datagrams.len() < COUNT && all <= BYTES {
-            self.room.0.set(all);
+        let all = self.room.used.get() + bytes;
+        if self.datagrams.len() < COUNT && all <= self.room.most {
+            self.room.used.set(all);
             self.bytes += bytes;
             self.datagrams.push_back(datagram.to_vec());
         }
@@ -54,7 +72,7 @@ impl Waiting {
     }
 
     fn give_back(&mut self) {
-        let all = &self.room.0;
+        let all = &self.room.used;
         all.set(all.get() - std::mem::take(&mut self.bytes));
     }
 }
@@ -81,11 +99,11 @@ mod tests {
         for waiting in &mut others {
             waiting.push(&[7; 65_000]);
         }
-        assert!(room.0.get() <= BYTES);
+        assert!(room.used.get() <= BYTES);
         let kept = others.iter().filter(|waiting| waiting.bytes > 0).count();
         assert_eq!(kept, 256);
         assert_eq!(first.drain().count(), COUNT);
         drop(others);
-        assert_eq!(room.0.get(), 0);
+        assert_eq!(room.used.get(), 0);
     }
 }

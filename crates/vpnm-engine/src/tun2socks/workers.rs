@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use super::{Options, Tun2Socks};
+use super::{Options, Tun2Socks, waiting};
 use crate::netshell::{self, Config, Share};
 
 /// Descriptors that are asked for: an association each for as many as may be open, and
@@ -37,6 +37,7 @@ pub fn run(queues: Vec<OwnedFd>, options: Options) -> io::Result<()> {
         config: Config::new(options.mtu)?,
         options,
         descriptors: descriptors.saturating_sub(CONNECTIONS),
+        waiting: waiting::BYTES,
     };
     let queues = match <[OwnedFd; 1]>::try_from(queues) {
         Ok([only]) => return work.serve(only),
@@ -64,6 +65,8 @@ struct Work {
     options: Options,
     /// How many descriptors its associations may have.
     descriptors: usize,
+    /// How many bytes may wait for the proxy's answers.
+    waiting: usize,
 }
 
 /// Has all threads end when one does, however that came.
@@ -86,6 +89,7 @@ impl Work {
                 ..self.options.clone()
             },
             descriptors: part(self.descriptors),
+            waiting: part(self.waiting),
             config: self.config.clone().shared(share),
         }
     }
@@ -129,7 +133,7 @@ impl Work {
     }
 
     fn shell(self, queue: OwnedFd) -> impl Future<Output = io::Result<()>> {
-        let handler = Tun2Socks::new(self.options, self.descriptors);
+        let handler = Tun2Socks::new(self.options, self.descriptors, self.waiting);
         netshell::run(queue, self.config, Rc::new(handler))
     }
 }
