@@ -77,6 +77,10 @@ impl Attacker {
         let Some(mut header) = TcpHeader::parse(ip.payload(model)) else {
             return;
         };
+        if !header.flags.has(TcpFlags::ACK) || header.flags.has(TcpFlags::RST) {
+            // It does not tell what would be far from right.
+            return;
+        }
         let far = FAR + self.dice.roll(u32::MAX - 2 * FAR);
         let near = usize::try_from(1 + self.dice.roll(40_000)).unwrap();
         match self.dice.roll(5) {

@@ -9,9 +9,6 @@ use vpnm_wire::Seq;
 /// Most stretches that are told apart; a peer that reports single bytes gets no more.
 const MAX_STRETCHES: usize = 2_048;
 
-/// Room kept when nothing is out.
-const KEPT: usize = 4;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// On its way, as far as anybody knows.
@@ -109,7 +106,7 @@ impl Flights {
                 Some(_) | None => _ = self.stretches.pop_front(),
             }
         }
-        if self.stretches.is_empty() && self.stretches.capacity() > KEPT {
+        if self.stretches.is_empty() {
             self.stretches = VecDeque::new();
         }
     }

@@ -56,7 +56,8 @@ pub(crate) struct Sender {
     congestion: Congestion,
     rtt: RoundTrip,
     flights: Flights,
-    rack: Rack,
+    /// Only paths that lose or reorder need it.
+    rack: Option<Box<Rack>>,
     /// Whether the peer acknowledges selectively.
     selective: bool,
     duplicates: usize,
@@ -94,7 +95,7 @@ impl Sender {
             congestion: Congestion::new(mss),
             rtt: RoundTrip::new(),
             flights: Flights::default(),
-            rack: Rack::default(),
+            rack: None,
             selective: false,
             duplicates: 0,
             recovery: None,
@@ -266,10 +267,15 @@ impl Sender {
             self.fin = Fin::Acknowledged;
         }
         self.una = ack;
-        let rack = &mut self.rack;
-        self.flights
-            .acknowledge(ack, |stretch| rack.on_delivered(stretch, now));
-        rack.on_progress(ack);
+        let mut rack = self.rack.as_mut();
+        self.flights.acknowledge(ack, |stretch| {
+            if let Some(rack) = &mut rack {
+                rack.on_delivered(stretch, now);
+            }
+        });
+        if let Some(rack) = rack {
+            rack.on_progress(ack);
+        }
         self.rtt.on_ack(ack, now);
         // Another byte than the duplicates were about.
         self.duplicates = 0;
@@ -285,7 +291,9 @@ impl Sender {
             }
             Some(_) => {
                 self.recovery = None;
-                self.rack.on_recovered();
+                if let Some(rack) = &mut self.rack {
+                    rack.on_recovered();
+                }
             }
             None => self.congestion.on_ack(data, in_flight, self.mss),
         }

@@ -26,13 +26,16 @@ impl Sender {
     /// Takes over what the peer reports of bytes beyond its acknowledgement; whether any of
     /// it was new.
     pub(super) fn take_reports(&mut self, options: &TcpOptions, ack: Seq, now: Instant) -> bool {
+        if options.sacks == 0 {
+            return false;
+        }
+        let rack = self.rack.get_or_insert_default();
         let mut any = false;
         let una = self.una.max(ack);
         for &(left, right) in options.sack.iter().take(options.sacks) {
             let left = left.max(una);
             let within = left.before(self.next) && right.not_after(self.next);
             if within && left.before(right) {
-                let rack = &mut self.rack;
                 any |= self
                     .flights
                     .arrive(left, right, |stretch| rack.on_delivered(stretch, now));
@@ -40,14 +43,14 @@ impl Sender {
         }
         let probed = matches!(self.tail, Tail::Probed { resent: true, .. });
         if self.resent > 0 && !probed && duplicate(options, ack).is_some() {
-            self.rack.on_duplicate(self.next);
+            rack.on_duplicate(self.next);
         }
         any
     }
 
     /// When it is to be judged again what was lost, because packets are late.
     pub(crate) fn late_at(&self) -> Option<Instant> {
-        self.rack.late_at()
+        self.rack.as_ref()?.late_at()
     }
 
     /// Decides whether what the peer reports, or that time went by, means a loss.
@@ -60,12 +63,13 @@ impl Sender {
             }
             return;
         }
+        let Some(rack) = &mut self.rack else {
+            return;
+        };
         let certain = self.recovery.is_some() || self.flights.arrived() >= DUPLICATES * self.mss;
         let smoothed = self.rtt.smoothed().unwrap_or(Duration::MAX);
         let ends = (self.una, self.next);
-        let lost = self
-            .rack
-            .judge(&mut self.flights, ends, certain, smoothed, now);
+        let lost = rack.judge(&mut self.flights, ends, certain, smoothed, now);
         if lost && self.recovery.is_none() {
             self.congestion.on_loss(self.next - self.una, self.mss);
             self.start_recovery(false);
@@ -95,7 +99,9 @@ impl Sender {
         self.rtt.on_retransmitted();
         if all {
             self.flights.lose(self.una, self.next, |_| true);
-            self.rack.settle();
+            if let Some(rack) = &mut self.rack {
+                rack.settle();
+            }
         }
     }
 
