@@ -143,7 +143,7 @@ impl World {
         let (app, net) = (Namespace::new()?, Namespace::new()?);
         net.run(|| {
             ip(&format!("addr add {}/32 dev lo", SERVER[0]))?;
-            ip(&format!("addr add {}/128 dev lo", SERVER[1]))
+            ip(&format!("addr add {}/128 dev lo nodad", SERVER[1]))
         })?;
         let (ready, is_ready) = sync_channel::<io::Result<()>>(1);
         let (from, to) = (app.duplicate(), net.duplicate());
