@@ -217,7 +217,7 @@ impl Settings {
     /// [`SettingsError::TopLevel`], [`SettingsError::Domains`],
     /// [`SettingsError::Interface`], [`SettingsError::Interfaces`].
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        let text: Text = toml::from_str(text).map_err(|e| SettingsError::Text(e.to_string()))?;
+        let text: Text = toml::from_str(text).map_err(|error| wrong_text(text, &error))?;
         let dns = text.dns.unwrap_or_else(|| Self::default().dns);
         if dns.is_empty() || dns.len() > MAX_RESOLVERS {
             return Err(SettingsError::Resolvers);
@@ -235,6 +235,16 @@ impl Settings {
             dns,
         })
     }
+}
+
+/// What is wrong with a text and in which line, in one line.
+fn wrong_text(text: &str, error: &toml::de::Error) -> SettingsError {
+    let message = error.message().trim_end().replace('\n', ", ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    SettingsError::Text(match before {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    })
 }
 
 fn check_domains(domains: &[ServerName]) -> Result<(), SettingsError> {
@@ -320,7 +330,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused_and_named() {
         let wrong = [
-            ("lna = true", "lna"),
+            ("lna = true", "line 1: unknown field `lna`"),
+            ("lan = true\n\nserve = [", "line 3: "),
             ("lan = 1", "boolean"),
             ("lan_domains = [\"com\"]", "\"com\" has no dot"),
             ("lan_domains = [\"10.0.0.1\"]", "address"),

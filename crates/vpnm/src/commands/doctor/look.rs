@@ -12,7 +12,8 @@ use vpnm_daemon::settings::{self, Settings};
 use vpnm_host::{Discipline, Host, Observed, Resolver};
 
 use super::survey::{
-    Filter, JournalFacts, MachineFacts, Network, ServiceFacts, Survey, UnitFacts, UserFacts,
+    Filter, JournalFacts, MachineFacts, Network, ServiceFacts, SettingsFault, Survey, UnitFacts,
+    UserFacts,
 };
 use crate::control;
 use crate::output::chain;
@@ -218,18 +219,25 @@ fn service(is_root: bool) -> ServiceFacts {
 }
 
 /// The settings as the daemon would read them, whoever asks.
-fn owner_settings() -> Result<Settings, String> {
+fn owner_settings() -> Result<Settings, SettingsFault> {
+    let fault = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            SettingsFault::Unseen
+        } else {
+            SettingsFault::Wrong(error.to_string())
+        }
+    };
     let found = match fs::metadata(settings::FILE) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Settings::default());
         }
-        found => found.map_err(|error| error.to_string())?,
+        found => found.map_err(fault)?,
     };
     if found.uid() != 0 || found.mode() & 0o022 != 0 {
-        return Err("others than root can write it".to_owned());
+        return Err(SettingsFault::Unsafe);
     }
-    let text = fs::read_to_string(settings::FILE).map_err(|error| error.to_string())?;
-    Settings::parse(&text).map_err(|error| chain(&error))
+    let text = fs::read_to_string(settings::FILE).map_err(fault)?;
+    Settings::parse(&text).map_err(|error| SettingsFault::Wrong(chain(&error)))
 }
 
 fn journal(is_root: bool) -> JournalFacts {

@@ -95,6 +95,11 @@ fn findings(survey: &Survey) -> Findings {
     Findings { ok, checks }
 }
 
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// As people read it: every check, then how many are what.
 fn render(findings: &Findings, style: Style) -> String {
     let mut text = String::new();
@@ -113,7 +118,9 @@ fn render(findings: &Findings, style: Style) -> String {
     let unknown = count(Severity::Unknown);
     let all = findings.checks.len();
     text.push_str(&format!(
-        "of {all} checks: {problems} found a problem, {warnings} warn, {unknown} were not possible\n"
+        "of {all} checks: {}, {}, {unknown} not possible\n",
+        counted(problems, "problem"),
+        counted(warnings, "warning"),
     ));
     text
 }

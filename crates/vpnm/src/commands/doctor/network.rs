@@ -332,6 +332,6 @@ fn leftovers(survey: &Survey) -> Finding {
                 "sudo vpnm cleanup",
             )
         }
-        (Ok(_), _) => Finding::good(format!("{ours} rules lead traffic into the tunnel")),
+        (Ok(_), _) => Finding::good(format!("{ours} rules of vpnm's are in place")),
     }
 }

@@ -2,12 +2,13 @@
 
 use vpnm_api::tunnel::CONTROL_GROUP;
 use vpnm_api::{Note, State, Status};
+use vpnm_daemon::settings::FILE;
 use vpnm_host::accounts::{Group, group, is_member, user};
 use vpnm_host::names::{ENGINE_FALLBACK_ID, ENGINE_USER};
 
 use super::Check;
 use super::finding::Finding;
-use super::survey::{JournalFacts, Survey, UnitFacts};
+use super::survey::{JournalFacts, SettingsFault, Survey, UnitFacts};
 use crate::output::Problem;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -113,13 +114,19 @@ fn settings(survey: &Survey) -> Finding {
                 "the settings can be read; the local network is {lan}"
             ))
         }
-        Err(why) => Finding::problem(
-            format!("{} cannot be used", vpnm_daemon::settings::FILE),
+        Err(SettingsFault::Unseen) => Finding::unknown(
+            "the settings were not read",
+            "only root may: sudo vpnm doctor",
+        ),
+        Err(SettingsFault::Unsafe) => Finding::problem(
+            format!("{FILE} cannot be used"),
+            "others than root can write it",
+            format!("sudo chown root {FILE} && sudo chmod 644 {FILE}"),
+        ),
+        Err(SettingsFault::Wrong(why)) => Finding::problem(
+            format!("{FILE} cannot be used"),
             why,
-            format!(
-                "sudo chown root {0} && sudo chmod 644 {0}, then correct it",
-                vpnm_daemon::settings::FILE
-            ),
+            format!("correct it: sudo editor {FILE}; then vpnm connect"),
         ),
     }
 }

@@ -99,10 +99,21 @@ pub(super) struct ServiceFacts {
     /// The owner and the mode of the directory of the socket.
     pub(super) directory: Option<(u32, u32)>,
     /// What the settings say, or why they are of no use.
-    pub(super) settings: Result<vpnm_daemon::settings::Settings, String>,
+    pub(super) settings: Result<vpnm_daemon::settings::Settings, SettingsFault>,
     pub(super) journal: JournalFacts,
     /// `ufw` is switched on in its settings.
     pub(super) has_ufw: bool,
+}
+
+/// Why the settings are of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SettingsFault {
+    /// Only root may look.
+    Unseen,
+    /// Others than root can write them.
+    Unsafe,
+    /// They cannot be read, or say what is none; says why.
+    Wrong(String),
 }
 
 /// What there is of the service manager's unit.

@@ -9,7 +9,7 @@ use vpnm_host::{
 
 use super::super::finding::Severity;
 use super::super::findings;
-use super::super::survey::{JournalFacts, Network, Survey};
+use super::super::survey::{JournalFacts, Network, SettingsFault, Survey};
 use super::{default_route, healthy, link, rule};
 
 /// What a check made of a machine, by its name.
@@ -380,10 +380,16 @@ const OF_THE_SERVICE: &[Fault] = &[
         "log out",
     ),
     (
-        |s| s.service.settings = Err("unknown key".to_owned()),
+        |s| s.service.settings = Err(SettingsFault::Wrong("unknown key".to_owned())),
         "settings",
         Bad,
-        "settings.toml",
+        "correct it",
+    ),
+    (
+        |s| s.service.settings = Err(SettingsFault::Unsafe),
+        "settings",
+        Bad,
+        "chmod 644 /etc/vpnm/settings.toml",
     ),
     (
         |s| s.service.journal = JournalFacts::Absent,
