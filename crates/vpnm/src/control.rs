@@ -7,6 +7,7 @@ use anyd::CallError;
 use vpnm_api::tunnel::{CONTROL_GROUP, SOCKET, TunnelBlocking, TunnelError};
 use vpnm_api::{Code, Failure, Note, State, Status};
 use vpnm_host::accounts::group;
+use vpnm_host::{Rule, names};
 
 use crate::exit::Exit;
 use crate::output::{Problem, chain};
@@ -15,7 +16,15 @@ use crate::output::{Problem, chain};
 pub(crate) fn open() -> Result<TunnelBlocking, Problem> {
     anyd::blocking::Client::open(SOCKET)
         .map(TunnelBlocking::from)
-        .map_err(|error| unreachable(&error))
+        .map_err(|error| unreachable(&error, is_closed()))
+}
+
+/// Whether our rules lead traffic away, which they do whether a daemon lives or not.
+fn is_closed() -> bool {
+    let is_ours = |rule: &Rule| {
+        rule.protocol == names::PROTOCOL && names::RULE_PRIORITIES.contains(&rule.priority)
+    };
+    vpnm_host::look().is_ok_and(|seen| seen.rules.iter().any(is_ours))
 }
 
 /// Why there is no daemon to speak to.
@@ -23,22 +32,27 @@ pub(crate) fn open() -> Result<TunnelBlocking, Problem> {
     clippy::wildcard_enum_match_arm,
     reason = "the enumeration is open, and every other kind says enough itself"
 )]
-fn unreachable(error: &io::Error) -> Problem {
+fn unreachable(error: &io::Error, is_closed: bool) -> Problem {
+    let (mut meanwhile, mut start) = ("", start_daemon().to_owned());
+    if is_closed {
+        meanwhile = "; until it does, this machine is blocked";
+        start.push_str("\nto open the network instead: sudo vpnm cleanup");
+    }
     let (exit, why, next) = match error.kind() {
         io::ErrorKind::NotFound => (
             Exit::Daemon,
-            format!("it does not run: there is no {SOCKET}"),
-            start_daemon().to_owned(),
+            format!("it does not run: there is no {SOCKET}{meanwhile}"),
+            start,
         ),
         io::ErrorKind::ConnectionRefused => (
             Exit::Daemon,
-            format!("it does not run: nobody listens at {SOCKET}"),
-            start_daemon().to_owned(),
+            format!("it does not run: nobody listens at {SOCKET}{meanwhile}"),
+            start,
         ),
         io::ErrorKind::PermissionDenied => {
             (Exit::Denied, error.to_string(), format!("ls -l {SOCKET}"))
         }
-        _ => (Exit::Daemon, error.to_string(), start_daemon().to_owned()),
+        _ => (Exit::Daemon, format!("{error}{meanwhile}"), start),
     };
     Problem::new(
         exit,
@@ -187,9 +201,12 @@ mod tests {
 
     #[test]
     fn a_daemon_that_does_not_run_is_to_be_started() {
-        let problem = unreachable(&io::ErrorKind::NotFound.into());
-        assert_eq!(problem.exit, Exit::Daemon);
-        assert!(problem.next.starts_with("sudo "));
+        let problem = |is_closed| unreachable(&io::ErrorKind::NotFound.into(), is_closed);
+        assert_eq!(problem(false).exit, Exit::Daemon);
+        assert!(problem(false).next.starts_with("sudo "));
+        assert!(!problem(false).next.contains("cleanup"));
+        assert!(problem(true).why.contains("blocked"));
+        assert!(problem(true).next.contains("sudo vpnm cleanup"));
     }
 
     #[test]
