@@ -49,11 +49,20 @@ pub(crate) const CASES: &[Scene] = &[
 const MOST_POINTS: u32 = 400;
 
 fn engine_death() -> Result<()> {
+    is_replaced_after(&[Signal::KILL, Signal::TERM, Signal::ABORT])
+}
+
+fn engine_hangs() -> Result<()> {
+    is_replaced_after(&[Signal::STOP])
+}
+
+/// Another engine takes the place of one that got any of these, on the same interface.
+fn is_replaced_after(signals: &[Signal]) -> Result<()> {
     let session = connected()?;
     let interface_before = interface(&session)?;
-    for signal in [Signal::KILL, Signal::TERM, Signal::ABORT] {
+    for signal in signals {
         let old = session.engine_pid()?;
-        session.signal_engine(signal)?;
+        session.signal_engine(*signal)?;
         wait_for("another engine", PATIENCE, || {
             Ok(session
                 .engine_pid()
@@ -62,26 +71,6 @@ fn engine_death() -> Result<()> {
         })?;
         wait_for_tunnel(&session)?;
     }
-    ensure!(
-        interface(&session)? == interface_before,
-        "the interface is another"
-    );
-    session.end()?;
-    Ok(())
-}
-
-fn engine_hangs() -> Result<()> {
-    let session = connected()?;
-    let interface_before = interface(&session)?;
-    let old = session.engine_pid()?;
-    session.signal_engine(Signal::STOP)?;
-    wait_for("another engine", PATIENCE, || {
-        Ok(session
-            .engine_pid()
-            .is_ok_and(|pid| pid != old)
-            .then_some(()))
-    })?;
-    wait_for_tunnel(&session)?;
     ensure!(
         interface(&session)? == interface_before,
         "the interface is another"
