@@ -12,6 +12,7 @@ use crate::unpack;
 
 /// A program the lab runs, and the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
+    ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("dbus-daemon", "dbus-daemon"),
     ("dig", "dnsutils"),

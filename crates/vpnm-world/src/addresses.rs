@@ -50,6 +50,11 @@ pub const GATEWAY_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0,
 /// Another device on the client's LAN (a second address of the router's interface).
 pub const NEIGHBOUR: Pair = Pair::new([192, 168, 77, 9], [0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 9]);
 
+/// A container of the client's.
+pub const CONTAINER: Pair = Pair::new([172, 18, 0, 2], [0xfd00, 0x18, 0, 0, 0, 0, 0, 2]);
+/// The client, as its containers see it.
+pub const CONTAINER_GATEWAY: Pair = Pair::new([172, 18, 0, 1], [0xfd00, 0x18, 0, 0, 0, 0, 0, 1]);
+
 /// The router towards the internet.
 pub const WAN: Pair = Pair::new([198, 51, 100, 1], [0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1]);
 /// The internet's own address on that link.

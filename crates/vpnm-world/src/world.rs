@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::addresses::{
-    CLIENT, CLIENT_LINK, CLIENT_MAC, GATEWAY, GATEWAY_LINK_LOCAL, GATEWAY_MAC, INTERNET, LAN_LINK,
-    NEIGHBOUR, NODE, NODE_GATEWAY, NODE_LINK, NODE_SECOND, PLAIN_RESOLVER, PREFIX_V4, PREFIX_V6,
-    Pair, RESOLVERS, SITE, WAN, WAN_LINK,
+    CLIENT, CLIENT_LINK, CLIENT_MAC, CONTAINER, CONTAINER_GATEWAY, GATEWAY, GATEWAY_LINK_LOCAL,
+    GATEWAY_MAC, INTERNET, LAN_LINK, NEIGHBOUR, NODE, NODE_GATEWAY, NODE_LINK, NODE_SECOND,
+    PLAIN_RESOLVER, PREFIX_V4, PREFIX_V6, Pair, RESOLVERS, SITE, WAN, WAN_LINK,
 };
 use crate::authority::Authority;
 use crate::files::Files;
@@ -57,6 +57,7 @@ pub struct World {
     internet: Host,
     node: Host,
     authority: Arc<Authority>,
+    keeper: Arc<Keeper>,
 }
 
 impl World {
@@ -69,30 +70,14 @@ impl World {
     pub fn build() -> Result<Self, WorldError> {
         let authority = Arc::new(Authority::new()?);
         let keeper = Keeper::start().map_err(WorldError::Thread)?;
-        let host = |name, resolver: Pair| {
-            let files = Files {
-                resolv_conf: format!("nameserver {}\nnameserver {}\n", resolver.v4, resolver.v6),
-                hostname: format!("{name}\n"),
-                authorities: authority.pem().to_owned(),
-            };
-            Namespace::create(&files)
-                .map(|namespace| {
-                    Host::new(
-                        name,
-                        Place {
-                            namespace,
-                            keeper: Arc::clone(&keeper),
-                        },
-                    )
-                })
-                .map_err(|source| WorldError::Namespace { host: name, source })
-        };
+        let host = |name, resolver| add_host(name, resolver, &authority, &keeper);
         let world = Self {
             client: host("client", GATEWAY)?,
             router: host("router", PLAIN_RESOLVER)?,
             internet: host("internet", PLAIN_RESOLVER)?,
             node: host("node", PLAIN_RESOLVER)?,
             authority: Arc::clone(&authority),
+            keeper: Arc::clone(&keeper),
         };
         world.connect()?;
         Ok(world)
@@ -128,12 +113,38 @@ impl World {
         &self.authority
     }
 
+    /// A host behind the client, as a container is: [`CONTAINER`] with a default route by
+    /// [`CONTAINER_GATEWAY`]. The client has the other end of its cable, `link`, and
+    /// nothing else yet.
+    ///
+    /// # Errors
+    ///
+    /// [`WorldError`] names the step the kernel refused.
+    pub fn add_container(&self, link: &str) -> Result<Host, WorldError> {
+        let container = add_host("container", PLAIN_RESOLVER, &self.authority, &self.keeper)?;
+        on(&container, quiet)?;
+        on(&self.client, || {
+            let end = |name, index| End {
+                name,
+                mac: None,
+                index,
+            };
+            links::add_cable(end(link, 77), end(CLIENT_LINK, 2), container.network())
+        })?;
+        on(&container, || {
+            address(CLIENT_LINK, &[CONTAINER])?;
+            links::set_up("lo", true)
+        })?;
+        on(&container, || defaults(CONTAINER_GATEWAY))?;
+        Ok(container)
+    }
+
     fn connect(&self) -> Result<(), WorldError> {
         for (host, setup) in [
             (&self.client, prepare_client as fn() -> io::Result<()>),
             (&self.router, prepare_router),
-            (&self.internet, quiet),
-            (&self.node, quiet),
+            (&self.internet, prepare_server),
+            (&self.node, prepare_server),
         ] {
             on(host, setup)?;
         }
@@ -167,6 +178,23 @@ impl World {
     }
 }
 
+fn add_host(
+    name: &'static str,
+    resolver: Pair,
+    authority: &Authority,
+    keeper: &Arc<Keeper>,
+) -> Result<Host, WorldError> {
+    let files = Files {
+        resolv_conf: format!("nameserver {}\nnameserver {}\n", resolver.v4, resolver.v6),
+        hostname: format!("{name}\n"),
+        authorities: authority.pem().to_owned(),
+    };
+    let namespace = Namespace::create(&files);
+    let namespace = namespace.map_err(|source| WorldError::Namespace { host: name, source })?;
+    let keeper = Arc::clone(keeper);
+    Ok(Host::new(name, Place { namespace, keeper }))
+}
+
 fn on(host: &Host, work: impl FnOnce() -> io::Result<()> + Send) -> Result<(), WorldError> {
     host.run(work).map_err(|source| WorldError::Network {
         host: host.name(),
@@ -184,6 +212,13 @@ fn prepare_client() -> io::Result<()> {
     quiet()?;
     // As distributions set it: every user may ping.
     sysctl("net/ipv4/ping_group_range", "0 65535")
+}
+
+fn prepare_server() -> io::Result<()> {
+    quiet()?;
+    // Clients that are blocked die without a word: what is still owed to one is given
+    // up after some two minutes, not after a quarter of an hour (ip-sysctl.rst).
+    sysctl("net/ipv4/tcp_retries2", "8")
 }
 
 fn prepare_router() -> io::Result<()> {

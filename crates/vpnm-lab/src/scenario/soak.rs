@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{Pid, Resource, Rlimit};
 use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
-use vpnm_world::probe::{Plan, Prober};
+use vpnm_world::probe::{Class, Kind, Plan, Prober};
 use vpnm_world::{Process, Signal, User};
 
 use self::fault::Deed;
@@ -45,6 +45,15 @@ const CONSEQUENCES: Duration = Duration::from_secs(1);
 const REPEAT: Duration = Duration::from_millis(500);
 /// How long the machine stays open when a user disconnects, at least.
 const WAIT: Duration = Duration::from_millis(20);
+/// Probes a second of a container.
+const PACE_BEHIND: u32 = 400;
+/// A bridge of the client's for a container, which the client forwards for.
+const CONTAINER_COMES: &str = "ip link add br9 type bridge && ip link set box0 master br9 && \
+    ip addr add 172.18.0.1/24 dev br9 && ip -6 addr add fd00:18::1/64 dev br9 nodad && \
+    ip link set br9 up && ip link set box0 up && echo 1 > /proc/sys/net/ipv4/ip_forward";
+/// Nothing of it is left.
+const CONTAINER_GOES: &str =
+    "ip link del br9 && ip link del box0 && echo 0 > /proc/sys/net/ipv4/ip_forward";
 /// Connections that a stranger tries for.
 const CROWD: usize = 400;
 /// Where the control plane is called.
@@ -62,11 +71,15 @@ struct Soak {
     /// Commands of users under way: none is waited for.
     orders: Vec<Process>,
     prober: Prober,
+    /// Probes of a container, which the client forwards.
+    behind: Prober,
     traffic: Traffic,
     watch: Watch,
     session: Session,
     /// The data plane's number, while it is stopped.
     stopped_engine: Option<u32>,
+    /// The number of the process that kept the packet filter, when it was killed.
+    killed_keeper: Option<u32>,
     frames_held: bool,
     /// Descriptors the control plane might open before that was limited.
     usual: Option<Rlimit>,
@@ -91,13 +104,14 @@ struct Soak {
 /// When the program under test does not do its part; leaks are no error, they
 /// are in the report.
 pub fn soak(seed: u64, length: Duration, record: Option<&Path>) -> Result<Report> {
-    machine::need(&["ip", "nft"])?;
+    machine::need(&["conntrack", "ip", "nft", "tc"])?;
     let mut soak = Soak::begin(record)?;
     for event in schedule(seed, length) {
         soak.wait_until(event.at)?;
         soak.meet(&event)
             .with_context(|| format!("seed {seed}: {:?} {}", event.turn, event.fault.name))
-            .with_context(|| soak.story())?;
+            .with_context(|| soak.story())
+            .with_context(|| soak.watch.told())?;
     }
     soak.repeat_unwatched()?;
     soak.end(seed)
@@ -111,6 +125,8 @@ impl Soak {
         let learn = "echo 128 > /proc/sys/net/ipv6/conf/eth0/accept_ra_rt_info_max_plen";
         machine::shell(session.client(), learn)?;
         session.take_for_usual()?;
+        let container = session.world().add_container("box0")?;
+        machine::shell(session.client(), CONTAINER_COMES)?;
         session.start_daemon()?;
         let watch = Watch::start(Sight {
             tally: session.capture().tally()?,
@@ -124,11 +140,13 @@ impl Soak {
         let now = Instant::now();
         Ok(Self {
             orders: Vec::new(),
+            behind: Prober::start(&container, of_container(session.server()))?,
             prober: Prober::start(session.client(), plan)?,
             traffic: Traffic::start(session.client())?,
             watch,
             session,
             stopped_engine: None,
+            killed_keeper: None,
             frames_held: false,
             usual: None,
             crowd: Vec::new(),
@@ -246,6 +264,19 @@ impl Soak {
                 let most = usual.unwrap_or(u64::MAX);
                 self.limit(Resource::Nofile, most).map(drop)
             }
+            Deed::NoEngineDescriptors => {
+                // There may be none: it is being replaced.
+                if let Ok(engine) = self.session.engine_pid() {
+                    limit(engine, Resource::Nofile, 0).ok();
+                }
+                Ok(())
+            }
+            Deed::KillKeeper => {
+                self.killed_keeper = self.session.keeper_pid().ok();
+                kill(self.killed_keeper, Signal::KILL);
+                Ok(())
+            }
+            Deed::AwaitKeeper => self.await_keeper(),
             Deed::NoMemory => self.limit(Resource::As, 0).map(drop),
             Deed::AwaitDaemon => self.await_daemon(),
             Deed::Client(script) => machine::shell(self.session.client(), script).map(drop),
@@ -283,10 +314,7 @@ impl Soak {
         if signal == Signal::STOP {
             self.stopped_engine = pid;
         }
-        let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        if let Some(pid) = pid {
-            rustix::process::kill_process(pid, signal).ok();
-        }
+        kill(pid, signal);
     }
 
     fn signal_daemon(&mut self, signal: Signal) -> Result<()> {
@@ -310,12 +338,17 @@ impl Soak {
 
     /// What the control plane may have of something from now on; what it might.
     fn limit(&self, of: Resource, most: u64) -> Result<Rlimit> {
-        let pid = Pid::from_raw(i32::try_from(self.session.daemon_pid()?)?);
-        let limit = Rlimit {
-            current: Some(most),
-            ..rustix::process::getrlimit(of)
+        limit(self.session.daemon_pid()?, of, most)
+    }
+
+    fn await_keeper(&mut self) -> Result<()> {
+        let Some(killed) = self.killed_keeper.take() else {
+            return Ok(());
         };
-        Ok(rustix::process::prlimit(pid, of, limit)?)
+        machine::wait_for("another keeper", PATIENCE, || {
+            let keeper = self.session.keeper_pid().ok();
+            Ok(keeper.filter(|keeper| *keeper != killed).map(drop))
+        })
     }
 
     /// As many connections as can be had, up to far more than anybody needs;
@@ -456,6 +489,8 @@ impl Soak {
         self.look()?;
         let attempts = self.prober.stop();
         let carried = self.traffic.stop();
+        let forwarded = self.behind.fired();
+        drop(self.behind);
         let last = Sight {
             at_ms: u64::try_from(self.started.elapsed().as_millis())?,
             before: attempts.clone(),
@@ -466,6 +501,7 @@ impl Soak {
         let watched = self.watch.end();
         drop(self.orders);
         if watched.findings.is_empty() {
+            machine::shell(self.session.client(), CONTAINER_GOES)?;
             self.session.end()?;
         }
         let report = Report {
@@ -473,10 +509,46 @@ impl Soak {
             seconds: self.started.elapsed().as_secs_f64(),
             faults: times(&self.faults, &self.unwatched),
             carried,
+            forwarded,
             ..Report::default()
         };
         Ok(report.counted(&attempts, watched))
     }
+}
+
+/// What a container tries: everything that asks for no interface.
+fn of_container(server: SocketAddr) -> Plan {
+    let is_routed = |kind: &Kind| {
+        use Class::{Device, Multicast, Packet, Source};
+        ![Device, Multicast, Packet, Source].contains(&kind.class())
+            && ![Kind::DnsLinkLocal, Kind::DnsStub].contains(kind)
+    };
+    Plan {
+        groups: vec![Kind::ALL.into_iter().filter(is_routed).collect()],
+        rate: PACE_BEHIND,
+        ..Plan::everything(server)
+    }
+}
+
+/// It may be gone by now.
+fn kill(pid: Option<u32>, signal: Signal) {
+    let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    if let Some(pid) = pid {
+        rustix::process::kill_process(pid, signal).ok();
+    }
+}
+
+/// What a process may have of something from now on; what it might.
+fn limit(pid: u32, of: Resource, most: u64) -> Result<Rlimit> {
+    let limit = Rlimit {
+        current: Some(most),
+        ..rustix::process::getrlimit(of)
+    };
+    Ok(rustix::process::prlimit(
+        Pid::from_raw(i32::try_from(pid)?),
+        of,
+        limit,
+    )?)
 }
 
 fn times(

@@ -1,4 +1,7 @@
 //! What can go wrong in a soak: data.
+//!
+//! Not among them is what no namespace has of its own: a clock that jumps, and sleep, for
+//! which all that runs is stopped; nor VRF, ipvlan and netem, which not every kernel has.
 
 mod ours;
 mod processes;
@@ -21,6 +24,12 @@ pub(super) enum Deed {
         /// Whether it may not.
         none: bool,
     },
+    /// The data plane may open no descriptor any more.
+    NoEngineDescriptors,
+    /// The process that keeps the packet filter is killed, where there is one.
+    KillKeeper,
+    /// Another keeps it, where one was killed.
+    AwaitKeeper,
     /// The control plane gets no more memory than it has, if any.
     NoMemory,
     /// The control plane answers, and so owns what it set up.

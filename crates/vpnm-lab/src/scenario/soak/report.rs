@@ -46,6 +46,8 @@ pub struct Report {
     pub probes: Vec<Probes>,
     /// Pages, names and transfers of a program that came through.
     pub carried: u64,
+    /// Probes of a container, which were to be led into the tunnel or refused.
+    pub forwarded: u64,
     /// Frames looked at while nothing might leave.
     pub frames: u64,
     /// Of those, outside the tunnel.
@@ -115,7 +117,8 @@ impl Report {
             self.unaccounted
         );
         let (watched, unwatched) = (self.watched(), self.unwatched());
-        ensure!(watched > 0 && self.carried > 0, "nothing was tried");
+        let tried = watched > 0 && self.carried > 0 && self.forwarded > 0;
+        ensure!(tried, "nothing was tried");
         ensure!(
             unwatched * ONE_UNWATCHED_OF <= watched + unwatched,
             "too little was watched: {} frames were lost while {unwatched} of {} probes were fired",
@@ -181,14 +184,15 @@ impl Report {
         }
         writeln!(
             text,
-            "\n{} faults, {} probes watched and {} not, {} exchanges carried; of {} frames on \
-             the wire {} leaked, {} unaccounted for; {} lost",
+            "\n{} faults, {} probes watched and {} not, {} more of a container, {} exchanges \
+             carried; of {} frames on the wire {} leaked, {} unaccounted for; {} lost",
             self.faults
                 .values()
                 .map(|times| times.happened)
                 .sum::<u64>(),
             self.watched(),
             self.unwatched(),
+            self.forwarded,
             self.carried,
             self.frames,
             self.leaked,
@@ -220,6 +224,7 @@ mod tests {
         Report {
             probes: vec![probes],
             carried: 1,
+            forwarded: 1,
             gaps,
             ..Report::default()
         }

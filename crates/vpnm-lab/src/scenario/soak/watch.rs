@@ -161,6 +161,23 @@ impl Watch {
         self.since = (sight.at_ms, sight.after);
     }
 
+    /// What was found until now, for who ends before the soak does.
+    pub(super) fn told(&self) -> String {
+        let Watched {
+            total, findings, ..
+        } = &self.watched;
+        let found: Vec<String> = findings
+            .iter()
+            .map(|found| format!("at {} ms: {}", found.at_ms, found.what))
+            .collect();
+        let list = if found.is_empty() {
+            "nothing leaked".to_owned()
+        } else {
+            found.join("\n")
+        };
+        format!("of {} frames until then, {list}", total.frames)
+    }
+
     /// What was counted and found.
     pub(super) fn end(self) -> Watched {
         self.watched

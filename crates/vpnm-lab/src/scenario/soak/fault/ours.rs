@@ -117,6 +117,29 @@ pub(super) const FAULTS: &[Fault] = &[
             "ip -d link show vpnm0 | grep -q dummy && ip link del vpnm0; true",
         )],
     ),
+    lasting(
+        Claim::Links,
+        2,
+        "tunnel's interface in another namespace",
+        &[Deed::Client(
+            "ip netns add thief && ip link set vpnm0 netns thief; true",
+        )],
+        &[Deed::Client("ip netns del thief; true")],
+    ),
+    brief(
+        Claim::Ours,
+        2,
+        "IPv6 switched off on the tunnel's interface",
+        &[Deed::Client(
+            "echo 1 > /proc/sys/net/ipv6/conf/vpnm0/disable_ipv6; true",
+        )],
+    ),
+    brief(
+        Claim::Ours,
+        2,
+        "tracked connections forgotten",
+        &[Deed::Client("conntrack -F")],
+    ),
     brief(Claim::Pace, 2, "probes slow", &[Deed::Pace(500)]),
     brief(Claim::Pace, 3, "probes as usual", &[Deed::Pace(2_000)]),
     brief(Claim::Pace, 2, "probes fast", &[Deed::Pace(5_000)]),

@@ -262,4 +262,37 @@ pub(super) const FAULTS: &[Fault] = &[
         &[Deed::Crowd],
         &[Deed::CrowdGoes],
     ),
+    brief(
+        Claim::Daemon,
+        2,
+        "keeper killed",
+        // The next look at the host finds that there is none.
+        &[
+            Deed::AwaitDaemon,
+            Deed::KillKeeper,
+            Deed::Client("ip rule del pref 7618; true"),
+            Deed::AwaitKeeper,
+        ],
+    ),
+    brief(
+        Claim::Daemon,
+        2,
+        "keeper, engine and daemon killed at once",
+        &[
+            Deed::AwaitDaemon,
+            Deed::KillKeeper,
+            Deed::Engine(Signal::KILL),
+            Deed::Daemon(Signal::KILL),
+            Deed::Start,
+            Deed::AwaitDaemon,
+            Deed::AwaitKeeper,
+        ],
+    ),
+    lasting(
+        Claim::Engine,
+        2,
+        "engine without descriptors",
+        &[Deed::NoEngineDescriptors],
+        &[Deed::Engine(Signal::KILL)],
+    ),
 ];

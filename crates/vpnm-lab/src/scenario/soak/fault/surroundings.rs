@@ -120,17 +120,48 @@ pub(super) const FAULTS: &[Fault] = &[
         &[Deed::Client("cat /run/soak.saved > /etc/resolv.conf")],
     ),
     lasting(
+        Claim::Names,
+        2,
+        "resolv.conf hidden by another",
+        &[Deed::Client(
+            "printf 'nameserver 192.168.77.1\\nnameserver 8.8.8.8\\n' > /run/soak.other && \
+             mount --bind /run/soak.other /etc/resolv.conf",
+        )],
+        &[Deed::Client("umount /etc/resolv.conf")],
+    ),
+    lasting(
         Claim::Sysctl,
         2,
-        "forwarding, reverse paths, link state",
+        "reverse paths, link state, local routing",
         &[Deed::Client(
             "cd /proc/sys/net/ipv4/conf/all; echo 1 > rp_filter; \
-             echo 1 > ignore_routes_with_linkdown; echo 1 > route_localnet; \
-             echo 1 > /proc/sys/net/ipv4/ip_forward",
+             echo 1 > ignore_routes_with_linkdown; echo 1 > route_localnet",
         )],
         &[Deed::Client(
-            "echo 0 > /proc/sys/net/ipv4/ip_forward; cd /proc/sys/net/ipv4/conf/all; \
-             echo 0 > rp_filter; echo 0 > ignore_routes_with_linkdown; echo 0 > route_localnet",
+            "cd /proc/sys/net/ipv4/conf/all; echo 0 > rp_filter; \
+             echo 0 > ignore_routes_with_linkdown; echo 0 > route_localnet",
+        )],
+    ),
+    lasting(
+        Claim::Sysctl,
+        2,
+        "forwarding switched off",
+        &[Deed::Client("echo 0 > /proc/sys/net/ipv4/ip_forward")],
+        &[Deed::Client("echo 1 > /proc/sys/net/ipv4/ip_forward")],
+    ),
+    lasting(
+        Claim::Sysctl,
+        2,
+        "redirects, source routes, advertisements",
+        &[Deed::Client(
+            "cd /proc/sys/net && for s in ipv4/conf/all/accept_redirects \
+             ipv4/conf/all/send_redirects ipv4/conf/all/secure_redirects \
+             ipv4/conf/all/accept_source_route ipv6/conf/all/accept_redirects \
+             ipv6/conf/all/accept_source_route ipv6/conf/all/accept_ra; do \
+             echo $s $(cat $s); echo 1 > $s; done > /run/soak.settings",
+        )],
+        &[Deed::Client(
+            "cd /proc/sys/net && while read s was; do echo $was > $s; done < /run/soak.settings",
         )],
     ),
     lasting(

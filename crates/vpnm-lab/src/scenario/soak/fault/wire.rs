@@ -115,4 +115,83 @@ pub(super) const FAULTS: &[Fault] = &[
             RESTORE_WIRE,
         ],
     ),
+    lasting(
+        Claim::Wire,
+        2,
+        "interface in another namespace",
+        &[Deed::Client(
+            "ip netns add away && ip link set eth0 netns away",
+        )],
+        &[
+            Deed::HoldFrames,
+            // What is set for an interface does not come back with it.
+            Deed::Client(
+                "ip -n away link set eth0 netns $$ && ip netns del away && \
+                 echo 128 > /proc/sys/net/ipv6/conf/eth0/accept_ra_rt_info_max_plen",
+            ),
+            RESTORE_WIRE,
+        ],
+    ),
+    lasting(
+        Claim::Wire,
+        2,
+        "interface of short packets",
+        &[Deed::Client("ip link set eth0 mtu 1280")],
+        &[Deed::Client("ip link set eth0 mtu 1500"), RESTORE_WIRE],
+    ),
+    lasting(
+        Claim::Wire,
+        2,
+        "interface of long packets",
+        &[Deed::Client("ip link set eth0 mtu 9000")],
+        &[Deed::Client("ip link set eth0 mtu 1500"), RESTORE_WIRE],
+    ),
+    lasting(
+        Claim::Wire,
+        2,
+        "interface a port of a bridge",
+        &[Deed::Client(
+            "ip link add br0 address 02:00:00:00:77:02 type bridge && ip link set br0 up && \
+             ip addr flush dev eth0 && ip link set eth0 master br0 && \
+             ip addr add 192.168.77.2/24 dev br0 && \
+             ip -6 addr add 2001:db8:77::2/64 dev br0 nodad && \
+             ip route replace default via 192.168.77.1 proto static && \
+             ip -6 route replace default via 2001:db8:77::1 proto static",
+        )],
+        &[
+            Deed::Client("ip link set eth0 nomaster && ip link del br0 && ip link set eth0 down"),
+            RESTORE_WIRE,
+        ],
+    ),
+    lasting(
+        Claim::Wire,
+        2,
+        "IPv6 switched off on the interface",
+        &[Deed::Client(
+            "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6",
+        )],
+        &[
+            Deed::Client("echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"),
+            RESTORE_WIRE,
+        ],
+    ),
+    lasting(
+        Claim::Wire,
+        2,
+        "all routes of the machine's flushed",
+        &[Deed::Client(
+            "ip route flush table main; ip -6 route flush table main; true",
+        )],
+        // Going down and up brings back what the kernel itself puts there.
+        &[Deed::Client("ip link set eth0 down"), RESTORE_WIRE],
+    ),
+    lasting(
+        Claim::Wire,
+        2,
+        "interface made slow",
+        &[Deed::Client(
+            "tc qdisc replace dev eth0 root tbf rate 8mbit burst 32k latency 100ms",
+        )],
+        &[Deed::Client("tc qdisc del dev eth0 root"), RESTORE_WIRE],
+    ),
 ];
