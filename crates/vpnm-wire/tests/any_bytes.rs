@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests {
     use vpnm_wire::{
-        BufferPool, Checksum, Datagrams, Head, Icmp, IpBuilder, IpHeader, TcpHeader, TcpOptions,
-        UdpHeader, VnetHeader, protocol,
+        Affinity, BufferPool, Checksum, Datagrams, Head, Icmp, IpBuilder, IpHeader, TcpHeader,
+        TcpOptions, UdpHeader, VnetHeader, protocol,
     };
 
     /// Numbers that look random and are the same in every run.
@@ -34,6 +34,10 @@ mod tests {
         }
         if let Ok(header) = IpHeader::parse_quoted(bytes) {
             assert!(header.payload(bytes).len() <= bytes.len());
+            let part = matches!(Affinity::of(bytes), Some(Affinity::Part(_)));
+            assert_eq!(part, header.fragment.is_some());
+        } else {
+            assert_eq!(Affinity::of(bytes), None);
         }
         if let Some(header) = TcpHeader::parse(bytes) {
             assert!(header.header_len <= bytes.len());
