@@ -153,7 +153,7 @@ impl Attacker {
             payload_len: len,
             fragment: Some(Fragment {
                 id: self.dice.roll(40),
-                offset: 8 * self.number(100),
+                offset: 8 * (1 + self.number(100)),
                 more: self.dice.roll(3) > 0,
             }),
         };
