@@ -47,17 +47,20 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_not_asked_for_more_queues_than_there_can_be() {
-        for number in ["0", "17", "two"] {
+    fn a_number_that_makes_no_sense_is_refused_before_a_device_is_made() {
+        for (flag, number) in [
+            ("--queues", "0"),
+            ("--queues", "17"),
+            ("--queues", "two"),
+            ("--mtu", "1279"),
+            ("--udp-timeout", "0"),
+        ] {
             let proxy = "socks5://192.0.2.1:1080";
-            let output = run(&["--json", "tun2socks", "-p", proxy, "--queues", number]);
-            assert_eq!(output.status.code(), Some(2), "{number}");
-            assert!(
-                json(&output)["error"]["what"]
-                    .as_str()
-                    .unwrap()
-                    .contains("--queues")
-            );
+            let output = run(&["--json", "tun2socks", "-p", proxy, flag, number]);
+            assert_eq!(output.status.code(), Some(2), "{flag} {number}");
+            let said = json(&output);
+            let what = said["error"]["what"].as_str().unwrap();
+            assert!(what.contains(flag), "{what}");
         }
     }
 

@@ -219,13 +219,14 @@ fn options(matches: &Matches) -> Result<Options, Problem> {
     if mtu.is_some_and(|mtu: u16| mtu < 1280) {
         return Err(bad_value(&MTU, "IPv6 needs 1280 bytes at least"));
     }
-    let idle: Option<u32> = number(matches, &UDP_TIMEOUT, "a number of seconds")?;
+    let wanted = "a number of seconds, at least 1";
+    let idle: Option<NonZeroU32> = number(matches, &UDP_TIMEOUT, wanted)?;
     Ok(Options {
         mtu: mtu.unwrap_or(defaults.mtu),
         udp: !matches.has(&NO_UDP),
         ping: !matches.has(&NO_PING),
         udp_idle: idle.map_or(defaults.udp_idle, |seconds| {
-            Duration::from_secs(seconds.into())
+            Duration::from_secs(seconds.get().into())
         }),
         ..defaults
     })
