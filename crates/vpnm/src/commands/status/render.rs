@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use vpnm_api::{Goal, State, Status, Verified};
 
-use crate::output::{Paint, Style, Table};
+use crate::output::{Paint, Style, Table, wrap};
+
+/// Of sentences beside a label, so that lines have 80 characters at most.
+const WIDTH: usize = 68;
 
 /// The whole picture, several lines. `now` is the time in seconds since 1970.
 pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
     let mut text = format!("{}\n", headline(&status.state, now, style));
     let mut table = Table::default();
     if let Some(cause) = status.state.cause() {
-        table.row("why", cause.to_string());
+        table.row("why", wrap(&cause.to_string(), WIDTH));
     }
     if let Some(server) = &status.server {
         let name = if server.name.is_empty() {
@@ -51,7 +54,7 @@ pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
         );
     }
     if status.goal == Goal::Secured {
-        table.row("verified", verified(&status.verified));
+        table.row("verified", wrap(&verified(&status.verified), WIDTH));
         table.row("lan", if status.lan { "reachable" } else { "blocked" });
         let forwards = if status.forwarding {
             "containers into the tunnel"
@@ -252,7 +255,9 @@ Connected for 1 h 2 min: everything leaves through the tunnel
   latency   23 ms
   dns       over HTTPS through the tunnel, 1.1.1.1
   traffic   12.3 MB in, 999 B out, 1 flow open
-  verified  goal on disk, firewall and routes, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
+  verified  goal on disk, firewall and routes, engine without privileges, answer
+            through the tunnel, traffic led into the tunnel, no way out when all
+            were tried
   lan       blocked
   forwards  containers into the tunnel
   lockdown  off
@@ -279,9 +284,11 @@ Connected for 1 h 2 min: everything leaves through the tunnel
             full(&status, 0, Style::PLAIN),
             "\
 Blocked: there is no tunnel and nothing leaves this machine
-  why       the server refused the connection, nothing listens on that port: 192.0.2.7:443
+  why       the server refused the connection, nothing listens on that port:
+            192.0.2.7:443
   verified  firewall and routes
-            not yet: goal on disk, engine without privileges, answer through the tunnel, traffic led into the tunnel, no way out when all were tried
+            not yet: goal on disk, engine without privileges, answer through the
+            tunnel, traffic led into the tunnel, no way out when all were tried
   lan       blocked
   forwards  containers into the tunnel
   lockdown  off
