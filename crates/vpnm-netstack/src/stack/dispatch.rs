@@ -135,6 +135,11 @@ fn is_host(address: IpAddr) -> bool {
 }
 
 impl Transport {
+    /// The flow between these ports.
+    fn key(&self, source: u16, destination: u16) -> FlowKey {
+        FlowKey::from_parts(self.source, source, self.destination, destination)
+    }
+
     /// Whether the data is what was sent. Data that never left this machine's memory
     /// has no checksum to verify.
     fn is_intact(&self) -> bool {
@@ -163,12 +168,7 @@ fn tcp(stack: &mut Stack, transport: Transport, now: Instant) {
     if header.source == 0 || header.destination == 0 || !transport.is_intact() {
         return;
     }
-    let key = FlowKey::from_parts(
-        transport.source,
-        header.source,
-        transport.destination,
-        header.destination,
-    );
+    let key = transport.key(header.source, header.destination);
     let (tcp, mut cx) = stack.tcp_context(now);
     let near = transport.hop_limit == UNTOUCHED;
     tcp.handle(key, header, transport.content, near, &mut cx);
@@ -194,12 +194,7 @@ fn udp(stack: &mut Stack, mut transport: Transport) {
     if !bare && !transport.is_intact() {
         return;
     }
-    let key = FlowKey::from_parts(
-        transport.source,
-        header.source,
-        transport.destination,
-        header.destination,
-    );
+    let key = transport.key(header.source, header.destination);
     let mut payload = transport.content;
     payload.advance(UDP_HEADER);
     let segment = if is_super {
