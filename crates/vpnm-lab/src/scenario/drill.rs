@@ -204,12 +204,15 @@ impl Drill<'_> {
         let mut ratios = Ratios::default();
         while !ratios.are_enough() {
             self.steps(turns.off, 0)?;
-            let mut flow = self.at_last(|| Ok(Flow::begin(&self.session)?))?;
-            let without = flow.slice().context("without it")?;
+            let mut earlier = self.at_last(|| Ok(Flow::begin(&self.session)?))?;
+            let without = earlier.slice().context("without it")?;
             self.steps(turns.on, 0)?;
-            let under = flow.slice().context("begun without it")?;
+            earlier.goes_on().context("begun without it")?;
+            // Of the same age as the other one was: windows grow.
+            drop(earlier);
+            let mut later = Flow::begin(&self.session).context("begun under it")?;
+            let under = later.slice().context("under it")?;
             ratios.add(without, under);
-            self.session.check_tunnel().context("begun under it")?;
         }
         Ok(Some(ratios.median()))
     }

@@ -2,7 +2,7 @@
 //!
 //! What else the machine does weighs on both slices of a pair alike, so that their ratio
 //! is the attack's doing, and the median of many forgets the pairs it did not weigh on
-//! alike. The flow of a pair begins without the attack and has to live through it.
+//! alike. A flow that began without the attack has to live through its beginning.
 
 use std::io::{self, Read as _};
 use std::net::TcpStream;
@@ -71,6 +71,11 @@ impl Flow {
     pub(super) fn slice(&mut self) -> io::Result<u64> {
         self.take(RUN_UP)?;
         self.take(SLICE)
+    }
+
+    /// An error if the flow broke or stands still.
+    pub(super) fn goes_on(&mut self) -> io::Result<()> {
+        self.take(RUN_UP).map(drop)
     }
 
     /// Bytes that come in so much time, some at least.
