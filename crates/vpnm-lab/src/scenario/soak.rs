@@ -39,6 +39,8 @@ const ROUND: Duration = Duration::from_millis(100);
 const REMEMBERED: usize = 8;
 /// Longest the program may take over what is not a fault of others.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest a page may take at last, on a machine that has other things to do.
+const LONGEST_PAGE: Duration = Duration::from_secs(90);
 /// How long a fault is dealt with: who wants to have watched it sees all of that.
 const CONSEQUENCES: Duration = Duration::from_secs(1);
 /// How long a fault lasts that is repeated.
@@ -483,9 +485,11 @@ impl Soak {
             .wait_for_state(&["connected"])
             .with_context(|| format!("seed {seed}, at the end"))
             .context(story)?;
-        machine::wait_for("a page through the tunnel", PATIENCE, || {
+        machine::wait_for("a page through the tunnel", LONGEST_PAGE, || {
             Ok(self.session.check_tunnel().ok())
-        })?;
+        })
+        .with_context(|| format!("seed {seed}, at the end"))
+        .with_context(|| self.watch.told())?;
         self.look()?;
         let attempts = self.prober.stop();
         let carried = self.traffic.stop();
