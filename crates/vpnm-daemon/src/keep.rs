@@ -4,10 +4,13 @@
 //! goes with the daemon and the block remains; the socket is held by a process that
 //! does nothing else.
 
+mod address;
 mod filter;
 mod keeper;
+mod linux;
 mod passing;
 mod process;
+mod store;
 mod sys;
 pub(crate) mod tun;
 

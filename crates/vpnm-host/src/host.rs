@@ -62,7 +62,7 @@ impl<F: FnMut(Point<'_>) -> bool> Progress for F {
 /// packet filter's tables (on kernels that know ownership): nobody else can change
 /// them. When it is dropped, or its process killed, the tables stay, and the next
 /// `Host` adopts them; until then anybody with the right to can change them, unless
-/// somebody holds a duplicate of [`Host::filter_socket`].
+/// somebody holds a duplicate of [`Host::owning_socket`].
 #[derive(Debug)]
 pub struct Host {
     route: Socket,
@@ -84,31 +84,38 @@ impl Host {
     /// # Errors
     /// [`HostError`] when a socket cannot be opened or the permission is missing.
     pub fn open() -> Result<Self, HostError> {
-        let action = "open a netlink socket";
-        let opened = |protocol| Socket::open(protocol, 0).map_err(|f| f.during(action));
-        Self::with(opened(Protocol::Route)?, opened(Protocol::Netfilter)?)
+        Self::open_with(None, Capabilities::ALL)
     }
 
-    /// Goes on with the [`Host::filter_socket`] of one that is gone, and so as the owner
+    /// Goes on with the [`Host::owning_socket`] of one that is gone, and so as the owner
     /// of the tables it had: they are nobody's at no time.
     ///
     /// # Errors
     /// As [`Host::open`]; [`HostError::Unfit`] when it is no such socket, or one of
     /// another network namespace.
-    pub fn take_over(filter: OwnedFd) -> Result<Self, HostError> {
-        let during = |failure: Failure| failure.during("take over a netlink socket");
-        let opened = |protocol| Socket::open(protocol, 0).map_err(during);
-        if !opened(Protocol::Netfilter)?.is_like(&filter) {
-            return Err(HostError::Unfit);
-        }
-        let filter = Socket::take_over(filter, draw_mark()?).map_err(during)?;
-        Self::with(opened(Protocol::Route)?, filter)
+    pub fn take_over(kept: OwnedFd) -> Result<Self, HostError> {
+        Self::open_with(Some(kept), Capabilities::ALL)
     }
 
-    fn with(route: Socket, mut filter: Socket) -> Result<Self, HostError> {
+    /// As [`Host::open`] or [`Host::take_over`], on a kernel that is taken to go no further
+    /// than `most`: an older kernel's way can be tried on any.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn open_with(kept: Option<OwnedFd>, most: Capabilities) -> Result<Self, HostError> {
+        let (route, mut filter) = (opened(Protocol::Route)?, opened(Protocol::Netfilter)?);
         let capabilities = probe::capabilities(&mut filter)
-            .map_err(|failure| failure.during("use the packet filter (nf_tables)"))?;
+            .map_err(|failure| failure.during("use the packet filter (nf_tables)"))?
+            .at_most(most);
         tracing::debug!(?capabilities, "opened the host");
+        let kept = kept.map(|kept| continued(&filter, kept)).transpose()?;
+        let mut shadow = None;
+        if has_shadow(capabilities) {
+            let socket = kept.map_or_else(|| opened(Protocol::Netfilter), Ok)?;
+            shadow = Some(Shadow::of(socket, capabilities));
+        } else if let Some(kept) = kept {
+            filter = kept;
+        }
         Ok(Self {
             route,
             filter,
@@ -116,7 +123,7 @@ impl Host {
             circumstances: None,
             uplinks: BTreeSet::new(),
             answer_mark: draw_mark()?,
-            shadow: has_shadow(capabilities).then(Shadow::default),
+            shadow,
         })
     }
 
@@ -126,22 +133,14 @@ impl Host {
         self.capabilities
     }
 
-    /// Goes on as on a kernel that can do less: such a kernel's way can be tried on any.
-    #[must_use]
-    pub fn limited_to(self, capabilities: Capabilities) -> Self {
-        Self {
-            capabilities,
-            shadow: has_shadow(capabilities).then(Shadow::default),
-            ..self
-        }
-    }
-
-    /// The socket that owns the packet filter's tables. Who holds a duplicate of it keeps
+    /// The socket that owns the packet filter's tables, or where those cannot outlive it
+    /// their copy; `None` where tables cannot be owned. Who holds a duplicate of it keeps
     /// others from changing them, for as long as it lives; without CAP_NET_ADMIN it can
     /// do nothing with it.
     #[must_use]
-    pub fn filter_socket(&self) -> BorrowedFd<'_> {
-        self.filter.as_fd()
+    pub fn owning_socket(&self) -> Option<BorrowedFd<'_>> {
+        let filter = || self.capabilities.ownership.then(|| self.filter.as_fd());
+        self.shadow.as_ref().map(Shadow::as_fd).or_else(filter)
     }
 
     /// Reads everything a plan is made from.
@@ -264,6 +263,19 @@ impl Host {
         let plan = plan.adapting(before.is_some_and(|before| before != now));
         Ok((plan, tables))
     }
+}
+
+fn opened(protocol: Protocol) -> Result<Socket, HostError> {
+    Socket::open(protocol, 0).map_err(|failure| failure.during("open a netlink socket"))
+}
+
+/// A socket like this one that was another process's, which is gone.
+fn continued(like: &Socket, kept: OwnedFd) -> Result<Socket, HostError> {
+    if !like.is_like(&kept) {
+        return Err(HostError::Unfit);
+    }
+    let continued = Socket::take_over(kept, draw_mark()?);
+    continued.map_err(|failure| failure.during("take over a netlink socket"))
 }
 
 /// Where others could flush the packet filter although tables can be owned.

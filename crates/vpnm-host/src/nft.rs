@@ -12,9 +12,9 @@ pub(crate) use expression::{
     Comparison, ConntrackKey, Expression, MetaKey, PayloadBase, Register, RejectWith, Verdict,
 };
 pub(crate) use foreign::ForeignChain;
-pub(crate) use read::{Read, decode_table_name};
+pub(crate) use read::{Place, Read, decode_table_name};
 pub(crate) use ruleset::{Chain, Field, Hook, Rule, Set, Table, TableFamily};
-pub(crate) use write::Batch;
+pub(crate) use write::{Batch, Ownership};
 
 /// Message kinds of nf_tables.
 pub(crate) mod kind {

@@ -30,4 +30,4 @@ pub(crate) use inherited::take_listener;
 pub use inherited::{stored_fd, stored_fds};
 #[cfg(feature = "server")]
 pub(crate) use notify::{alive, watchdog};
-pub use notify::{notify, ready, reloading, remove_fd, status, stopping, store_fd};
+pub use notify::{barrier, notify, ready, reloading, remove_fd, status, stopping, store_fd};

@@ -126,6 +126,16 @@ pub fn remove_fd(name: &str) -> io::Result<bool> {
     notify(&format!("FDSTOREREMOVE=1\nFDNAME={name}"))
 }
 
+/// Has the service manager close its copy of a descriptor when it has done what it was
+/// told before (sd_notify_barrier(3)).
+///
+/// # Errors
+///
+/// As [`notify`].
+pub fn barrier(fd: impl AsFd) -> io::Result<bool> {
+    send("BARRIER=1", &[fd.as_fd()])
+}
+
 fn check_name(name: &str) -> io::Result<()> {
     let fine = |byte: u8| byte.is_ascii_graphic() && byte != b':';
     if (1..=255).contains(&name.len()) && name.bytes().all(fine) {

@@ -260,7 +260,7 @@ impl Worker {
         self.hold_filter(want);
         let reached = self.host().map_err(ReachError::Observe);
         let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
-        self.place.filter.confirm();
+        self.place.filter.confirm(self.host.as_ref());
         match reached {
             Ok(plan) => {
                 if *want == HostWant::Open {

@@ -1,8 +1,8 @@
 //! Who holds the packet filter's socket when the daemon is dead.
 //!
-//! The tables belong to that socket (on kernels that know owners): as long as anybody
-//! has it open, nobody else can flush them. A daemon that starts goes on with the very
-//! same socket, so that there is no moment without an owner.
+//! The tables belong to that socket (on kernels that know owners), or their copy does: as
+//! long as anybody has it open, nobody else can flush them. A daemon that starts goes on
+//! with the very same socket, so that there is no moment without an owner.
 
 use std::fs;
 use std::io;
@@ -15,8 +15,10 @@ use anyd::systemd;
 use rustix::process::{PidfdFlags, pidfd_open};
 use vpnm_host::{Host, HostError, names};
 
-use super::keeper::{self, Keeper, Missing};
+use super::keeper::{self, Asking, Keeper, Missing};
+use super::linux::Linux;
 use super::report;
+use super::store::{self, Given};
 use crate::engine::Identity;
 use crate::failpoint::FailPoints;
 
@@ -39,6 +41,8 @@ enum Holder {
     /// A process that was started and may not have come to answering.
     Starting,
     Process(Keeper),
+    /// One that does not answer, whose copy of the tables holds until there are others.
+    Silent(Keeper),
 }
 
 /// What a daemon leaves of the packet filter's socket, and finds of it.
@@ -46,6 +50,7 @@ enum Holder {
 pub(crate) struct FilterKeep {
     path: PathBuf,
     identity: Identity,
+    linux: Linux,
     /// The process with which we end, if we end with whoever started us: a holder does
     /// as well.
     starter: Option<OwnedFd>,
@@ -53,6 +58,10 @@ pub(crate) struct FilterKeep {
     leaves: bool,
     points: Arc<FailPoints>,
     holder: Holder,
+    /// The service manager was given it, and may keep it.
+    given: Option<Given>,
+    /// The service manager does not keep what it is given.
+    refused: bool,
 }
 
 impl FilterKeep {
@@ -66,19 +75,37 @@ impl FilterKeep {
         Self {
             path: runtime.join(SOCKET),
             identity,
+            linux: Linux::of_environment(),
             starter: starter(),
             leaves,
             points,
             holder: Holder::Nobody,
+            given: None,
+            refused: false,
         }
     }
 
     /// Opens the host with the socket of the daemon before this one, if it was kept.
+    ///
+    /// Whoever does not answer is ended; where it is not known who that is, the tables
+    /// are somebody else's.
     pub(crate) fn open_host(&mut self) -> Result<Host, HostError> {
-        let Some(filter) = self.find()? else {
-            return Host::open();
-        };
-        match Host::take_over(filter) {
+        match self.find() {
+            Ok(filter) => self.open_with(filter),
+            Err(Missing::Nobody) => self.open_alone(),
+            Err(Missing::Silent(keeper)) => {
+                tracing::warn!("who kept the packet filter does not answer");
+                self.open_beside(keeper)
+            }
+        }
+    }
+
+    fn open_alone(&self) -> Result<Host, HostError> {
+        Host::open_with(None, self.linux.capabilities())
+    }
+
+    fn open_with(&mut self, filter: OwnedFd) -> Result<Host, HostError> {
+        match Host::open_with(Some(filter), self.linux.capabilities()) {
             Ok(host) => {
                 tracing::info!("the packet filter of the daemon before is taken over");
                 Ok(host)
@@ -86,68 +113,85 @@ impl FilterKeep {
             Err(error) => {
                 tracing::warn!(%error, "what was kept of the packet filter is of no use");
                 self.release();
-                Host::open()
+                self.open_alone()
             }
         }
     }
 
-    /// The socket that was kept, and who keeps it.
-    ///
-    /// Whoever does not answer is ended; where it is not known who that is, the tables
-    /// are somebody else's.
-    fn find(&mut self) -> Result<Option<OwnedFd>, HostError> {
-        if let Some(filter) = systemd::stored_fd(FILTER) {
-            self.holder = Holder::ServiceManager;
-            return Ok(Some(filter));
-        }
-        match Keeper::find(&self.path, PATIENCE) {
-            Ok((keeper, filter)) => {
-                self.holder = keeper.map_or(Holder::Nobody, Holder::Process);
-                Ok(Some(filter))
-            }
-            Err(Missing::Nobody) => Ok(None),
-            Err(Missing::Silent(Some(keeper))) => {
-                tracing::warn!("who kept the packet filter does not answer");
+    fn open_beside(&mut self, keeper: Option<Keeper>) -> Result<Host, HostError> {
+        let host = self.open_alone()?;
+        match (keeper, host.capabilities().ownership) {
+            (Some(keeper), true) => {
                 self.holder = Holder::Process(keeper);
                 self.release();
-                Ok(None)
             }
-            Err(Missing::Silent(None)) => Err(HostError::Owned {
-                table: names::TABLE,
-            }),
+            (None, true) => {
+                return Err(HostError::Owned {
+                    table: names::TABLE,
+                });
+            }
+            (Some(keeper), false) => self.holder = Holder::Silent(keeper),
+            (None, false) => {}
+        }
+        Ok(host)
+    }
+
+    /// The socket that was kept; who keeps it is noted.
+    fn find(&mut self) -> Result<OwnedFd, Missing> {
+        if let Some(filter) = systemd::stored_fd(FILTER) {
+            self.holder = Holder::ServiceManager;
+            return Ok(filter);
+        }
+        let (keeper, filter) = Keeper::find(&self.path, self.asking(PATIENCE))?;
+        self.holder = keeper.map_or(Holder::Nobody, Holder::Process);
+        Ok(filter)
+    }
+
+    fn asking(&self, patience: Duration) -> Asking {
+        Asking {
+            patience,
+            uid: self.identity.uid,
+            linux: self.linux,
         }
     }
 
     /// Has somebody hold the socket, unless somebody does. Does not wait for it, and if
     /// it cannot be had says so: the machine is blocked all the same.
     pub(crate) fn hold(&mut self, host: &Host) {
-        if !self.leaves || !host.capabilities().ownership || self.is_held() {
+        let Some(filter) = host.owning_socket().filter(|_| self.leaves) else {
+            return;
+        };
+        if self.is_held() {
             return;
         }
         self.pass("before the packet filter is kept");
-        match self.try_hold(host.filter_socket()) {
-            Ok(holder) => self.replace(holder),
-            Err(error) => tracing::warn!(%error, "{UNKEPT}"),
+        if let Err(error) = self.try_hold(filter) {
+            tracing::warn!(%error, "{UNKEPT}");
         }
         self.pass("after the packet filter is kept");
     }
 
     fn is_held(&self) -> bool {
         match &self.holder {
+            _ if self.given.is_some() => true,
             Holder::Nobody => false,
             // Where a process holds it that was found, the manager is to.
-            Holder::Process(_) if has_store() => false,
+            Holder::Process(_) if self.has_store() => false,
             Holder::Process(keeper) => keeper.lives() && self.path.exists(),
-            Holder::ServiceManager | Holder::Starting => true,
+            // Another would take its path, and it would never be ended.
+            Holder::ServiceManager | Holder::Starting | Holder::Silent(_) => true,
         }
     }
 
-    fn try_hold(&self, filter: BorrowedFd<'_>) -> io::Result<Holder> {
-        if has_store() {
-            // The store would keep another one of the same name beside the first.
-            systemd::remove_fd(FILTER)?;
-            systemd::store_fd(FILTER, filter)?;
-            return Ok(Holder::ServiceManager);
+    /// Whether the service manager may keep it.
+    fn has_store(&self) -> bool {
+        !self.refused && store::is_offered()
+    }
+
+    fn try_hold(&mut self, filter: BorrowedFd<'_>) -> io::Result<()> {
+        if self.has_store() {
+            self.given = Some(Given::new(FILTER, filter)?);
+            return Ok(());
         }
         if std::process::id() == 1 {
             return Err(io::Error::other("nothing outlives process 1"));
@@ -157,29 +201,51 @@ impl FilterKeep {
         }
         let starter = self.starter.as_ref().map(OwnedFd::as_fd);
         keeper::start(&self.path, self.identity, filter, starter)?;
-        Ok(Holder::Starting)
+        self.replace(Holder::Starting);
+        Ok(())
     }
 
     /// Puts the next holder into the place of the last, who ends: both held the same.
     fn replace(&mut self, next: Holder) {
         let last = std::mem::replace(&mut self.holder, next);
-        if let Holder::Process(keeper) = last
+        if let Holder::Process(keeper) | Holder::Silent(keeper) = last
             && keeper.lives()
         {
             end(keeper);
         }
     }
 
-    /// Makes sure of a process that was started, if it has come to answering.
-    pub(crate) fn confirm(&mut self) {
+    /// Makes sure of whoever was to hold the socket, as far as that is known by now; with
+    /// others in its place the copy of one that does not answer is of no use any more.
+    pub(crate) fn confirm(&mut self, host: Option<&Host>) {
         self.await_start(GLANCE);
+        if let Holder::Silent(_) = self.holder {
+            self.replace(Holder::Nobody);
+        }
+        let kept = self.given.as_ref().and_then(|given| given.is_kept(GLANCE));
+        let Some(is_kept) = kept else {
+            return;
+        };
+        self.given = None;
+        if is_kept {
+            self.replace(Holder::ServiceManager);
+            return;
+        }
+        tracing::warn!(
+            "the service manager does not keep the packet filter (FileDescriptorStoreMax= of \
+             the unit); a process is to, which it may end with the unit (KillMode=)"
+        );
+        self.refused = true;
+        if let Some(host) = host {
+            self.hold(host);
+        }
     }
 
     fn await_start(&mut self, patience: Duration) {
         if !matches!(self.holder, Holder::Starting) {
             return;
         }
-        match Keeper::find(&self.path, patience) {
+        match Keeper::find(&self.path, self.asking(patience)) {
             Ok((Some(keeper), _)) => {
                 tracing::info!(process = keeper.number, "the packet filter is kept");
                 self.holder = Holder::Process(keeper);
@@ -196,14 +262,14 @@ impl FilterKeep {
     pub(crate) fn release(&mut self) -> Option<String> {
         self.await_start(PATIENCE);
         let holder = std::mem::replace(&mut self.holder, Holder::Nobody);
+        let is_given = self.given.take().is_some() || matches!(holder, Holder::ServiceManager);
+        if is_given {
+            self.pass("before the packet filter is left");
+            report(store::forget(FILTER));
+        }
         let released = match holder {
-            Holder::Nobody | Holder::Starting => None,
-            Holder::ServiceManager => {
-                self.pass("before the packet filter is left");
-                report(systemd::remove_fd(FILTER));
-                None
-            }
-            Holder::Process(keeper) => {
+            Holder::Nobody | Holder::Starting | Holder::ServiceManager => None,
+            Holder::Process(keeper) | Holder::Silent(keeper) => {
                 self.pass("before the packet filter is left");
                 let number = keeper.number;
                 end(keeper);
@@ -211,7 +277,7 @@ impl FilterKeep {
             }
         };
         // Nobody listens there; one that is not there is as wanted.
-        if fs::remove_file(&self.path).is_ok() || released.is_some() {
+        if fs::remove_file(&self.path).is_ok() || is_given || released.is_some() {
             self.pass("after the packet filter is left");
         }
         released
@@ -220,12 +286,6 @@ impl FilterKeep {
     fn pass(&self, what: &str) {
         self.points.pass(format_args!("{what}"));
     }
-}
-
-/// Whether a service manager keeps descriptors for us. Others that only listen to
-/// notifications (containers' managers) keep none.
-fn has_store() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some() && Path::new("/run/systemd/system").is_dir()
 }
 
 /// The process that started us, if its end is ours (`PR_SET_PDEATHSIG`).

@@ -10,7 +10,7 @@ use rustix::net::{
 };
 
 /// The most that travel together.
-const MOST: usize = 3;
+const MOST: usize = 4;
 
 /// Sends them; allocates nothing.
 pub(super) fn send(socket: impl AsFd, fds: &[BorrowedFd<'_>]) -> io::Result<()> {

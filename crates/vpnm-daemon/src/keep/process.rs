@@ -13,8 +13,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, listen, sockopt};
 
-use super::keeper::BACKLOG;
+use super::address::BACKLOG;
 use super::{passing, sys};
+
+/// Where it is asked: at a path, and by a name.
+const LISTENERS: usize = 2;
 
 /// Why the process does not hold anything, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +33,7 @@ pub enum HoldError {
     Jail(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Receives the listener, the packet filter's socket, and perhaps a process from the
+/// Receives the packet filter's socket, two listeners, and perhaps a process from the
 /// daemon, on standard input, closes the `jail`, and holds the socket until it is killed
 /// or that process has ended.
 ///
@@ -41,27 +44,32 @@ where
     E: Error + Send + Sync + 'static,
 {
     let received = passing::receive(io::stdin()).map_err(|_| HoldError::NotStarted)?;
-    let [listener, filter, others @ ..] = received.as_slice() else {
+    let [filter, watched @ ..] = received.as_slice() else {
+        return Err(HoldError::NotStarted);
+    };
+    let Some((listeners, _)) = watched.split_at_checked(LISTENERS) else {
         return Err(HoldError::NotStarted);
     };
     // Again, so that the kernel tells those who connect from now on who is asked.
-    listen(listener, BACKLOG).map_err(io::Error::from)?;
-    let watched = |fd| PollFd::new(fd, PollFlags::IN);
-    let mut events = vec![watched(listener)];
-    events.extend(others.iter().map(watched));
+    for listener in listeners {
+        listen(listener, BACKLOG).map_err(io::Error::from)?;
+    }
+    let events = watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN));
+    let mut events: Vec<PollFd<'_>> = events.collect();
     jail().map_err(|error| HoldError::Jail(Box::new(error)))?;
     loop {
         match poll(&mut events, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(HoldError::System(error.into())),
         }
-        let mut came = events.iter().map(|event| !event.revents().is_empty());
-        let is_asked = came.next().unwrap_or_default();
-        if came.any(|ended| ended) {
+        let came = events.iter().map(|event| !event.revents().is_empty());
+        if came.clone().skip(LISTENERS).any(|ended| ended) {
             sys::end_at_once();
         }
-        if is_asked && let Ok(connection) = accept_with(listener, SocketFlags::CLOEXEC) {
-            answer(&connection, filter);
+        for (listener, _) in listeners.iter().zip(came).filter(|(_, asked)| *asked) {
+            if let Ok(connection) = accept_with(listener, SocketFlags::CLOEXEC) {
+                answer(&connection, filter);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use vpnm_lab::session::Session;
 use vpnm_world::{Signal, User};
 
 use crate::failures::clean_up;
+use crate::leaks;
 use crate::scene::{PATIENCE, Scene, connected, ensure_blocked, wait_for_tunnel};
 
 pub(crate) const CASES: &[Scene] = &[
@@ -22,7 +23,23 @@ pub(crate) const CASES: &[Scene] = &[
         "a keeper that dies is replaced, and one that hangs hinders nobody",
         keeper_dies_and_hangs,
     ),
+    (
+        "a keeper whose path is gone is found, and no stranger is taken for it",
+        found_without_its_path,
+    ),
+    (
+        "older kernels: nobody flushes the copy of the filter while the daemon is dead",
+        flushed_while_dead_before_6_9,
+    ),
+    (
+        "older kernels: the copy of a keeper that hangs holds until there is another filter",
+        hangs_before_6_9,
+    ),
 ];
+
+/// As on Debian 12: a table that has an owner ends with it, and a connection does not name
+/// the process behind it.
+const OLDER: &[(&str, &str)] = &[("VPNM_LINUX", "6.1")];
 
 /// Succeeds if our tables can be taken away.
 const TAKE_AWAY: &str = "nft flush ruleset; nft delete table inet vpnm || \
@@ -105,4 +122,101 @@ fn keeper_dies_and_hangs() -> Result<()> {
     ensure_held(&session)?;
     session.end()?;
     Ok(())
+}
+
+fn found_without_its_path() -> Result<()> {
+    const STRANGERS: &str = "import socket, time\nall = []\nfor n in range(100):\n \
+        address = '\\0vpnm-keeper-%016x' % n\n \
+        listener = socket.socket(socket.AF_UNIX); listener.bind(address); listener.listen(0)\n \
+        inside = socket.socket(socket.AF_UNIX); inside.connect(address) if n % 2 else None\n \
+        all += [listener, inside]\ntime.sleep(600)";
+    let mut session = connected()?;
+    let strangers = session.client().command("python3").user(User::Mallory);
+    let _strangers = strangers.args(["-c", STRANGERS]).spawn()?;
+    wait_for("strangers", PATIENCE, || {
+        let count = "grep -c @vpnm-keeper- /proc/net/unix || true";
+        let names = shell(session.client(), count)?;
+        Ok((names.trim().parse::<u32>()? > 100).then_some(()))
+    })?;
+    let without_path = |session: &mut Session| -> Result<()> {
+        session.kill_daemon()?;
+        shell(session.client(), "rm /run/vpnm/keeper.sock")?;
+        ensure_held(session)
+    };
+    without_path(&mut session)?;
+    session.start_daemon()?;
+    wait_for_tunnel(&session)?;
+    session.keeper_pid()?;
+    ensure_held(&session)?;
+    without_path(&mut session)?;
+    clean_up(&session)
+}
+
+fn start_older(session: &mut Session, state: &str) -> Result<()> {
+    session.launch_daemon(OLDER)?;
+    session.wait_for_state(&[state]).map(drop)
+}
+
+/// Takes the packet filter away as far as that is possible, and the rules; what is left.
+fn flush_all(session: &Session) -> Result<String> {
+    shell(
+        session.client(),
+        "nft flush ruleset; for v in -4 -6; do for n in $(seq 7600 7620); do \
+             while ip $v rule del pref $n; do :; done; done; done 2> /dev/null; nft list tables",
+    )
+}
+
+fn ensure_copy_holds(session: &Session) -> Result<()> {
+    let left = flush_all(session)?;
+    ensure!(
+        left.lines().all(|line| line.ends_with(" vpnm-shadow")) && left.contains("inet"),
+        "{left}"
+    );
+    let (leaked, attempts) = leaks::check(session)?;
+    ensure!(leaked.is_empty() && attempts > 18, "{attempts}: {leaked:?}");
+    Ok(())
+}
+
+fn flushed_while_dead_before_6_9() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    start_older(&mut session, "disconnected")?;
+    session.connect()?;
+    session.check_tunnel()?;
+    let keeper = session.keeper_pid()?;
+    for ending in [Signal::KILL, Signal::TERM] {
+        match ending {
+            Signal::KILL => session.kill_daemon()?,
+            _ => session.end_daemon()?,
+        }
+        ensure_copy_holds(&session)?;
+        start_older(&mut session, "connected")?;
+        wait_for_tunnel(&session)?;
+        ensure!(session.keeper_pid()? == keeper, "another keeper");
+    }
+    let seen = session.capture().tally()?;
+    ensure!(seen.leaked() == 0, "{seen:?}");
+    session.command(&["disconnect"])?;
+    session.check_restored()
+}
+
+fn hangs_before_6_9() -> Result<()> {
+    let mut session = Session::begin(None)?;
+    start_older(&mut session, "disconnected")?;
+    session.connect()?;
+    let keeper = session.keeper_pid()?;
+    session.kill_daemon()?;
+    signal(keeper, Signal::STOP)?;
+    ensure_copy_holds(&session)?;
+    start_older(&mut session, "connected")?;
+    wait_for_tunnel(&session)?;
+    shell(session.client(), "ip rule del pref 7618")?;
+    wait_for("another keeper", PATIENCE, || {
+        let second = session.keeper_pid().ok();
+        Ok(second.filter(|second| *second != keeper))
+    })?;
+    session.kill_daemon()?;
+    ensure_copy_holds(&session)?;
+    let seen = session.capture().tally()?;
+    ensure!(seen.leaked() == 0, "{seen:?}");
+    clean_up(&session)
 }

@@ -66,6 +66,8 @@ fn whole_life() -> Result<()> {
     session.check_tunnel()?;
     keeps_the_filter(&machine)?;
     session.check_tunnel()?;
+    keeps_nothing(&machine)?;
+    session.check_tunnel()?;
 
     machine.must(&["vpnm", "uninstall", "--purge"])?;
     ensure_same(&before, &machine.files()?)?;
@@ -121,6 +123,34 @@ fn keeps_the_filter(machine: &Machine) -> Result<()> {
     machine.wait_for_state("connected")?;
     machine.must(&["rm", "-r", directory])?;
     machine.must(&["systemctl", "daemon-reload"])?;
+    Ok(())
+}
+
+/// A service manager that is told to keep nothing is found out, and a process keeps the
+/// packet filter, until it is told otherwise.
+fn keeps_nothing(machine: &Machine) -> Result<()> {
+    const KEEPER: &[&str] = &["pgrep", "-xf", "vpnm keep"];
+    let directory = "/run/systemd/system/vpnmd.service.d";
+    let nothing = format!(
+        "mkdir -p {directory} && \
+         printf '[Service]\\nFileDescriptorStoreMax=0\\n' > {directory}/w.conf"
+    );
+    let restart = || {
+        machine.must(&["systemctl", "daemon-reload"])?;
+        machine.must(&["systemctl", "restart", "vpnmd.service"])?;
+        machine.wait_for_state("connected")
+    };
+    ensure!(!machine.run(KEEPER)?.status.success(), "a process keeps it");
+    machine.must(&["/bin/sh", "-c", &nothing])?;
+    restart()?;
+    wait_for("a process that keeps it", PATIENCE, || {
+        Ok(machine.run(KEEPER)?.status.success().then_some(()))
+    })?;
+    let log = machine.must(&["journalctl", "--no-pager", "-u", "vpnmd.service"])?;
+    ensure!(log.contains("does not keep the packet filter"), "{log}");
+    machine.must(&["rm", "-r", directory])?;
+    restart()?;
+    ensure!(!machine.run(KEEPER)?.status.success(), "a process keeps it");
     Ok(())
 }
 

@@ -14,3 +14,35 @@ pub struct Capabilities {
     /// another takes its place.
     pub devices: bool,
 }
+
+impl Capabilities {
+    /// As far as any kernel goes.
+    pub const ALL: Self = Self {
+        ownership: true,
+        holding: true,
+        egress: true,
+        devices: true,
+    };
+
+    /// As far as Linux of this version goes, its major and its minor number.
+    #[must_use]
+    pub fn of_linux(major: u32, minor: u32) -> Self {
+        let since = |least| (major, minor) >= least;
+        Self {
+            ownership: since((6, 9)),
+            holding: since((5, 12)),
+            egress: since((5, 16)),
+            devices: since((6, 4)),
+        }
+    }
+
+    /// No further than another goes.
+    pub(crate) fn at_most(self, most: Self) -> Self {
+        Self {
+            ownership: self.ownership && most.ownership,
+            holding: self.holding && most.holding,
+            egress: self.egress && most.egress,
+            devices: self.devices && most.devices,
+        }
+    }
+}

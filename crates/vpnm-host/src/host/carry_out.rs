@@ -3,8 +3,9 @@
 use super::{Host, unless};
 use crate::effect::{Effect, FilterChange};
 use crate::error::HostError;
+use crate::firewall::Capabilities;
 use crate::netlink::{Failure, Request, Socket};
-use crate::nft::{Batch, TableFamily};
+use crate::nft::{Batch, Ownership, TableFamily};
 use crate::rtnl;
 
 impl Host {
@@ -25,29 +26,18 @@ impl Host {
     }
 
     /// Puts new tables in the place of whatever has our names, at one instant.
-    ///
-    /// Chains that are where they should be stay, and get other rules: while a packet is on
-    /// its way through the chains of a hook, one of them may be exchanged for another that it
-    /// has passed already.
     fn replace_filter(&mut self, change: &FilterChange) -> Result<(), HostError> {
-        let owned = self.capabilities.ownership;
-        let mut batch = Batch::new();
-        for family in TableFamily::ALL {
-            if let Some((from, to)) = change.keeping_chains(family, self.capabilities) {
-                batch.renew(from, to);
-                continue;
-            }
-            batch.clear(family, owned);
-            if let Some(table) = change.to.iter().find(|table| table.family == family) {
-                batch.claim(family, owned);
-                batch.fill(table);
-            }
-        }
+        let mut batch = self.batch();
+        replace(&mut batch, change, self.capabilities);
         self.commit(batch, "replace the packet filter")
     }
 
+    fn batch(&self) -> Batch {
+        Batch::new(Ownership::lasting(self.capabilities.ownership))
+    }
+
     fn change_endpoints(&mut self, change: &FilterChange) -> Result<(), HostError> {
-        let mut batch = Batch::new();
+        let mut batch = self.batch();
         for change in change.elements() {
             batch.add_elements(change.family, &change.set.name, &change.added);
             batch.remove_elements(change.family, &change.set.name, &change.removed);
@@ -56,9 +46,9 @@ impl Host {
     }
 
     fn adopt_filter(&mut self, change: &FilterChange) -> Result<(), HostError> {
-        let mut batch = Batch::new();
+        let mut batch = self.batch();
         for table in &change.to {
-            batch.claim(table.family, true);
+            batch.claim(table.family);
         }
         self.commit(batch, "adopt the packet filter")
     }
@@ -68,6 +58,25 @@ impl Host {
         let refused = outcome.map_err(|failure| failure.during(action))?;
         let first: Option<Failure> = refused.into_iter().next().map(|(_, failure)| failure);
         first.map_or(Ok(()), |failure| Err(failure.during_filter_change(action)))
+    }
+}
+
+/// Puts tables in the place of others, or changes what is in them.
+///
+/// Chains that are where they should be stay, and get other rules: while a packet is on
+/// its way through the chains of a hook, one of them may be exchanged for another that it
+/// has passed already.
+pub(super) fn replace(batch: &mut Batch, change: &FilterChange, capabilities: Capabilities) {
+    for family in TableFamily::ALL {
+        if let Some((from, to)) = change.keeping_chains(family, capabilities) {
+            batch.renew(from, to);
+            continue;
+        }
+        batch.clear(family);
+        if let Some(table) = change.to.iter().find(|table| table.family == family) {
+            batch.claim(family);
+            batch.fill(table);
+        }
     }
 }
 

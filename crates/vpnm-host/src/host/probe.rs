@@ -2,12 +2,16 @@
 
 use crate::firewall::Capabilities;
 use crate::netlink::{Failure, Socket};
-use crate::nft::{Batch, Chain, Hook, Table, TableFamily, Verdict};
+use crate::nft::{Batch, Chain, Hook, Ownership, Table, TableFamily, Verdict};
 
 /// A batch holds: its begin, the attempt, and a removal that must fail, so that the
 /// kernel undoes everything and answers for each message.
-fn refused(socket: &mut Socket, fill: impl FnOnce(&mut Batch)) -> Result<bool, Failure> {
-    let mut batch = Batch::probe();
+fn refused(
+    socket: &mut Socket,
+    ownership: Ownership,
+    fill: impl FnOnce(&mut Batch),
+) -> Result<bool, Failure> {
+    let mut batch = Batch::probe(ownership);
     fill(&mut batch);
     let attempt = batch.len();
     batch.remove(TableFamily::Arp);
@@ -19,14 +23,21 @@ fn refused(socket: &mut Socket, fill: impl FnOnce(&mut Batch)) -> Result<bool, F
 }
 
 pub(super) fn capabilities(socket: &mut Socket) -> Result<Capabilities, Failure> {
-    let ownership = !refused(socket, |batch| batch.claim(TableFamily::Inet, true))?;
-    let holding = !refused(socket, |batch| batch.hold(TableFamily::Inet))?;
+    let mut owns = |ownership| {
+        let refused = refused(socket, ownership, |batch| batch.claim(TableFamily::Inet));
+        refused.map(|refused| !refused)
+    };
+    let ownership = owns(Ownership::Persistent)?;
+    let holding = owns(Ownership::WhileOpen)?;
     let on_loopback = ["lo".to_owned()];
-    let egress = !refused(socket, |batch| fill(batch, &egress_on(&on_loopback)))?;
+    let nobodys = Ownership::Nobodys;
+    let egress = !refused(socket, nobodys, |batch| {
+        fill(batch, &egress_on(&on_loopback));
+    })?;
     // The same kernels know chains without an interface. Older ones would take a chain for
     // another of the same name.
     let table = egress_on(&[]);
-    let devices = !refused(socket, |batch| {
+    let devices = !refused(socket, nobodys, |batch| {
         fill(batch, &table);
         for chain in &table.chains {
             batch.add_devices(table.family, chain, &on_loopback);
@@ -41,7 +52,7 @@ pub(super) fn capabilities(socket: &mut Socket) -> Result<Capabilities, Failure>
 }
 
 fn fill(batch: &mut Batch, table: &Table) {
-    batch.claim(table.family, false);
+    batch.claim(table.family);
     batch.fill(table);
 }
 

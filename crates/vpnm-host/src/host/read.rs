@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::error::HostError;
 use crate::firewall::Capabilities;
 use crate::kernel::KernelFacts;
-use crate::names::ROUTE_TABLE;
+use crate::names::{ROUTE_TABLE, TABLE};
 use crate::netlink::{Failure, Protocol, Socket};
-use crate::nft::{Read, TableFamily};
+use crate::nft::{Place, Read, TableFamily};
 use crate::observed::Observed;
 use crate::routing::families;
 use crate::rtnl::{self, Family, MAIN_TABLE, Route};
@@ -17,17 +17,23 @@ pub(super) fn observe(
     filter: &mut Socket,
     capabilities: Capabilities,
 ) -> Result<Observed, HostError> {
-    let mut tables = Vec::new();
-    for family in TableFamily::ALL {
-        let table = Read::table(filter, family);
-        tables.extend(table.map_err(|failure| failure.during("read the packet filter"))?);
-    }
+    let tables = tables(filter, TABLE);
+    let tables = tables.map_err(|failure| failure.during("read the packet filter"))?;
     Ok(Observed {
         capabilities,
         filter: tables,
         port: filter.port(),
         ..routing(route)?
     })
+}
+
+/// Reads the tables of a name, of every family.
+pub(super) fn tables(filter: &mut Socket, table: &'static str) -> Result<Vec<Read>, Failure> {
+    let mut tables = Vec::new();
+    for family in TableFamily::ALL {
+        tables.extend(Read::table(filter, Place { table, family })?);
+    }
+    Ok(tables)
 }
 
 /// Reads what any user may read: everything but the packet filter, as if there were

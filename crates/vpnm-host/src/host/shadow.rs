@@ -2,29 +2,44 @@
 //! to 6.8).
 //!
 //! There the tables have no owner, because they are to outlive the daemon, and whoever
-//! flushes the packet filter takes them away until they are put back. The copy is this
-//! process's alone: others cannot flush it, so it holds meanwhile, and the kernel removes
-//! it when the process ends. Address translation is not in it: it holds nothing back.
+//! flushes the packet filter takes them away until they are put back. The copy belongs to
+//! a socket: others cannot flush it, so it holds meanwhile, and the kernel removes it when
+//! nobody has that socket open any more. Address translation is not in it: it holds
+//! nothing back.
 
-use crate::netlink::{Failure, Protocol, Socket};
-use crate::nft::{Batch, Table, TableFamily};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::carry_out::replace;
+use super::read;
+use crate::effect::FilterChange;
+use crate::firewall::Capabilities;
+use crate::names::SHADOW_TABLE;
+use crate::netlink::{Failure, Socket};
+use crate::nft::{Batch, Read, Table, TableFamily};
 
 /// The copy, as far as there is one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shadow {
-    held: Option<Held>,
+    /// Whose it is.
+    socket: Socket,
+    capabilities: Capabilities,
+    /// What it is, unless that has to be read.
+    tables: Option<Vec<Table>>,
     /// The last attempt failed, which has been said.
     failed: bool,
 }
 
-/// Tables, and the socket that owns them.
-#[derive(Debug)]
-struct Held {
-    socket: Socket,
-    tables: Vec<Table>,
-}
-
 impl Shadow {
+    /// The copy that belongs to a socket, perhaps since before this process.
+    pub(super) fn of(socket: Socket, capabilities: Capabilities) -> Self {
+        Self {
+            socket,
+            capabilities,
+            tables: None,
+            failed: false,
+        }
+    }
+
     /// Makes the copy one of these tables, which are in place, or removes it if there are
     /// none. `anew` is for those that were replaced: with an interface the kernel may have
     /// taken a hook from the copy, too.
@@ -33,53 +48,61 @@ impl Shadow {
     /// one would hold back what may leave now.
     pub(super) fn follow(&mut self, tables: &[Table], anew: bool) {
         let tables: Vec<Table> = tables.iter().map(without_translation).collect();
-        let held = self.held.take();
-        if tables.is_empty() {
-            // The kernel removes what belongs to a socket that is closed.
+        if !anew && self.tables.as_ref() == Some(&tables) {
             return;
         }
-        match Held::follow(held, tables, anew) {
-            Ok(held) => {
-                self.held = Some(held);
+        self.tables = None;
+        match self.make(&tables) {
+            Ok(()) => {
+                self.tables = Some(tables);
                 self.failed = false;
             }
-            Err(failure) if !self.failed => {
+            Err(failure) => {
+                self.remove();
+                if !self.failed {
+                    let error = failure.during("copy the packet filter");
+                    tracing::warn!(%error, "others can flush the packet filter for a moment");
+                }
                 self.failed = true;
-                let error = failure.during("copy the packet filter");
-                tracing::warn!(%error, "others can flush the packet filter for a moment");
             }
-            Err(_) => {}
         }
+    }
+
+    fn make(&mut self, tables: &[Table]) -> Result<(), Failure> {
+        let found = read::tables(&mut self.socket, SHADOW_TABLE)?;
+        let owner = self.socket.port();
+        let is_ours = |read: &Read| !read.foreign && read.owner == Some(owner);
+        let change = FilterChange {
+            ours: found.iter().all(is_ours),
+            from: found.into_iter().map(|read| read.table).collect(),
+            to: tables.to_vec(),
+        };
+        if change.from == change.to && change.ours {
+            return Ok(());
+        }
+        let mut batch = Batch::shadow();
+        replace(&mut batch, &change, self.capabilities);
+        self.commit(batch)
+    }
+
+    fn remove(&mut self) {
+        let mut batch = Batch::shadow();
+        for family in TableFamily::ALL {
+            batch.clear(family);
+        }
+        // One that belongs to another socket goes with that.
+        let _kept = self.commit(batch);
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Failure> {
+        let mut refused = self.socket.batch(&batch.finish())?.into_iter();
+        refused.next().map_or(Ok(()), |(_, failure)| Err(failure))
     }
 }
 
-impl Held {
-    fn follow(held: Option<Self>, tables: Vec<Table>, anew: bool) -> Result<Self, Failure> {
-        let mut held = match held {
-            Some(held) if held.tables == tables && !anew => return Ok(held),
-            Some(held) => held,
-            None => Self {
-                socket: Socket::open(Protocol::Netfilter, 0)?,
-                tables: Vec::new(),
-            },
-        };
-        let mut batch = Batch::shadow();
-        for family in TableFamily::ALL {
-            let of_family = |table: &&Table| table.family == family;
-            if held.tables.iter().any(|table| of_family(&table)) {
-                batch.remove(family);
-            }
-            if let Some(table) = tables.iter().find(of_family) {
-                batch.hold(family);
-                batch.fill(table);
-            }
-        }
-        let refused = held.socket.batch(&batch.finish())?;
-        if let Some((_, failure)) = refused.into_iter().next() {
-            return Err(failure);
-        }
-        held.tables = tables;
-        Ok(held)
+impl AsFd for Shadow {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
     use super::super::expression::{MetaKey, Register, RejectWith};
     use super::super::kind;
     use super::super::ruleset::Table;
-    use super::super::write::Batch;
+    use super::super::write::{Batch, Ownership};
     use super::*;
     use crate::netlink::{Writer, messages};
 
@@ -170,7 +170,7 @@ mod tests {
 
     /// The messages that fill a table, as the kernel sends the same objects back.
     fn datagram() -> Vec<u8> {
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(Ownership::Nobodys);
         batch.fill(&table());
         let mut bytes = Vec::new();
         for request in batch.finish() {

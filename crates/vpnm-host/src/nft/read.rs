@@ -6,7 +6,6 @@ use super::attribute as at;
 use super::decode::{TableFacts, decode_elements};
 use super::ruleset::{Chain, Rule, Set, Table, TableFamily};
 use super::{header, kind};
-use crate::names::TABLE;
 use crate::netlink::{Attributes, Failure, Message, Request, Socket, Writer};
 
 /// How often a table that changes while it is read is read anew.
@@ -22,12 +21,19 @@ pub(crate) struct Read {
     pub(crate) foreign: bool,
 }
 
+/// Which table to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) table: &'static str,
+    pub(crate) family: TableFamily,
+}
+
 impl Read {
-    /// Reads our table of a family, if there is one, as of one moment.
-    pub(crate) fn table(socket: &mut Socket, family: TableFamily) -> Result<Option<Self>, Failure> {
+    /// Reads a table, if there is one, as of one moment.
+    pub(crate) fn table(socket: &mut Socket, place: Place) -> Result<Option<Self>, Failure> {
         for _ in 0..ATTEMPTS {
             let before = generation(socket)?;
-            let read = match Self::once(socket, family) {
+            let read = match Self::once(socket, place) {
                 Err(Failure::Kernel {
                     errno: libc::ENOENT,
                     ..
@@ -44,17 +50,17 @@ impl Read {
         })
     }
 
-    fn once(socket: &mut Socket, family: TableFamily) -> Result<Option<Self>, Failure> {
-        let Some(facts) = facts(socket, family)? else {
+    fn once(socket: &mut Socket, place: Place) -> Result<Option<Self>, Failure> {
+        let Some(facts) = facts(socket, place)? else {
             return Ok(None);
         };
         let mut foreign = facts.dormant;
-        let mut sets = all(sets(socket, family)?, &mut foreign);
+        let mut sets = all(sets(socket, place)?, &mut foreign);
         for set in &mut sets {
-            set.elements = elements(socket, family, &set.name)?;
+            set.elements = elements(socket, place, &set.name)?;
         }
-        let mut chains = all(chains(socket, family)?, &mut foreign);
-        let rules = rules(socket, family)?;
+        let mut chains = all(chains(socket, place)?, &mut foreign);
+        let rules = rules(socket, place)?;
         for (chain, rule) in rules {
             match chains.iter_mut().find(|c| c.name == chain) {
                 Some(chain) => chain.rules.push(rule),
@@ -63,7 +69,7 @@ impl Read {
         }
         Ok(Some(Self {
             table: Table {
-                family,
+                family: place.family,
                 sets,
                 chains,
             },
@@ -84,8 +90,8 @@ fn generation(socket: &mut Socket) -> Result<u32, Failure> {
 }
 
 /// What the kernel says of the table itself.
-fn facts(socket: &mut Socket, family: TableFamily) -> Result<Option<TableFacts>, Failure> {
-    let request = Request::new(kind::GET_TABLE, in_table(family));
+fn facts(socket: &mut Socket, place: Place) -> Result<Option<TableFacts>, Failure> {
+    let request = Request::new(kind::GET_TABLE, in_table(place));
     let list = socket.query(&request, |message| {
         let (_, attributes) = message.body.split::<4>()?;
         Ok(Some(TableFacts::decode(&attributes)))
@@ -99,10 +105,10 @@ fn all<T>(list: Vec<Option<T>>, foreign: &mut bool) -> Vec<T> {
     list.into_iter().flatten().collect()
 }
 
-/// Dumps objects of our table; the kernel filters, or this function does.
+/// Dumps objects of a table; the kernel filters, or this function does.
 fn dump<T>(
     socket: &mut Socket,
-    family: TableFamily,
+    place: Place,
     get: u16,
     body: Writer,
     mut decode: impl FnMut(&Attributes<'_>) -> Result<T, Failure>,
@@ -110,8 +116,8 @@ fn dump<T>(
     // Every one of these objects names its table in attribute 1.
     socket.query(&Request::dump(get, body), |message| {
         let ([number, ..], attributes) = message.body.split::<4>()?;
-        let ours =
-            number == family.number() && attributes.text(at::TABLE_NAME).as_deref() == Some(TABLE);
+        let ours = number == place.family.number()
+            && attributes.text(at::TABLE_NAME).as_deref() == Some(place.table);
         if ours {
             decode(&attributes).map(Some)
         } else {
@@ -120,42 +126,32 @@ fn dump<T>(
     })
 }
 
-fn in_table(family: TableFamily) -> Writer {
-    let mut body = Writer::new(&header(family.number(), 0));
-    body.text(at::TABLE_NAME, TABLE);
+fn in_table(place: Place) -> Writer {
+    let mut body = Writer::new(&header(place.family.number(), 0));
+    body.text(at::TABLE_NAME, place.table);
     body
 }
 
-fn sets(socket: &mut Socket, family: TableFamily) -> Result<Vec<Option<Set>>, Failure> {
-    dump(socket, family, kind::GET_SET, in_table(family), Set::decode)
+fn sets(socket: &mut Socket, place: Place) -> Result<Vec<Option<Set>>, Failure> {
+    dump(socket, place, kind::GET_SET, in_table(place), Set::decode)
 }
 
-fn elements(
-    socket: &mut Socket,
-    family: TableFamily,
-    set: &str,
-) -> Result<BTreeSet<Vec<u8>>, Failure> {
-    let mut body = in_table(family);
+fn elements(socket: &mut Socket, place: Place, set: &str) -> Result<BTreeSet<Vec<u8>>, Failure> {
+    let mut body = in_table(place);
     body.text(at::ELEMENT_SET, set);
-    let lists = dump(socket, family, kind::GET_ELEMENT, body, decode_elements)?;
+    let lists = dump(socket, place, kind::GET_ELEMENT, body, decode_elements)?;
     Ok(lists.into_iter().flatten().collect())
 }
 
-fn chains(socket: &mut Socket, family: TableFamily) -> Result<Vec<Option<Chain>>, Failure> {
-    let body = Writer::new(&header(family.number(), 0));
-    dump(socket, family, kind::GET_CHAIN, body, |attributes| {
-        Chain::decode(family, attributes)
+fn chains(socket: &mut Socket, place: Place) -> Result<Vec<Option<Chain>>, Failure> {
+    let body = Writer::new(&header(place.family.number(), 0));
+    dump(socket, place, kind::GET_CHAIN, body, |attributes| {
+        Chain::decode(place.family, attributes)
     })
 }
 
-fn rules(socket: &mut Socket, family: TableFamily) -> Result<Vec<(String, Rule)>, Failure> {
-    dump(
-        socket,
-        family,
-        kind::GET_RULE,
-        in_table(family),
-        Rule::decode,
-    )
+fn rules(socket: &mut Socket, place: Place) -> Result<Vec<(String, Rule)>, Failure> {
+    dump(socket, place, kind::GET_RULE, in_table(place), Rule::decode)
 }
 
 /// The table an event of the packet filter is about; `None` for other events.

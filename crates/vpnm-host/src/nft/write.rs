@@ -19,33 +19,65 @@ const USERDATA_COMMENT: u8 = 0;
 /// Longest comment user data can hold.
 const COMMENT: usize = 128;
 
+/// Who else than the socket that makes a table can change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// Everybody may; it stays.
+    Nobodys,
+    /// Nobody, until the socket is closed, with which it goes.
+    WhileOpen,
+    /// Nobody, until the socket is closed; it stays.
+    Persistent,
+}
+
+impl Ownership {
+    /// Of tables that are to stay.
+    pub(crate) fn lasting(owned: bool) -> Self {
+        if owned {
+            Self::Persistent
+        } else {
+            Self::Nobodys
+        }
+    }
+
+    fn flags(self) -> u32 {
+        match self {
+            Self::Nobodys => 0,
+            Self::WhileOpen => TABLE_OWNER,
+            Self::Persistent => TABLE_OWNER | TABLE_PERSIST,
+        }
+    }
+}
+
 /// Messages that the kernel carries out together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     table: &'static str,
+    ownership: Ownership,
     requests: Vec<Request>,
     sets: u32,
 }
 
 impl Batch {
-    pub(crate) fn new() -> Self {
-        Self::about(TABLE)
+    pub(crate) fn new(ownership: Ownership) -> Self {
+        Self::about(TABLE, ownership)
     }
 
     /// A batch about a table that never comes to exist.
-    pub(crate) fn probe() -> Self {
-        Self::about("vpnm-probe")
+    pub(crate) fn probe(ownership: Ownership) -> Self {
+        Self::about("vpnm-probe", ownership)
     }
 
-    /// A batch about the copy that ends with its process.
+    /// A batch about the copy that goes with the socket it belongs to.
     pub(crate) fn shadow() -> Self {
-        Self::about(SHADOW_TABLE)
+        Self::about(SHADOW_TABLE, Ownership::WhileOpen)
     }
 
-    fn about(table: &'static str) -> Self {
+    fn about(table: &'static str, ownership: Ownership) -> Self {
         let begin = Writer::new(&header(0, kind::SUBSYSTEM));
         Self {
             table,
+            ownership,
             requests: vec![Request::silent(kind::BATCH_BEGIN, begin)],
             sets: 0,
         }
@@ -64,35 +96,21 @@ impl Batch {
     }
 
     /// Makes sure that the table exists, and is ours where tables can be owned.
-    pub(crate) fn claim(&mut self, family: TableFamily, owned: bool) {
-        let flags = if owned {
-            TABLE_OWNER | TABLE_PERSIST
-        } else {
-            0
-        };
-        self.table_with(family, flags);
-    }
-
-    /// Makes the table, for as long as the socket is open.
-    pub(crate) fn hold(&mut self, family: TableFamily) {
-        self.table_with(family, TABLE_OWNER);
-    }
-
-    fn table_with(&mut self, family: TableFamily, flags: u32) {
+    pub(crate) fn claim(&mut self, family: TableFamily) {
         let mut body = self.body(family, at::TABLE_NAME);
-        body.network(at::TABLE_FLAGS, flags);
+        body.network(at::TABLE_FLAGS, self.ownership.flags());
         self.requests.push(Request::set(kind::NEW_TABLE, body));
     }
 
     /// Removes the table with all it holds, if it exists.
-    pub(crate) fn clear(&mut self, family: TableFamily, owned: bool) {
-        if owned {
+    pub(crate) fn clear(&mut self, family: TableFamily) {
+        if self.ownership == Ownership::Persistent {
             // Every kernel that knows ownership knows this message, which unlike the
             // way below also takes a table that was made without an owner.
             let body = self.body(family, at::TABLE_NAME);
             self.requests.push(Request::new(kind::DESTROY_TABLE, body));
         } else {
-            self.claim(family, false);
+            self.claim(family);
             self.remove(family);
         }
     }

@@ -363,7 +363,7 @@ fn who_holds_the_socket_of_one_that_is_gone_keeps_its_tables() {
             println!("SKIP this kernel knows no owners of tables");
             return;
         }
-        let held = first.filter_socket().try_clone_to_owned().unwrap();
+        let held = first.owning_socket().unwrap().try_clone_to_owned().unwrap();
         // NFT_MSG_GETRULE of every table, as a dump.
         let mut dump = [20_u32.to_ne_bytes(), [7, 10, 1, 3]].concat();
         dump.extend([0; 12]);
@@ -387,14 +387,16 @@ fn only_a_socket_to_this_packet_filter_is_taken_over() {
     let (sender, elsewhere) = std::sync::mpsc::sync_channel(1);
     in_namespace(move || {
         let host = Host::open().unwrap();
-        let socket = host.filter_socket().try_clone_to_owned();
-        sender.send(socket.unwrap()).unwrap();
+        let socket = host.owning_socket();
+        let socket = socket.map(|socket| socket.try_clone_to_owned().unwrap());
+        sender.send(socket).unwrap();
     });
     in_namespace(move || {
         let of_another_network = elsewhere.recv().unwrap();
         let none = std::fs::File::open("/dev/null").unwrap().into();
         let other = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().into();
-        for fd in [of_another_network, none, other] {
+        let others = [none, other].into_iter();
+        for fd in others.chain(of_another_network) {
             let error = Host::take_over(fd).unwrap_err();
             assert!(matches!(error, HostError::Unfit), "{error}");
         }

@@ -1,24 +1,34 @@
 //! Kernels whose tables end with their owner, as Linux 5.12 to 6.8 do: the way that is
 //! gone there is gone here as well.
 
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::support::{
-    ENGINE, Far, SERVER, as_uid, assert_same, connect, device, go_on, guard, in_namespace,
-    probe_everything, run, snapshot, tunnel,
+    ENGINE, Far, Frame, SERVER, as_uid, assert_same, connect, device, flood, go_on, guard,
+    in_namespace, probe_everything, run, snapshot, tunnel,
 };
-use vpnm_host::{Capabilities, Desired, Host};
+use vpnm_host::{Capabilities, Desired, Guard, Host, Lan};
+
+/// Kernels between the egress hook and chains whose interfaces can change, and the last.
+const OLDER: [(u32, u32); 2] = [(5, 16), (6, 8)];
 
 /// `None` where tables cannot be owned at all.
 fn older() -> Option<Host> {
-    let host = Host::open().unwrap();
-    let capabilities = Capabilities {
-        ownership: false,
-        ..host.capabilities()
-    };
-    if !capabilities.holding {
+    opened(None, OLDER[0])
+}
+
+fn opened(kept: Option<OwnedFd>, (major, minor): (u32, u32)) -> Option<Host> {
+    let host = Host::open_with(kept, Capabilities::of_linux(major, minor)).unwrap();
+    if !host.capabilities().holding {
         println!("SKIP this kernel knows no owners of tables");
         return None;
     }
-    Some(host.limited_to(capabilities))
+    Some(host)
+}
+
+fn held(host: &Host) -> OwnedFd {
+    host.owning_socket().unwrap().try_clone_to_owned().unwrap()
 }
 
 fn tables() -> Vec<String> {
@@ -104,6 +114,51 @@ fn the_copy_follows() {
         as_uid(ENGINE, || connect(SERVER, 443)).unwrap_err();
         assert_eq!(far.take(), []);
     });
+}
+
+/// What a daemon that is dead held, and somebody holds for the next one.
+#[test]
+fn the_copy_holds_while_its_socket_is_held_and_the_next_goes_on_with_it() {
+    for version in OLDER {
+        in_namespace(move || {
+            let far = Far::connect();
+            let desired = Desired::Blocked(guard());
+            let Some(mut host) = opened(None, version) else {
+                return;
+            };
+            host.reach(&desired, &mut go_on).unwrap();
+            let kept = held(&host);
+            drop(host);
+            run("nft", "flush ruleset");
+            assert_eq!(tables_left(2), 2, "the copy alone");
+            drop(far.take());
+            probe_everything();
+            assert_eq!(far.take(), []);
+            reaches_its_server();
+            drop(far.take());
+            let mut next = opened(Some(kept.try_clone().unwrap()), version).unwrap();
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| flood("eth0", &over));
+                let plan = next.reach(&desired, &mut go_on).unwrap();
+                assert!(!plan.is_empty(), "what was flushed is back");
+                // The copy alone while the tables are put back, the tables while it changes.
+                for lan in [Lan::Allowed, Lan::Blocked].into_iter().cycle().take(40) {
+                    let guard = Guard { lan, ..guard() };
+                    run("nft", "flush ruleset");
+                    next.reach(&Desired::Blocked(guard), &mut go_on).unwrap();
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            let probes = far.take().into_iter().filter(Frame::is_probe);
+            assert_eq!(probes.collect::<Vec<_>>(), []);
+            reaches_its_server();
+            // Also where somebody goes on holding the socket nothing is left.
+            next.cleanup(&mut go_on).unwrap();
+            assert_eq!(tables(), Vec::<String>::new());
+            drop(kept);
+        });
+    }
 }
 
 #[test]
