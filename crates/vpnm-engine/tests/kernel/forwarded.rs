@@ -109,8 +109,10 @@ fn another_host_pings_who_is_there() {
         let host: IpAddr = host.parse().unwrap();
         guests.world.app.run(move || answers_ping(host))
     };
-    assert!(ping(SERVER[0]));
-    assert!(ping(SERVER[1]));
+    for host in SERVER {
+        // On a busy machine an answer may come too late.
+        assert!((0..3).any(|_| ping(host)), "{host}");
+    }
     assert!(!ping("203.0.113.77"));
 }
 
