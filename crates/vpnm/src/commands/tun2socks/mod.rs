@@ -58,7 +58,7 @@ const QUEUES: Flag = Flag {
         name: "NUMBER",
         kind: Kind::Text,
     }),
-    summary: "Queues of the device, each with a thread (half the processors, from 1 to 4)",
+    summary: "Queues of the device, each with a thread (one a processor, at most 4)",
     details: "Several flows then use several processors; one flow stays with one. All limits are \
               divided among the queues. A device that exists must have been made for several: \
               ip tuntap add NAME mode tun multi_queue.",
@@ -197,11 +197,14 @@ fn queues(matches: &Matches) -> Result<Option<NonZeroU32>, Problem> {
     }
 }
 
-/// Half the processors, since those who use the device need some as well, and no more
-/// than 4, with which one seldom waits for the engine.
+/// As many as processors, and no more than 4, with which one seldom waits for the engine.
+///
+/// Also where those who use the device need the processors as well: measured on two, a second
+/// queue moves eight flows 1.4 times (up) and 1.6 times (down) as fast and opens a quarter more
+/// connections a second, and one flow is no slower.
 fn usual_queues() -> NonZeroU32 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let queues = u32::try_from(processors / 2).unwrap_or(1).min(4);
+    let queues = u32::try_from(processors.min(4)).unwrap_or(1);
     NonZeroU32::new(queues).unwrap_or(NonZeroU32::MIN)
 }
 
