@@ -106,7 +106,7 @@ struct Soak {
 /// When the program under test does not do its part; leaks are no error, they
 /// are in the report.
 pub fn soak(seed: u64, length: Duration, record: Option<&Path>) -> Result<Report> {
-    machine::need(&["conntrack", "ip", "nft", "tc"])?;
+    machine::need(&["conntrack", "ip", "nft"])?;
     let mut soak = Soak::begin(record)?;
     for event in schedule(seed, length) {
         soak.wait_until(event.at)?;

@@ -1,7 +1,8 @@
 //! What can go wrong in a soak: data.
 //!
 //! Not among them is what no namespace has of its own: a clock that jumps, and sleep, for
-//! which all that runs is stopped; nor VRF, ipvlan and netem, which not every kernel has.
+//! which all that runs is stopped; nor VRF, ipvlan and netem, which not every kernel has;
+//! nor a slow interface: what its queue holds of an open machine leaves when it is closed.
 
 mod ours;
 mod processes;

@@ -185,13 +185,4 @@ pub(super) const FAULTS: &[Fault] = &[
         // Going down and up brings back what the kernel itself puts there.
         &[Deed::Client("ip link set eth0 down"), RESTORE_WIRE],
     ),
-    lasting(
-        Claim::Wire,
-        2,
-        "interface made slow",
-        &[Deed::Client(
-            "tc qdisc replace dev eth0 root tbf rate 8mbit burst 32k latency 100ms",
-        )],
-        &[Deed::Client("tc qdisc del dev eth0 root"), RESTORE_WIRE],
-    ),
 ];
