@@ -150,13 +150,14 @@ pub(super) const FAULTS: &[Fault] = &[
         Claim::Wire,
         2,
         "interface a port of a bridge",
+        // Not while another interface is on top of it.
         &[Deed::Client(
             "ip link add br0 address 02:00:00:00:77:02 type bridge && ip link set br0 up && \
-             ip addr flush dev eth0 && ip link set eth0 master br0 && \
+             { ! ip link set eth0 master br0 2>/dev/null || { ip addr flush dev eth0 && \
              ip addr add 192.168.77.2/24 dev br0 && \
              ip -6 addr add 2001:db8:77::2/64 dev br0 nodad && \
              ip route replace default via 192.168.77.1 proto static && \
-             ip -6 route replace default via 2001:db8:77::1 proto static",
+             ip -6 route replace default via 2001:db8:77::1 proto static; }; }",
         )],
         &[
             Deed::Client("ip link set eth0 nomaster && ip link del br0 && ip link set eth0 down"),
