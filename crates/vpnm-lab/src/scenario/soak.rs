@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{Pid, Resource, Rlimit};
 use vpnm_world::addresses::{LAN_LINK, NEIGHBOUR, NODE, NODE_SECOND};
@@ -383,7 +384,11 @@ impl Soak {
     fn advertise(&self) -> Result<()> {
         let half = Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0);
         let router = self.session.world().router();
-        Ok(machine::advertise(router, LAN_LINK, &[(half, 1)])?)
+        match machine::advertise(router, LAN_LINK, &[(half, 1)]) {
+            // The interface at the other end is down: nobody would hear it.
+            Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => Ok(()),
+            sent => Ok(sent?),
+        }
     }
 
     /// A command of a user's that nobody waits for.
