@@ -17,6 +17,7 @@ use std::io::{self, Read as _};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, netdevice};
 use vpnm_api::leak_check::PORTS;
 use vpnm_host::{Host, HostError, Observed, names};
 
@@ -31,6 +32,10 @@ use tap::Tap;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long after the last attempt its frame may still be on its way.
 const LATE: Duration = Duration::from_millis(60);
+/// How long the packet filter may take to know the name of an interface.
+const SETTLING: Duration = Duration::from_millis(300);
+/// From one look at that to the next.
+const GLANCE: Duration = Duration::from_millis(10);
 /// Bytes that the numbers of a round take at most.
 const LONGEST: u64 = 4 * 256;
 
@@ -77,7 +82,7 @@ fn system(action: &'static str) -> impl FnOnce(io::Error) -> CheckError {
 /// [`CheckError`]: it is not known whether anything gets out.
 pub fn check() -> Result<Report, CheckError> {
     let mut host = Host::open()?;
-    let observed = host.observe()?;
+    let observed = settled(&mut host)?;
     // What this kernel cannot hold back is not tried: that it leaves is known.
     let holds_frames = host.capabilities().egress;
     let probes = probe::all(&links(&observed));
@@ -104,6 +109,19 @@ pub fn check() -> Result<Report, CheckError> {
     Ok(report)
 }
 
+/// What is there, when the packet filter has come to know the names of all ways out. One
+/// that it does not come to know is tried like the others.
+fn settled(host: &mut Host) -> Result<Observed, HostError> {
+    let start = Instant::now();
+    loop {
+        let observed = host.observe()?;
+        if observed.sees_all_frames() || start.elapsed() > SETTLING {
+            return Ok(observed);
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
 /// A port that tells the attempts of this check from those of others.
 fn port() -> u16 {
     let ports = u32::from(PORTS.end() - PORTS.start()) + 1;
@@ -114,14 +132,24 @@ fn port() -> u16 {
 /// Makes the attempts that take root; returns the numbers of those that were made.
 fn send_frames(round: &[Probe], port: u16) -> BTreeSet<u8> {
     let frames = probe::numbered(round).filter(|(number, probe)| match probe {
-        Probe::Frame(link) => match sys::send_frame(link.index, &frame::datagram(*number, port)) {
-            Ok(()) => true,
-            // That is how the kernel says that a hook dropped it.
-            Err(error) => error.raw_os_error() == Some(libc::ENOBUFS),
-        },
-        Probe::Socket { .. } => false,
+        Probe::Frame(link) if is_called_so(link) => {
+            match sys::send_frame(link.index, &frame::datagram(*number, port)) {
+                Ok(()) => true,
+                // That is how the kernel says that a hook dropped it.
+                Err(error) => error.raw_os_error() == Some(libc::ENOBUFS),
+            }
+        }
+        Probe::Frame(_) | Probe::Socket { .. } => false,
     });
     frames.map(|(number, _)| number).collect()
+}
+
+/// Whether the interface still has the name by which the packet filter knows it: a frame
+/// of ours is none of those that get out until it knows the next.
+fn is_called_so(link: &Link) -> bool {
+    let any = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None);
+    let name = any.and_then(|any| netdevice::index_to_name(any, link.index));
+    name.is_ok_and(|name| name == link.name)
 }
 
 /// The interfaces that lead out of this machine, with their addresses.

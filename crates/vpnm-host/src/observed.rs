@@ -9,7 +9,7 @@ use crate::firewall::{Capabilities, LAN_PREFIXES, LINK_LOCAL_6, Setting, mark_of
 use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
-use crate::nft::Read;
+use crate::nft::{Read, TableFamily};
 use crate::rtnl::{Address, Family, Link, Prefix, Route, RouteKind, Rule};
 
 /// Everything a plan is made from, as read at one moment.
@@ -102,6 +102,20 @@ impl Observed {
     #[must_use]
     pub fn is_filtered(&self) -> bool {
         !self.filter.is_empty()
+    }
+
+    /// Whether the chain of ours that sees frames, if there is one, sees those of every way
+    /// out: one that is new or has another name is not known to it for some milliseconds.
+    #[must_use]
+    pub fn sees_all_frames(&self) -> bool {
+        let frames = self.filter.iter().map(|read| &read.table);
+        let mut chains = frames
+            .filter(|table| table.family == TableFamily::Netdev)
+            .flat_map(|table| &table.chains);
+        chains.all(|chain| {
+            self.ways_out()
+                .all(|link| chain.devices.contains(&link.name))
+        })
     }
 
     /// Whether our routes lead packets into the tunnel link, whatever becomes of them
