@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
@@ -93,22 +94,43 @@ pub(crate) fn become_user(who: Credentials) -> io::Result<()> {
     Ok(())
 }
 
-/// Binds a packet socket to one interface, all protocols.
-pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
-    bind_link(socket, interface, libc::ETH_P_ALL)
+/// Sends a whole frame by one interface, from a packet socket bound to none.
+pub(crate) fn send_frame(
+    socket: BorrowedFd<'_>,
+    interface: u32,
+    frame: &[u8],
+) -> Result<(), Errno> {
+    let address = link_address(interface, 0).map_err(|_| Errno::NODEV)?;
+    // SAFETY: both pointers are to live values and the lengths are their sizes.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            libc::MSG_DONTWAIT,
+            (&raw const address).cast(),
+            length_of::<libc::sockaddr_ll>(),
+        )
+    };
+    if sent < 0 {
+        let error = io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    Ok(())
 }
 
-/// Binds a packet socket to one interface to send on, and to hear nothing.
-pub(crate) fn bind_packet_to_send(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
-    bind_link(socket, interface, 0)
-}
-
-fn bind_link(socket: BorrowedFd<'_>, interface: u32, protocol: i32) -> io::Result<()> {
+fn link_address(interface: u32, protocol: i32) -> io::Result<libc::sockaddr_ll> {
     // SAFETY: every bit pattern, all zeros included, is a valid sockaddr_ll.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
     address.sll_protocol = u16::try_from(protocol).map_err(io::Error::other)?.to_be();
     address.sll_ifindex = i32::try_from(interface).map_err(io::Error::other)?;
+    Ok(address)
+}
+
+/// Binds a packet socket to one interface, all protocols.
+pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
+    let address = link_address(interface, libc::ETH_P_ALL)?;
     // SAFETY: the pointer is to a live sockaddr_ll and the length is its size.
     let result = unsafe {
         libc::bind(

@@ -188,6 +188,11 @@ fn probes_follow_the_interface_and_count_only_when_there_is_one() {
     for (kind, did) in prober.attempts() {
         assert_eq!(did.attempted, down[&kind].attempted, "{kind}");
     }
+    shell(
+        "unshare --net sleep 60 & \
+         while cmp -s /proc/$!/net/dev /proc/net/dev; do sleep 0.01; done; \
+         ip link set eth0 netns $! && nsenter -t $! -n ip link set eth0 netns $$ && kill $!",
+    );
     let rename = "ip link set eth0 name wan0 && ip addr flush dev wan0 && ip link set wan0 up";
     shell(&format!(
         "{rename} && ip addr add 192.168.77.3/24 dev wan0 && \

@@ -221,7 +221,7 @@ fn prepare(host: &Host, plan: &Plan) -> io::Result<Range> {
     let mut packet = BTreeMap::new();
     for kind in [Kind::Packet, Kind::PacketBypass] {
         if plan.kinds().any(|other| other == kind) {
-            let socket = packet_socket(interface)?;
+            let socket = packet_socket()?;
             if kind == Kind::PacketBypass {
                 sys::bypass_queue(socket.as_fd())?;
             }
@@ -235,17 +235,19 @@ fn prepare(host: &Host, plan: &Plan) -> io::Result<Range> {
         server: plan.server,
         uplinks: Uplinks::learn(Instant::now())?,
         packet,
+        interface,
         aimed: BTreeMap::new(),
         count: 0,
     })
 }
 
-fn packet_socket(interface: u32) -> io::Result<OwnedFd> {
+/// A packet socket that sends and, with protocol 0, hears nothing. It is bound to
+/// no interface: the kernel takes such a bond away for good when the interface
+/// leaves for another namespace, and it would send nothing once it is back.
+fn packet_socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    // Protocol 0: sends, hears nothing.
-    let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
-    sys::bind_packet_to_send(socket.as_fd(), interface)?;
-    Ok(socket)
+    let (family, kind) = (AddressFamily::PACKET, SocketType::RAW);
+    Ok(rustix::net::socket_with(family, kind, flags, None)?)
 }
 
 fn fire(mut range: Range, plan: &Plan, shared: &Shared) {

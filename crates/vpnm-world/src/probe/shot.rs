@@ -24,6 +24,9 @@ pub(super) struct Range {
     pub(super) uplinks: Uplinks,
     /// Packet sockets opened by root, by the kind that uses them.
     pub(super) packet: BTreeMap<Kind, OwnedFd>,
+    /// The interface they send by: it keeps this number while it is renamed, and
+    /// when it comes back from another namespace.
+    pub(super) interface: u32,
     /// Sockets for datagrams, aimed, and how often each was used.
     pub(super) aimed: BTreeMap<Kind, (OwnedFd, SocketAddr, u16)>,
     /// Shots so far.
@@ -77,7 +80,7 @@ impl Range {
 
     fn send_frame(&self, kind: Kind, payload: &[u8]) -> Result<Fired, Errno> {
         let socket = self.packet.get(&kind).ok_or(Errno::NODEV)?;
-        rustix::net::send(socket, payload, SendFlags::DONTWAIT)?;
+        sys::send_frame(socket.as_fd(), self.interface, payload)?;
         Ok(Fired::Sent)
     }
 
