@@ -20,6 +20,7 @@ mod share_link;
 mod state;
 mod status;
 pub mod tunnel;
+mod unkept;
 mod upstream;
 
 pub use failure::{Code, Failure};
@@ -29,6 +30,7 @@ pub use server_name::{ServerName, ServerNameError};
 pub use share_link::ShareLink;
 pub use state::{Connected, State, Step};
 pub use status::{Goal, Repairs, Status, Traffic, Verified};
+pub use unkept::Unkept;
 pub use upstream::{Upstream, UpstreamError, UpstreamPath};
 
 pub use vpnm_profile::{LinkError, Profile};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Note, Server, State};
+use crate::{Note, Server, State, Unkept};
 
 /// Everything the daemon says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, anyd::Type)]
@@ -30,6 +30,10 @@ pub struct Status {
     pub verified: Verified,
     /// Changes made by others that the daemon had to undo.
     pub repairs: Repairs,
+    /// Why the packet filter would have no owner if the daemon died; absent if it would, or
+    /// if there is nothing to own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unkept: Option<Unkept>,
     /// What to type next, most useful first; may be empty.
     pub hints: Vec<Note>,
 }
@@ -122,6 +126,7 @@ impl Status {
             traffic: Traffic::default(),
             verified: Verified::default(),
             repairs: Repairs::default(),
+            unkept: None,
             hints: Vec::new(),
         }
     }
@@ -168,10 +173,27 @@ mod tests {
             },
             ..connected()
         };
-        for status in [connected(), blocked, Status::disconnected("9")] {
+        let unkept = Status {
+            unkept: Some(Unkept::NoProcess),
+            ..connected()
+        };
+        for status in [connected(), blocked, unkept, Status::disconnected("9")] {
             let json = serde_json::to_string(&status).unwrap();
             assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
         }
+    }
+
+    #[test]
+    fn an_owner_is_spoken_of_only_where_there_is_none() {
+        let json = |unkept| {
+            let status = Status {
+                unkept,
+                ..connected()
+            };
+            serde_json::to_string(&status).unwrap()
+        };
+        assert!(!json(None).contains("unkept"));
+        assert!(json(Some(Unkept::FirstProcess)).contains(r#""unkept":"first_process""#));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use vpnm_api::engine::{EngineConfig, EngineEvent, LocalNames};
-use vpnm_api::{Failure, Goal, State, Status, Traffic};
+use vpnm_api::{Failure, Goal, State, Status, Traffic, Unkept};
 use vpnm_host::tun;
 
 use crate::cause::Cause as _;
@@ -49,6 +49,7 @@ pub(crate) struct Actor {
     pub(crate) clock: Clock,
     pub(crate) roaming: Roaming,
     pub(crate) traffic: Traffic,
+    pub(crate) unkept: Option<Unkept>,
     pub(crate) checks: Checks,
     pub(crate) replies: BTreeMap<CommandId, oneshot::Sender<Result<(), Failure>>>,
     pub(crate) exited: bool,
@@ -206,6 +207,10 @@ impl Actor {
                     self.step(event);
                 }
             }
+            host_lane::Report::Unkept(unkept) => {
+                self.unkept = unkept;
+                self.publish();
+            }
         }
     }
 
@@ -286,6 +291,7 @@ impl Actor {
         self.resolver.drive(carries);
         status.hints.extend(self.resolver.hint());
         status.traffic = self.traffic;
+        status.unkept = self.unkept;
         status.lan = self.settings.lan;
         status.forwarding = self.settings.forwarding == ForOthers::Tunnel;
         let now = self.clock.now();

@@ -134,6 +134,7 @@ fn assemble(
         clock: Clock::start(),
         roaming: Roaming::default(),
         traffic: Traffic::default(),
+        unkept: None,
         checks: Checks::new(told),
         replies: BTreeMap::new(),
         exited: false,

@@ -14,6 +14,8 @@ use std::thread;
 
 pub(crate) use worker::{Place, Worker};
 
+use vpnm_api::Unkept;
+
 use crate::permitted::Permitted;
 use crate::tsm::{Effect, Outcome, Ticket};
 use crate::uplink::Uplink;
@@ -40,6 +42,8 @@ pub(crate) enum Report {
     TunLost,
     /// The network below the tunnel, as it is now.
     Uplink(Uplink),
+    /// Why the packet filter would have no owner if the daemon died, or that it would.
+    Unkept(Option<Unkept>),
 }
 
 /// What the thread is told without being asked for anything.

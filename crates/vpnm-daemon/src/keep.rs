@@ -13,6 +13,7 @@ mod process;
 mod store;
 mod sys;
 pub(crate) mod tun;
+mod unit;
 
 pub(crate) use filter::FilterKeep;
 pub use process::{HoldError, hold_filter};

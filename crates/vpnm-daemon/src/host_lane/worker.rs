@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::sync::mpsc::Sender;
-use vpnm_api::{Code, Failure, Note};
+use vpnm_api::{Code, Failure, Note, Unkept};
 use vpnm_host::tun::{self, TunError};
 use vpnm_host::{
     Addresses, Desired, Endpoint, Guard, Host, HostError, Lan, Point, ReachError, Severance,
@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     is_cut_off: bool,
     /// The addresses connections have begun with in the tunnel.
     addresses: Option<Addresses>,
+    /// What was last said of the packet filter's owner.
+    unkept: Option<Unkept>,
     reports: Sender<Report>,
 }
 
@@ -67,6 +69,7 @@ impl Worker {
             is_told_anew: false,
             is_cut_off: false,
             addresses: None,
+            unkept: None,
             reports,
         }
     }
@@ -260,12 +263,14 @@ impl Worker {
         self.hold_filter(want);
         let reached = self.host().map_err(ReachError::Observe);
         let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
-        self.place.filter.confirm(self.host.as_ref());
+        let host = self.host.as_ref().filter(|_| reached.is_ok());
+        self.place.filter.confirm(host);
+        if reached.is_ok() && *want == HostWant::Open {
+            self.place.filter.release();
+        }
+        self.tell_if_unkept(*want == HostWant::Open);
         match reached {
             Ok(plan) => {
-                if *want == HostWant::Open {
-                    self.place.filter.release();
-                }
                 self.cut_off(&desired);
                 // A block alone holds without the TUN, but no engine can start.
                 if matches!(want, HostWant::Blocked(_)) {
@@ -290,6 +295,16 @@ impl Worker {
         }
         if let Some(host) = &self.host {
             self.place.filter.hold(host);
+        }
+    }
+
+    /// Tells whether the packet filter would have an owner without us, where that is not
+    /// what was told last.
+    fn tell_if_unkept(&mut self, is_open: bool) {
+        let host = self.host.as_ref().filter(|_| !is_open);
+        let unkept = host.and_then(|host| self.place.filter.unkept(host));
+        if std::mem::replace(&mut self.unkept, unkept) != unkept {
+            self.report(Report::Unkept(unkept));
         }
     }
 

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use anyd::systemd;
 use rustix::process::{PidfdFlags, pidfd_open};
+use vpnm_api::Unkept;
 use vpnm_host::{Host, HostError, names};
 
 use super::keeper::{self, Asking, Keeper, Missing};
 use super::linux::Linux;
 use super::report;
 use super::store::{self, Given};
+use super::unit;
 use crate::engine::Identity;
 use crate::failpoint::FailPoints;
 
@@ -31,7 +33,6 @@ const SOCKET: &str = "keeper.sock";
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest when it can be asked again.
 const GLANCE: Duration = Duration::from_millis(300);
-const UNKEPT: &str = "if this daemon dies, others can flush the packet filter";
 
 /// Who holds the socket besides us.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub(crate) struct FilterKeep {
     given: Option<Given>,
     /// The service manager does not keep what it is given.
     refused: bool,
+    /// It ends whatever process we leave together with us.
+    ends_process: bool,
 }
 
 impl FilterKeep {
@@ -82,6 +85,7 @@ impl FilterKeep {
             holder: Holder::Nobody,
             given: None,
             refused: false,
+            ends_process: unit::ends_processes(),
         }
     }
 
@@ -166,7 +170,7 @@ impl FilterKeep {
         }
         self.pass("before the packet filter is kept");
         if let Err(error) = self.try_hold(filter) {
-            tracing::warn!(%error, "{UNKEPT}");
+            tracing::warn!(%error, "{}", Unkept::MEANING);
         }
         self.pass("after the packet filter is kept");
     }
@@ -193,7 +197,7 @@ impl FilterKeep {
             self.given = Some(Given::new(FILTER, filter)?);
             return Ok(());
         }
-        if std::process::id() == 1 {
+        if is_first() {
             return Err(io::Error::other("nothing outlives process 1"));
         }
         if let Holder::Process(_) = self.holder {
@@ -215,12 +219,14 @@ impl FilterKeep {
         }
     }
 
-    /// Makes sure of whoever was to hold the socket, as far as that is known by now; with
-    /// others in its place the copy of one that does not answer is of no use any more.
+    /// Makes sure of whoever was to hold the socket, as far as that is known by now. With
+    /// the tables of this `host` in place, if they are, the copy of one that does not answer
+    /// is of no use any more.
     pub(crate) fn confirm(&mut self, host: Option<&Host>) {
         self.await_start(GLANCE);
-        if let Holder::Silent(_) = self.holder {
+        if let (Holder::Silent(_), Some(host)) = (&self.holder, host) {
             self.replace(Holder::Nobody);
+            self.hold(host);
         }
         let kept = self.given.as_ref().and_then(|given| given.is_kept(GLANCE));
         let Some(is_kept) = kept else {
@@ -231,13 +237,32 @@ impl FilterKeep {
             self.replace(Holder::ServiceManager);
             return;
         }
-        tracing::warn!(
-            "the service manager does not keep the packet filter (FileDescriptorStoreMax= of \
-             the unit); a process is to, which it may end with the unit (KillMode=)"
-        );
         self.refused = true;
+        tracing::warn!(
+            with_the_daemon = self.ends_process,
+            "the service manager does not keep the packet filter (FileDescriptorStoreMax= of \
+             the unit); a process is to, which it may end with the daemon (KillMode=)"
+        );
         if let Some(host) = host {
             self.hold(host);
+        }
+    }
+
+    /// Why the tables of this host would be nobody's if we died; nothing if they would have
+    /// an owner, as far as that is known by now, or can have none.
+    pub(crate) fn unkept(&self, host: &Host) -> Option<Unkept> {
+        host.owning_socket().filter(|_| self.leaves)?;
+        match &self.holder {
+            _ if self.given.is_some() => None,
+            Holder::Nobody if is_first() => Some(Unkept::FirstProcess),
+            Holder::Nobody => Some(Unkept::NoProcess),
+            Holder::Process(keeper) if !keeper.lives() => Some(Unkept::NoProcess),
+            Holder::Process(_) | Holder::Starting if self.ends_process => {
+                Some(Unkept::ServiceManager)
+            }
+            Holder::Process(_) | Holder::Starting | Holder::Silent(_) | Holder::ServiceManager => {
+                None
+            }
         }
     }
 
@@ -252,7 +277,8 @@ impl FilterKeep {
             }
             Err(Missing::Silent(_)) => {}
             Ok((None, _)) | Err(Missing::Nobody) => {
-                tracing::warn!("{UNKEPT}: the process that was to keep it ended");
+                let meaning = Unkept::MEANING;
+                tracing::warn!("{meaning}: the process that was to keep the filter ended");
                 self.holder = Holder::Nobody;
             }
         }
@@ -286,6 +312,11 @@ impl FilterKeep {
     fn pass(&self, what: &str) {
         self.points.pass(format_args!("{what}"));
     }
+}
+
+/// Whether everything in this container ends with us.
+fn is_first() -> bool {
+    std::process::id() == 1
 }
 
 /// The process that started us, if its end is ours (`PR_SET_PDEATHSIG`).

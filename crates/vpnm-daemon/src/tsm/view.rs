@@ -130,7 +130,8 @@ impl Machine {
         matches!(host, Some(Host::Domain(_))) && self.attempt.resolved.is_none()
     }
 
-    /// Everything there is to say, except for traffic and settings, which are not the machine's.
+    /// Everything there is to say, except for traffic, settings and who keeps the packet
+    /// filter, which are not the machine's.
     #[must_use]
     pub fn status(&self, now: Moment, unix: u64) -> Status {
         let state = self.state(now, unix);
@@ -148,6 +149,7 @@ impl Machine {
             traffic: Traffic::default(),
             verified: self.verified(),
             repairs: self.repairs(now, unix),
+            unkept: None,
             hints: self.hints(&state),
             state,
         }

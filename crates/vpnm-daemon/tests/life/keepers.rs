@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
+use serde_json::{Value, json};
 use vpnm_lab::machine::{shell, shell_as, status_field, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::{Signal, User};
@@ -22,6 +23,10 @@ pub(crate) const CASES: &[Scene] = &[
     (
         "a keeper that dies is replaced, and one that hangs hinders nobody",
         keeper_dies_and_hangs,
+    ),
+    (
+        "a filter that nobody keeps is told of for as long as that is so",
+        unkept_is_told,
     ),
     (
         "a keeper whose path is gone is found, and no stranger is taken for it",
@@ -120,6 +125,58 @@ fn keeper_dies_and_hangs() -> Result<()> {
     wait_for_tunnel(&session)?;
     ensure!(session.keeper_pid()? != second, "one that hangs was kept");
     ensure_held(&session)?;
+    session.end()?;
+    Ok(())
+}
+
+/// What the status says of it, and what the doctor thinks of that.
+fn told(session: &Session) -> Result<(Option<String>, String)> {
+    let status = session.status()?;
+    let unkept = status.get("unkept").and_then(Value::as_str);
+    // Other checks may find a problem here: how it ends says nothing.
+    let findings = session.vpnm(User::Alice, &["doctor", "--json"])?.stdout;
+    let findings: Value = serde_json::from_slice(&findings)?;
+    let checks = findings.get("checks").and_then(Value::as_array);
+    let mut checks = checks.context("no checks")?.iter();
+    let kept = checks.find(|check| check.get("name") == Some(&json!("kept")));
+    let severity = kept.and_then(|check| check.get("severity")?.as_str());
+    let severity = severity.context("there is no check of that name")?;
+    Ok((unkept.map(str::to_owned), severity.to_owned()))
+}
+
+fn unkept_is_told() -> Result<()> {
+    /// Others touch the host, so that it is looked at.
+    const TOUCH: &str = "ip rule del pref 7618";
+    let mut session = connected()?;
+    ensure!(told(&session)? == (None, "good".to_owned()));
+    // No other can listen there.
+    shell(
+        session.client(),
+        "rm /run/vpnm/keeper.sock && mkdir /run/vpnm/keeper.sock",
+    )?;
+    signal(session.keeper_pid()?, Signal::KILL)?;
+    shell(session.client(), TOUCH)?;
+    wait_for("the status to say so", PATIENCE, || {
+        Ok((told(&session)?.0.as_deref() == Some("no_process")).then_some(()))
+    })?;
+    ensure!(told(&session)?.1 == "warning");
+    let text = session.command(&["status"])?;
+    ensure!(text.contains("unkept"), "{text}");
+    // It is true.
+    session.kill_daemon()?;
+    shell(session.client(), "nft flush ruleset")?;
+    ensure!(shell(session.client(), "nft list tables")?.is_empty());
+    session.start_daemon()?;
+    wait_for_tunnel(&session)?;
+    wait_for("the status to say so", PATIENCE, || {
+        Ok(told(&session)?.0.is_some().then_some(()))
+    })?;
+    shell(session.client(), "rmdir /run/vpnm/keeper.sock")?;
+    shell(session.client(), TOUCH)?;
+    wait_for("the status not to say so", PATIENCE, || {
+        Ok((told(&session)? == (None, "good".to_owned())).then_some(()))
+    })?;
+    session.keeper_pid()?;
     session.end()?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The service, its files, and who may use it.
 
 use vpnm_api::tunnel::CONTROL_GROUP;
-use vpnm_api::{Note, State, Status};
+use vpnm_api::{Goal, Note, State, Status, Unkept};
 use vpnm_daemon::settings::FILE;
 use vpnm_host::accounts::{Group, group, is_member, user};
 use vpnm_host::names::{ENGINE_FALLBACK_ID, ENGINE_USER};
@@ -23,6 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("daemon", daemon),
     ("tunnel", tunnel),
     ("repairs", repairs),
+    ("kept", kept),
 ];
 
 /// The engine's user may have a name; its number may not be somebody else's.
@@ -281,6 +282,25 @@ fn repairs(survey: &Survey) -> Finding {
             ),
             "other programs change it; vpnm status --watch shows when",
         ),
+    }
+}
+
+/// Who owns the packet filter while no daemon lives.
+fn kept(survey: &Survey) -> Finding {
+    match &survey.daemon {
+        Err(problem) => unanswered(problem),
+        Ok(Status {
+            unkept: Some(unkept),
+            ..
+        }) => Finding::warning(
+            format!("nobody keeps the packet filter: {}", unkept.why()),
+            Unkept::MEANING,
+            unkept.hint(),
+        ),
+        Ok(status) if status.goal == Goal::Open => {
+            Finding::good("there is no packet filter that somebody would have to keep")
+        }
+        Ok(_) => Finding::good("what there is of the packet filter outlives the daemon"),
     }
 }
 

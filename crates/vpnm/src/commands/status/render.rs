@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnm_api::{Goal, State, Status, Verified};
+use vpnm_api::{Goal, State, Status, Unkept, Verified};
 
 use crate::output::{Paint, Style, Table, wrap};
 
@@ -62,6 +62,11 @@ pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
             "nothing"
         };
         table.row("forwards", forwards);
+    }
+    if let Some(unkept) = status.unkept {
+        let text = format!("{}: {}", Unkept::MEANING, unkept.why());
+        table.row("unkept", wrap(&text, WIDTH));
+        table.row("", wrap(unkept.hint(), WIDTH));
     }
     table.row("lockdown", if status.lockdown { "on" } else { "off" });
     if status.repairs.count > 0 {
@@ -294,6 +299,25 @@ Blocked: there is no tunnel and nothing leaves this machine
   lockdown  off
   next      vpnm connect
             vpnm disconnect
+"
+        );
+    }
+
+    #[test]
+    fn a_filter_that_nobody_would_own_is_told_of() {
+        let status = Status {
+            unkept: Some(Unkept::FirstProcess),
+            ..Status::disconnected("0.1.0")
+        };
+        assert_eq!(
+            full(&status, 0, Style::PLAIN),
+            "\
+Disconnected: traffic leaves this machine unprotected
+  unkept    if the daemon dies, others can change the packet filter until it
+            runs again: nothing outlives the daemon where it is process 1
+            have an init that starts the daemon again be process 1 of the
+            container
+  lockdown  off
 "
         );
     }

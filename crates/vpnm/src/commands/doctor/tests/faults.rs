@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnm_api::{Code, Failure, State};
+use vpnm_api::{Code, Failure, State, Unkept};
 use vpnm_host::{
     Address, Discipline, Family, Foreign, Link, Lookup, Prefix, Route, Rule, TunFacts,
 };
@@ -453,6 +453,24 @@ const OF_THE_SERVICE: &[Fault] = &[
         "repairs",
         Note,
         "",
+    ),
+    (
+        |s| s.daemon.as_mut().unwrap().unkept = Some(Unkept::ServiceManager),
+        "kept",
+        Warning,
+        "FileDescriptorStoreMax=",
+    ),
+    (
+        |s| s.daemon.as_mut().unwrap().unkept = Some(Unkept::NoProcess),
+        "kept",
+        Warning,
+        "journalctl -u vpnmd",
+    ),
+    (
+        |s| s.daemon.as_mut().unwrap().unkept = Some(Unkept::FirstProcess),
+        "kept",
+        Warning,
+        "process 1",
     ),
 ];
 
