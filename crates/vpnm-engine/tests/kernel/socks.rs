@@ -15,7 +15,7 @@ use vpnm_engine::tun2socks::{self, Bypass, Options, Proxy};
 
 use crate::connections::eight_megabytes;
 use crate::datagrams::{
-    answers_ping, connected, datagrams_come_back, echo_datagrams, trains_come_back,
+    ANSWER, SILENCE, answers_ping, connected, datagrams_come_back, echo_datagrams, trains_come_back,
 };
 use crate::exchange::{echo, exchange_in, or_skip, world_of};
 use crate::world::{Queue, Queues, SERVER, World};
@@ -317,25 +317,20 @@ fn promise(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
     reply(&mut client, 0, target)
 }
 
-/// Whether hosts that are there answer pings, and whether others do.
-fn pings_behind(conduct: Conduct) -> Option<[bool; 4]> {
-    let world = behind(conduct)?;
-    let hosts = [SERVER[0], SERVER[1], "203.0.113.7", "2001:db8::7"];
-    Some(world.app.run(move || {
-        hosts.map(|host| {
-            let host = host.parse().unwrap();
-            // On a busy machine some answers come too late.
-            (0..5).any(|_| answers_ping(host))
-        })
-    }))
+/// Hosts that are not there.
+const NOWHERE: [&str; 2] = ["203.0.113.7", "2001:db8::7"];
+
+/// Whether hosts answer pings.
+fn ping(world: &World, hosts: [&'static str; 2], wait: Duration) -> [bool; 2] {
+    let ping = move |host: &str| answers_ping(host.parse().unwrap(), wait);
+    world.app.run(move || hosts.map(ping))
 }
 
 #[test]
 fn only_hosts_that_the_proxy_reaches_answer_pings() {
-    let Some(answers) = pings_behind(HONEST) else {
-        return;
-    };
-    assert_eq!(answers, [true, true, false, false]);
+    let Some(world) = world() else { return };
+    assert_eq!(ping(&world, SERVER, ANSWER), [true; 2]);
+    assert_eq!(ping(&world, NOWHERE, SILENCE), [false; 2]);
 }
 
 #[test]
@@ -344,10 +339,9 @@ fn nobody_answers_pings_behind_a_proxy_that_reaches_everybody() {
         connect: promise,
         ..HONEST
     };
-    let Some(answers) = pings_behind(conduct) else {
-        return;
-    };
-    assert_eq!(answers, [false; 4]);
+    let Some(world) = behind(conduct) else { return };
+    assert_eq!(ping(&world, SERVER, SILENCE), [false; 2]);
+    assert_eq!(ping(&world, NOWHERE, SILENCE), [false; 2]);
 }
 
 /// What comes back of a datagram.

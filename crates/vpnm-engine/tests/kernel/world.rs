@@ -3,14 +3,15 @@
 
 #![expect(unsafe_code, reason = "unshare and ioctl have no safe form")]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv6Addr, UdpSocket};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::Command;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use vpnm_host::tun::{self, Options};
 
@@ -20,6 +21,9 @@ pub(crate) const LINK: &str = "tun0";
 pub(crate) const SERVER: [&str; 2] = ["10.99.0.1", "fd99::1"];
 /// The applications' address of each family.
 pub(crate) const CLIENT: [&str; 2] = ["10.98.0.1", "fd98::1"];
+
+/// Of a route: packets to there are for this host (`linux/route.h`, `ipv6_route.h`).
+const RTF_LOCAL: u32 = 0x8000_0000;
 
 /// A network namespace, which lives as long as a descriptor or a thread of it does.
 pub(crate) struct Namespace(OwnedFd);
@@ -143,7 +147,8 @@ impl World {
         let (app, net) = (Namespace::new()?, Namespace::new()?);
         net.run(|| {
             ip(&format!("addr add {}/32 dev lo", SERVER[0]))?;
-            ip(&format!("addr add {}/128 dev lo nodad", SERVER[1]))
+            add_ipv6(SERVER[1], 128, "lo")?;
+            report_every_error()
         })?;
         let (ready, is_ready) = sync_channel::<io::Result<()>>(1);
         let (from, to) = (app.duplicate(), net.duplicate());
@@ -151,6 +156,15 @@ impl World {
         is_ready.recv().map_err(io::Error::other)??;
         Ok(Self { app, net })
     }
+}
+
+/// Has the kernel send every ICMP error of the thread's namespace: usually it sends only
+/// so many a second, to each host and of all namespaces together.
+fn report_every_error() -> io::Result<()> {
+    for (mask, none) in [("ipv4/icmp_ratemask", "0"), ("ipv6/icmp/ratemask", "\n")] {
+        fs::write(format!("/proc/sys/net/{mask}"), none)?;
+    }
+    Ok(())
 }
 
 fn engine_thread<Tun>(
@@ -215,8 +229,29 @@ fn open_queues(queues: Queues) -> io::Result<Vec<OwnedFd>> {
 
 fn configure() -> io::Result<()> {
     ip(&format!("addr add {}/32 dev {LINK}", CLIENT[0]))?;
-    ip(&format!("addr add {}/128 dev {LINK} nodad", CLIENT[1]))?;
+    add_ipv6(CLIENT[1], 128, LINK)?;
     bring_up()
+}
+
+/// Gives a link of the thread's namespace an IPv6 address, at which packets are taken when
+/// this returns: the kernel makes the route for that later, on a thread of its own.
+pub(crate) fn add_ipv6(address: &str, prefix: u8, link: &str) -> io::Result<()> {
+    ip(&format!("addr add {address}/{prefix} dev {link} nodad"))?;
+    let address: Ipv6Addr = address.parse().map_err(io::Error::other)?;
+    let begin = format!("{:032x} 80 ", address.to_bits());
+    let is_local = |route: &str| {
+        let flags = route.split_whitespace().nth(8);
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        route.starts_with(&begin) && flags.is_some_and(|flags| flags & RTF_LOCAL != 0)
+    };
+    // The test runner's own limit is the only one.
+    while !fs::read_to_string("/proc/thread-self/net/ipv6_route")?
+        .lines()
+        .any(is_local)
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Sets the TUN link up and makes it the way to everywhere.
