@@ -115,4 +115,10 @@ mod tests {
             assert_eq!(ends(&texts), expected, "{texts:?}");
         }
     }
+
+    #[test]
+    fn the_unit_that_is_installed_ends_the_daemon_alone() {
+        let unit = include_str!("../../../../packaging/systemd/vpnmd.service");
+        assert!(!ends(&[unit.to_owned()]));
+    }
 }

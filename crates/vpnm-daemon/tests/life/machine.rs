@@ -87,10 +87,21 @@ impl Machine {
 
     /// The name of the tunnel's state.
     pub(crate) fn state(&self) -> Result<String> {
-        let status = self.must(&["vpnm", "status", "--json"])?;
-        let status: Value = serde_json::from_str(&status)?;
+        let status = self.status()?;
         let name = status.pointer("/state/name").and_then(Value::as_str);
         Ok(name.context("the status has no state")?.to_owned())
+    }
+
+    /// Why the packet filter is kept by nobody, if that is said.
+    pub(crate) fn unkept(&self) -> Result<Option<String>> {
+        let status = self.status()?;
+        let unkept = status.get("unkept").and_then(Value::as_str);
+        Ok(unkept.map(str::to_owned))
+    }
+
+    fn status(&self) -> Result<Value> {
+        let status = self.must(&["vpnm", "status", "--json"])?;
+        Ok(serde_json::from_str(&status)?)
     }
 
     /// Waits for a state.

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use vpnm_lab::machine::{need, wait_for};
 use vpnm_lab::session::Session;
 
 use crate::machine::{Machine, ensure_same};
 use crate::scene::{PATIENCE, Scene, ensure_blocked};
+
+/// Where the unit is told otherwise.
+const OVERRIDES: &str = "/run/systemd/system/vpnmd.service.d";
 
 pub(crate) const CASES: &[Scene] = &[
     (
@@ -81,14 +84,8 @@ fn whole_life() -> Result<()> {
 
 /// A daemon whose heart stands still is found by the watchdog and replaced.
 fn stands_still(machine: &Machine, interface: &str) -> Result<()> {
-    let directory = "/run/systemd/system/vpnmd.service.d";
-    let sooner = format!(
-        "mkdir -p {directory} && printf '[Service]\\nWatchdogSec=2\\n' > {directory}/w.conf"
-    );
-    machine.must(&["/bin/sh", "-c", &sooner])?;
-    machine.must(&["systemctl", "daemon-reload"])?;
-    machine.must(&["systemctl", "restart", "vpnmd.service"])?;
-    machine.wait_for_state("connected")?;
+    override_unit(machine, "WatchdogSec=2")?;
+    restart(machine)?;
     let restarts = machine.property("vpnmd.service", "NRestarts")?;
     let stop = ["kill", "--kill-who=main", "--signal=STOP", "vpnmd.service"];
     machine.must(&[&["systemctl"], &stop[..]].concat())?;
@@ -97,19 +94,13 @@ fn stands_still(machine: &Machine, interface: &str) -> Result<()> {
     })?;
     machine.wait_for_state("connected")?;
     ensure!(machine.interface()? == interface, "another interface");
-    machine.must(&["rm", "-r", directory])?;
-    Ok(())
+    remove_overrides(machine)
 }
 
 /// While the daemon is dead the service manager holds the packet filter: nobody can
 /// flush it.
 fn keeps_the_filter(machine: &Machine) -> Result<()> {
-    let directory = "/run/systemd/system/vpnmd.service.d";
-    let later = format!(
-        "mkdir -p {directory} && printf '[Service]\\nRestartSec=2\\n' > {directory}/w.conf"
-    );
-    machine.must(&["/bin/sh", "-c", &later])?;
-    machine.must(&["systemctl", "daemon-reload"])?;
+    override_unit(machine, "RestartSec=2")?;
     let restarts = machine.property("vpnmd.service", "NRestarts")?;
     machine.must(&["systemctl", "kill", "--signal=KILL", "vpnmd.service"])?;
     machine.must(&["nft", "flush", "ruleset"])?;
@@ -121,37 +112,106 @@ fn keeps_the_filter(machine: &Machine) -> Result<()> {
         Ok((machine.property("vpnmd.service", "NRestarts")? != restarts).then_some(()))
     })?;
     machine.wait_for_state("connected")?;
-    machine.must(&["rm", "-r", directory])?;
-    machine.must(&["systemctl", "daemon-reload"])?;
-    Ok(())
+    remove_overrides(machine)
+}
+
+/// Has the unit say this besides, for what is run by it from now on.
+fn override_unit(machine: &Machine, settings: &str) -> Result<()> {
+    let script =
+        format!("mkdir -p {OVERRIDES} && printf '[Service]\\n{settings}\\n' > {OVERRIDES}/w.conf");
+    machine.must(&["/bin/sh", "-c", &script])?;
+    machine.must(&["systemctl", "daemon-reload"]).map(drop)
+}
+
+fn remove_overrides(machine: &Machine) -> Result<()> {
+    machine.must(&["rm", "-r", OVERRIDES])?;
+    machine.must(&["systemctl", "daemon-reload"]).map(drop)
+}
+
+fn restart(machine: &Machine) -> Result<()> {
+    machine.must(&["systemctl", "restart", "vpnmd.service"])?;
+    machine.wait_for_state("connected")
+}
+
+/// Ends the daemon alone, and waits until that is known.
+fn kill_daemon(machine: &Machine) -> Result<()> {
+    let kill = ["kill", "--kill-who=main", "--signal=KILL", "vpnmd.service"];
+    machine.must(&[&["systemctl"], &kill[..]].concat())?;
+    wait_for("the end of the daemon", PATIENCE, || {
+        let state = machine.property("vpnmd.service", "SubState")?;
+        Ok((state == "auto-restart").then_some(()))
+    })
+}
+
+/// The process of ours with this argument, if there is one.
+fn process(machine: &Machine, argument: &str) -> Result<Option<String>> {
+    let found = machine.run(&["pgrep", "-f", &format!("^vpnm {argument}")])?;
+    let found = String::from_utf8(found.stdout)?.trim().to_owned();
+    Ok((!found.is_empty()).then_some(found))
+}
+
+/// Whether our tables are somebody's.
+fn is_owned(machine: &Machine) -> Result<bool> {
+    machine.must(&["nft", "flush", "ruleset"])?;
+    let deleted = machine.run(&["nft", "delete", "table", "inet", "vpnm"])?;
+    let tables = machine.must(&["nft", "list", "tables"])?;
+    Ok(!deleted.status.success() && tables.contains("inet vpnm"))
 }
 
 /// A service manager that is told to keep nothing is found out, and a process keeps the
-/// packet filter, until it is told otherwise.
+/// packet filter, until it is told otherwise. That process outlives the daemon; the engine
+/// does not, even if it is stopped.
 fn keeps_nothing(machine: &Machine) -> Result<()> {
-    const KEEPER: &[&str] = &["pgrep", "-xf", "vpnm keep"];
-    let directory = "/run/systemd/system/vpnmd.service.d";
-    let nothing = format!(
-        "mkdir -p {directory} && \
-         printf '[Service]\\nFileDescriptorStoreMax=0\\n' > {directory}/w.conf"
-    );
-    let restart = || {
-        machine.must(&["systemctl", "daemon-reload"])?;
-        machine.must(&["systemctl", "restart", "vpnmd.service"])?;
-        machine.wait_for_state("connected")
-    };
-    ensure!(!machine.run(KEEPER)?.status.success(), "a process keeps it");
-    machine.must(&["/bin/sh", "-c", &nothing])?;
-    restart()?;
-    wait_for("a process that keeps it", PATIENCE, || {
-        Ok(machine.run(KEEPER)?.status.success().then_some(()))
+    ensure!(process(machine, "keep")?.is_none(), "a process keeps it");
+    override_unit(machine, "FileDescriptorStoreMax=0\\nRestartSec=3")?;
+    restart(machine)?;
+    let keeper = wait_for("a process that keeps it", PATIENCE, || {
+        process(machine, "keep")
     })?;
     let log = machine.must(&["journalctl", "--no-pager", "-u", "vpnmd.service"])?;
     ensure!(log.contains("does not keep the packet filter"), "{log}");
-    machine.must(&["rm", "-r", directory])?;
-    restart()?;
-    ensure!(!machine.run(KEEPER)?.status.success(), "a process keeps it");
+    ensure!(machine.unkept()?.is_none());
+
+    let engine = process(machine, "engine")?.context("there is no engine")?;
+    machine.must(&["kill", "-STOP", &engine])?;
+    kill_daemon(machine)?;
+    ensure!(is_owned(machine)?, "killed: the tables are nobody's");
+    ensure!(
+        process(machine, "engine")?.is_none(),
+        "the engine outlives the daemon"
+    );
+    machine.wait_for_state("connected")?;
+    ensure!(process(machine, "keep")?.as_ref() == Some(&keeper));
+
+    machine.must(&["systemctl", "stop", "vpnmd.socket", "vpnmd.service"])?;
+    ensure!(is_owned(machine)?, "stopped: the tables are nobody's");
+    machine.must(&["systemctl", "start", "vpnmd.socket", "vpnmd.service"])?;
+    machine.wait_for_state("connected")?;
+    ensure!(process(machine, "keep")?.as_ref() == Some(&keeper));
+
+    ends_what_keeps(machine)?;
+    remove_overrides(machine)?;
+    restart(machine)?;
+    wait_for("the end of the process", PATIENCE, || {
+        Ok(process(machine, "keep")?.is_none().then_some(()))
+    })?;
+    ensure!(machine.unkept()?.is_none());
     Ok(())
+}
+
+/// Where it is told to end that process as well, the status says what follows, which is so.
+fn ends_what_keeps(machine: &Machine) -> Result<()> {
+    override_unit(
+        machine,
+        "FileDescriptorStoreMax=0\\nRestartSec=3\\nKillMode=mixed",
+    )?;
+    restart(machine)?;
+    wait_for("the status to say so", PATIENCE, || {
+        Ok((machine.unkept()?.as_deref() == Some("service_manager")).then_some(()))
+    })?;
+    kill_daemon(machine)?;
+    ensure!(!is_owned(machine)?, "it was told that nobody owns them");
+    machine.wait_for_state("connected")
 }
 
 /// What systemd's own judge says of the units (systemd-analyze(1)).
