@@ -34,7 +34,7 @@ use crate::netshell::{
 };
 use association::{Association, Passage};
 use associations::Associations;
-use pings::Pings;
+use pings::{OfNobody, Pings};
 use proxy::ProxyError;
 pub use proxy::{Bypass, Proxy};
 use relay_socket::RelaySocket;
@@ -94,13 +94,14 @@ struct Tun2Socks {
 }
 
 impl Tun2Socks {
-    fn new(options: Options, descriptors: usize, waiting: usize) -> Self {
+    fn new(options: Options, descriptors: usize, waiting: usize, of_nobody: OfNobody) -> Self {
+        let options = Rc::new(options);
         Self {
-            options: Rc::new(options),
+            pings: Rc::new(Pings::new(&options, of_nobody)),
+            options,
             associations: RefCell::default(),
             relays: Relays::default(),
             room: Room::new(waiting),
-            pings: Rc::default(),
             descriptors,
             space: RefCell::default(),
         }
@@ -110,6 +111,7 @@ impl Tun2Socks {
     fn association(self: &Rc<Self>, source: SocketAddr, sender: UdpSender) -> Rc<Association> {
         let known = self.associations.borrow().get(source);
         known.unwrap_or_else(|| {
+            self.pings.prepare();
             self.make_room();
             let new = Rc::new(Association::new(self.room.waiting()));
             self.associations.borrow_mut().insert(source, &new);
@@ -201,6 +203,7 @@ impl Tun2Socks {
 
 impl Handler for Tun2Socks {
     fn tcp(self: &Rc<Self>, flow: TcpIncoming) {
+        self.pings.prepare();
         tokio::task::spawn_local(connect::serve(flow, Rc::clone(&self.options)));
     }
 
@@ -220,8 +223,6 @@ impl Handler for Tun2Socks {
     }
 
     fn echo(self: &Rc<Self>, request: EchoRequest) {
-        if self.options.ping {
-            self.pings.ping(request, &self.options);
-        }
+        self.pings.ping(request);
     }
 }

@@ -5,12 +5,14 @@
 //! the knock stays silent even where it answers pings itself: silence may be wrong, an
 //! answer never is. Some proxies say "connected" before they have tried (v2ray 4.34 does,
 //! sing-box 1.14 does not); so the proxy is asked once for an address that nobody has,
-//! and an answer it gives of that is not believed of others.
+//! and an answer it gives of that is not believed of others. It is asked at the start:
+//! where packets to nobody are dropped its answer takes long, and no ping waits for it then.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -35,12 +37,19 @@ const HOSTS: usize = 64;
 /// Pings that wait for the same knock: with those of a program a second, all.
 const WAITING: usize = 8;
 
+/// What the proxy said of an address that nobody has, which is one for all queues; cheap
+/// to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OfNobody(Arc<OnceCell<Answer>>);
+
 /// The hosts that are knocked at, and what the proxy's word is worth.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pings {
+    options: Rc<Options>,
     knocks: RefCell<HashMap<IpAddr, Vec<EchoRequest>>>,
-    /// What the proxy said of an address that nobody has.
-    of_nobody: OnceCell<Answer>,
+    of_nobody: OfNobody,
+    /// Whether a task of this queue asks for nobody.
+    asking: Cell<bool>,
 }
 
 /// What the proxy says that a host did.
@@ -70,8 +79,37 @@ impl Answer {
 }
 
 impl Pings {
+    /// None yet.
+    pub(super) fn new(options: &Rc<Options>, of_nobody: OfNobody) -> Self {
+        Self {
+            options: Rc::clone(options),
+            knocks: RefCell::default(),
+            of_nobody,
+            asking: Cell::new(false),
+        }
+    }
+
+    /// Has the proxy asked for nobody, unless it was: to be called at the start and, as the
+    /// proxy may come later than we do, with every flow.
+    pub(super) fn prepare(self: &Rc<Self>) {
+        let is_known = self.of_nobody.0.initialized();
+        if !self.options.ping || is_known || self.asking.replace(true) {
+            return;
+        }
+        let pings = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = pings.of_nobody().await {
+                tracing::debug!(%error, "the proxy cannot be asked for nobody yet");
+            }
+            pings.asking.set(false);
+        });
+    }
+
     /// Answers a ping as soon as its host shows that it is there.
-    pub(super) fn ping(self: &Rc<Self>, request: EchoRequest, options: &Rc<Options>) {
+    pub(super) fn ping(self: &Rc<Self>, request: EchoRequest) {
+        if !self.options.ping {
+            return;
+        }
         let host = request.destination();
         let mut knocks = self.knocks.borrow_mut();
         if let Some(waiting) = knocks.get_mut(&host) {
@@ -84,9 +122,9 @@ impl Pings {
             return;
         }
         knocks.insert(host, vec![request]);
-        let (pings, options) = (Rc::clone(self), Rc::clone(options));
+        let pings = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let is_there = pings.knock(host, &options).await.unwrap_or_else(|error| {
+            let is_there = pings.knock(host).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "the proxy cannot be asked for a host that is pinged");
                 false
             });
@@ -97,14 +135,19 @@ impl Pings {
         });
     }
 
-    async fn knock(&self, host: IpAddr, options: &Options) -> Result<bool, ProxyError> {
-        let ask = |host| async move {
-            let target = SocketAddr::new(host, PORT).into();
-            Answer::of(options.proxy.connect(target, PATIENCE).await)
-        };
-        let (of_host, of_nobody) =
-            tokio::try_join!(ask(host), self.of_nobody.get_or_try_init(|| ask(NOBODY)))?;
-        Ok(of_host.is_somebody(*of_nobody))
+    async fn knock(&self, host: IpAddr) -> Result<bool, ProxyError> {
+        let (of_host, of_nobody) = tokio::try_join!(self.ask(host), self.of_nobody())?;
+        Ok(of_host.is_somebody(of_nobody))
+    }
+
+    async fn of_nobody(&self) -> Result<Answer, ProxyError> {
+        let answer = self.of_nobody.0.get_or_try_init(|| self.ask(NOBODY));
+        answer.await.copied()
+    }
+
+    async fn ask(&self, host: IpAddr) -> Result<Answer, ProxyError> {
+        let target = SocketAddr::new(host, PORT).into();
+        Answer::of(self.options.proxy.connect(target, PATIENCE).await)
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use super::pings::OfNobody;
 use super::{Options, Tun2Socks, waiting};
 use crate::netshell::{self, Config, Share};
 
@@ -38,6 +39,7 @@ pub fn run(queues: Vec<OwnedFd>, options: Options) -> io::Result<()> {
         options,
         descriptors: descriptors.saturating_sub(CONNECTIONS),
         waiting: waiting::BYTES,
+        of_nobody: OfNobody::default(),
     };
     let queues = match <[OwnedFd; 1]>::try_from(queues) {
         Ok([only]) => return work.serve(only),
@@ -67,6 +69,8 @@ struct Work {
     descriptors: usize,
     /// How many bytes may wait for the proxy's answers.
     waiting: usize,
+    /// What all queues know of the proxy.
+    of_nobody: OfNobody,
 }
 
 /// Has all threads end when one does, however that came.
@@ -90,6 +94,7 @@ impl Work {
             },
             descriptors: part(self.descriptors),
             waiting: part(self.waiting),
+            of_nobody: self.of_nobody.clone(),
             config: self.config.clone().shared(share),
         }
     }
@@ -132,9 +137,12 @@ impl Work {
         })
     }
 
-    fn shell(self, queue: OwnedFd) -> impl Future<Output = io::Result<()>> {
-        let handler = Tun2Socks::new(self.options, self.descriptors, self.waiting);
-        netshell::run(queue, self.config, Rc::new(handler))
+    async fn shell(self, queue: OwnedFd) -> io::Result<()> {
+        let (descriptors, waiting) = (self.descriptors, self.waiting);
+        let handler = Tun2Socks::new(self.options, descriptors, waiting, self.of_nobody);
+        let handler = Rc::new(handler);
+        handler.pings.prepare();
+        netshell::run(queue, self.config, handler).await
     }
 }
 

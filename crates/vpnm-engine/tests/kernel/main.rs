@@ -17,6 +17,8 @@ mod forwarded;
 #[cfg(test)]
 mod garbage;
 #[cfg(test)]
+mod pings;
+#[cfg(test)]
 mod queues;
 #[cfg(test)]
 mod socks;
