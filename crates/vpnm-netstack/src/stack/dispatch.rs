@@ -165,7 +165,8 @@ fn tcp(stack: &mut Stack, transport: Transport, now: Instant) {
     let Some(header) = TcpHeader::parse(&transport.content) else {
         return;
     };
-    if header.source == 0 || header.destination == 0 || !transport.is_intact() {
+    // To connect to port 0 is refused by its host, like any port where nobody listens.
+    if header.source == 0 || !transport.is_intact() {
         return;
     }
     let key = transport.key(header.source, header.destination);
