@@ -68,10 +68,11 @@ where
         let down = poll_down(cx, &mut down, &mut flow, outbound);
         flow.flush();
         if down?.is_ready() && up.is_ready() {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
+            return Poll::Ready(Ok(()));
         }
+        // Both may wait for the outbound stream alone, and that for ever.
+        flow.poll_gone(cx)
+            .map(|error| Err(Ended::Application(error)))
     })
 }
 

@@ -123,6 +123,17 @@ impl TcpFlow {
         })
     }
 
+    /// Why the flow is gone, as soon as it is: for who reads and writes nothing meanwhile.
+    pub(super) fn poll_gone(&self, cx: &Context<'_>) -> Poll<io::Error> {
+        self.net.with(|core| {
+            if let Some(cause) = core.stack.tcp_gone(self.id) {
+                return Poll::Ready(gone(cause));
+            }
+            core.writers.register(self.id, cx.waker());
+            Poll::Pending
+        })
+    }
+
     /// Makes the next received bytes current; `false` at the end of the stream.
     pub(super) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<io::Result<bool>> {
         if self.current.as_ref().is_some_and(|chunk| !chunk.is_empty()) {

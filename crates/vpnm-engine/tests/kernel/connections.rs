@@ -1,7 +1,7 @@
 //! TCP: every end of a connection is what it would be without the engine.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -184,12 +184,68 @@ fn a_reset_by_the_client_is_one_for_the_server() {
     );
 }
 
+/// Sends for as long as anything is taken.
+fn fill(stream: &mut TcpStream) {
+    let patience = Some(Duration::from_millis(300));
+    stream.set_write_timeout(patience).unwrap();
+    while stream.write(&[0; 65_536]).is_ok() {}
+}
+
+/// What a server is told that does not read any more.
+fn told_without_reading(serve: fn(&mut TcpStream), ask: fn(SocketAddr)) {
+    let Some(world) = world() else { return };
+    for host in SERVER {
+        let listener = world.net.run(move || TcpListener::bind((host, 0)).unwrap());
+        let address = listener.local_addr().unwrap();
+        let told = world.net.spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            serve(&mut stream);
+            for _ in 0..400 {
+                if let Some(error) = stream.take_error().unwrap() {
+                    return Some(error.kind());
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            None
+        });
+        world.app.run(move || ask(address));
+        let told = told.join().unwrap();
+        assert!(told.is_some(), "{host}: the server was told nothing");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_read_is_told_of_a_reset() {
+    told_without_reading(
+        |_| (),
+        |address| {
+            let mut stream = connect(address);
+            fill(&mut stream);
+            reset(stream);
+        },
+    );
+}
+
+#[test]
+fn a_server_that_has_read_the_end_is_told_of_a_reset() {
+    told_without_reading(
+        |stream| assert_eq!(stream.read(&mut [0]).unwrap(), 0),
+        |address| {
+            let stream = connect(address);
+            stream.shutdown(Shutdown::Write).unwrap();
+            // By then the end has gone all the way.
+            std::thread::sleep(Duration::from_millis(200));
+            reset(stream);
+        },
+    );
+}
+
 #[test]
 fn a_closed_port_refuses_at_connect() {
     let Some(world) = world() else { return };
-    for host in SERVER {
+    for (host, port) in SERVER.into_iter().flat_map(|host| [(host, 9), (host, 0)]) {
         let outcome = world.app.run(move || {
-            TcpStream::connect((host, 9))
+            TcpStream::connect((host, port))
                 .map_err(|error| error.kind())
                 .map(drop)
         });
