@@ -18,6 +18,8 @@ use super::{Client, Names};
 const STREAMS: usize = 256;
 /// Longest query a client may send by datagram.
 const LONGEST_QUERY: usize = 4_096;
+/// From an error of a listener until it is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a descriptor is no listener.
 #[derive(Debug, thiserror::Error)]
@@ -79,19 +81,14 @@ impl Listeners {
 async fn datagrams(names: &Names, socket: Rc<UdpSocket>) {
     let mut space = vec![0; LONGEST_QUERY];
     loop {
-        match socket.recv_from(&mut space).await {
-            Ok((length, peer)) => {
-                let message = space.get(..length).unwrap_or_default();
-                let socket = Rc::clone(&socket);
-                names.ask(
-                    Client::Datagram { socket, peer },
-                    message,
-                    Carriage::Datagram,
-                );
-            }
-            // An ICMP error for an earlier answer; the socket itself lives on.
-            Err(error) => tracing::trace!(%error, "a listener reports an error"),
-        }
+        let (length, peer) = next(async || socket.recv_from(&mut space).await).await;
+        let message = space.get(..length).unwrap_or_default();
+        let socket = Rc::clone(&socket);
+        names.ask(
+            Client::Datagram { socket, peer },
+            message,
+            Carriage::Datagram,
+        );
     }
 }
 
@@ -101,20 +98,49 @@ async fn streams(names: &Names, listener: &TcpListener) {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let names = names.clone();
-                tokio::task::spawn_local(async move {
-                    if let Err(error) = names.serve_stream(stream).await {
-                        tracing::debug!(%error, "a DNS stream broke");
-                    }
-                    drop(place);
-                });
+        let (stream, _) = next(async || listener.accept().await).await;
+        let names = names.clone();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = names.serve_stream(stream).await {
+                tracing::debug!(%error, "a DNS stream broke");
             }
+            drop(place);
+        });
+    }
+}
+
+/// What a listener brings next, whatever it reports before: some errors pass, as those of a
+/// client that has gone, and one that lasts must not take a processor.
+async fn next<T>(mut receive: impl AsyncFnMut() -> io::Result<T>) -> T {
+    loop {
+        match receive().await {
+            Ok(received) => return received,
             Err(error) => {
-                tracing::debug!(%error, "a DNS stream could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tracing::debug!(%error, "a listener of names reports an error");
+                tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_that_lasts_is_met_ten_times_a_second() {
+        let begun = Instant::now();
+        let mut errors = 0;
+        let received = next(async || {
+            if begun.elapsed() < Duration::from_secs(60) {
+                errors += 1;
+                return Err(io::ErrorKind::NetworkDown.into());
+            }
+            Ok("a query")
+        });
+        assert_eq!(received.await, "a query");
+        assert_eq!(errors, 600);
     }
 }
