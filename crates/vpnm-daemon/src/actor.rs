@@ -202,8 +202,12 @@ impl Actor {
                 self.close_tun();
                 self.step(Event::TunLost);
             }
-            host_lane::Report::Uplink(uplink) => {
-                if let Some(event) = self.roaming.look(uplink, self.machine.via()) {
+            host_lane::Report::Uplink(uplink, used) => {
+                let sight = self.roaming.look(uplink, self.machine.via(), &used);
+                if !sight.stranded.is_empty() {
+                    self.host.end_stranded(sight.stranded);
+                }
+                if let Some(event) = sight.event {
                     self.step(event);
                 }
             }

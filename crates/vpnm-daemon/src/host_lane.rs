@@ -6,6 +6,8 @@
 
 mod worker;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,11 +19,12 @@ pub(crate) use worker::{Place, Worker};
 use vpnm_api::Unkept;
 
 use crate::permitted::Permitted;
+use crate::reconcile::Used;
 use crate::tsm::{Effect, Outcome, Ticket};
 use crate::uplink::Uplink;
 
-/// Jobs that may wait: an effect, a look and an ending of connections.
-const WAITING: usize = 3;
+/// Jobs that may wait: an effect, a look and two endings of connections.
+const WAITING: usize = 4;
 
 /// What the thread is asked for.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ enum Job {
     Run(Ticket, Box<Effect>),
     LookAtUplink,
     EndConnections,
+    EndStranded,
 }
 
 /// What the thread says.
@@ -40,8 +44,9 @@ pub(crate) enum Report {
     Tun(Ticket, OwnedFd, Vec<OwnedFd>),
     /// The TUN was found to be gone.
     TunLost,
-    /// The network below the tunnel, as it is now.
-    Uplink(Uplink),
+    /// The network below the tunnel, as it is now, and what the engine uses of it if it is
+    /// another than at the last look.
+    Uplink(Uplink, Used),
     /// Why the packet filter would have no owner if the daemon died, or that it would.
     Unkept(Option<Unkept>),
 }
@@ -55,6 +60,8 @@ struct Told {
     looks: AtomicBool,
     /// An ending of connections waits for its turn.
     ends: AtomicBool,
+    /// Addresses that are gone, from which connections are to be ended.
+    stranded: Mutex<BTreeSet<IpAddr>>,
 }
 
 impl Told {
@@ -62,6 +69,10 @@ impl Told {
         self.permitted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stranded(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
+        self.stranded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,6 +115,17 @@ impl HostLane {
         }
     }
 
+    /// Ends the engine's connections from these addresses, which are gone.
+    pub(crate) fn end_stranded(&self, addresses: BTreeSet<IpAddr>) {
+        let mut stranded = self.told.stranded();
+        let is_waiting = !stranded.is_empty();
+        stranded.extend(addresses);
+        drop(stranded);
+        if !is_waiting {
+            self.send(Job::EndStranded);
+        }
+    }
+
     /// What passes beside the tunnel, and what for others, from the next effect on.
     pub(crate) fn permit(&self, permitted: Permitted) {
         *self.told.permitted() = permitted;
@@ -128,6 +150,10 @@ fn work(mut worker: Worker, jobs: &Receiver<Job>, told: &Told) {
             Job::EndConnections => {
                 told.ends.store(false, Ordering::Release);
                 worker.end_connections();
+            }
+            Job::EndStranded => {
+                let stranded = std::mem::take(&mut *told.stranded());
+                worker.end_stranded(&stranded);
             }
         }
     }

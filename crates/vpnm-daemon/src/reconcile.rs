@@ -4,6 +4,7 @@
 //! and what is to be done about it, comes out of comparing the whole host with
 //! what it should be; the machine does so every 30 seconds in any case.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,7 +18,7 @@ use vpnm_host::{Change, HostError, Watch};
 
 use crate::clock;
 use crate::tsm::Event;
-use crate::uplink::Uplink;
+use crate::uplink::{Loss, Uplink};
 
 /// Changes come in bursts: a firewall is flushed and loaded, a link gets its
 /// addresses. So long after the first of them everything is looked at once.
@@ -140,6 +141,10 @@ fn name(change: Change) -> &'static str {
     }
 }
 
+/// The addresses that connections through the tunnel's server began with, if that could be
+/// found out.
+pub(crate) type Used = Option<BTreeSet<IpAddr>>;
+
 /// Compares each look at the network below the tunnel with the one before.
 #[derive(Debug, Default)]
 pub(crate) struct Roaming {
@@ -147,23 +152,55 @@ pub(crate) struct Roaming {
     went: bool,
 }
 
+/// What a look means.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// To the machine.
+    pub(crate) event: Option<Event>,
+    /// To connections from these addresses: they lead nowhere.
+    pub(crate) stranded: BTreeSet<IpAddr>,
+}
+
 impl Roaming {
-    /// What this look means to the machine, whose tunnel leads to `server`, if it means
-    /// something.
-    pub(crate) fn look(&mut self, uplink: Uplink, server: Option<IpAddr>) -> Option<Event> {
+    /// What this look means, while the tunnel leads to `server`.
+    pub(crate) fn look(&mut self, uplink: Uplink, server: Option<IpAddr>, used: &Used) -> Sight {
         if !uplink.is_up() {
             self.went = true;
-            return Some(Event::NetworkGone);
+            return Event::NetworkGone.into();
         }
         let went = std::mem::take(&mut self.went);
-        let before = self.last_up.replace(uplink.clone());
-        match before {
-            None => went.then_some(Event::NetworkBack),
-            Some(before) if uplink.breaks(&before, server) => Some(Event::NetworkChanged),
-            Some(before) => {
-                let opens = went || uplink.opens(&before, server);
-                opens.then_some(Event::NetworkBack)
+        let Some(before) = self.last_up.replace(uplink.clone()) else {
+            return went.then_some(Event::NetworkBack).into();
+        };
+        match uplink.loses(&before, server, used.as_ref()) {
+            Loss::Everything => Event::NetworkChanged.into(),
+            Loss::Part(stranded) => Sight {
+                event: Some(Event::NetworkBack),
+                stranded,
+            },
+            Loss::Nothing => {
+                let is_idle = used.as_ref().is_some_and(BTreeSet::is_empty);
+                let is_back = went
+                    || uplink.opens(&before, server)
+                    || uplink.is_another_way(&before, server)
+                    || is_idle && uplink.is_moved(&before, server);
+                is_back.then_some(Event::NetworkBack).into()
             }
+        }
+    }
+}
+
+impl From<Event> for Sight {
+    fn from(event: Event) -> Self {
+        Some(event).into()
+    }
+}
+
+impl From<Option<Event>> for Sight {
+    fn from(event: Option<Event>) -> Self {
+        Self {
+            event,
+            stranded: BTreeSet::new(),
         }
     }
 }
@@ -172,35 +209,65 @@ impl Roaming {
 mod tests {
     use super::*;
 
+    fn addresses(list: &[&str]) -> BTreeSet<IpAddr> {
+        list.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
     #[test]
     fn only_another_network_is_a_change() {
         let home = Uplink::on(&[(2, "192.0.2.7")]);
         let road = Uplink::on(&[(3, "198.51.100.9")]);
         let mut roaming = Roaming::default();
-        assert_eq!(roaming.look(home.clone(), None), None, "the first look");
-        assert_eq!(roaming.look(home.clone(), None), None);
-        assert_eq!(
-            roaming.look(Uplink::default(), None),
-            Some(Event::NetworkGone)
-        );
-        assert_eq!(roaming.look(home.clone(), None), Some(Event::NetworkBack));
-        assert_eq!(roaming.look(road, None), Some(Event::NetworkChanged));
-        assert_eq!(
-            roaming.look(Uplink::default(), None),
-            Some(Event::NetworkGone)
-        );
-        assert_eq!(roaming.look(home, None), Some(Event::NetworkChanged));
+        let mut look = |uplink: &Uplink| roaming.look(uplink.clone(), None, &None).event;
+        assert_eq!(look(&home), None, "the first look");
+        assert_eq!(look(&home), None);
+        assert_eq!(look(&Uplink::default()), Some(Event::NetworkGone));
+        assert_eq!(look(&home), Some(Event::NetworkBack));
+        assert_eq!(look(&road), Some(Event::NetworkChanged));
+        assert_eq!(look(&Uplink::default()), Some(Event::NetworkGone));
+        assert_eq!(look(&home), Some(Event::NetworkChanged));
+    }
+
+    #[test]
+    fn what_goes_unused_is_nothing_and_what_is_used_costs_what_used_it() {
+        let home = Uplink::on(&[(2, "192.0.2.7")]);
+        let more = Uplink::on(&[(2, "192.0.2.7"), (2, "192.0.2.8")]);
+        let look = |used: &[&str]| {
+            let (mut roaming, used) = (Roaming::default(), Some(addresses(used)));
+            roaming.look(more.clone(), None, &used);
+            roaming.look(home.clone(), None, &used)
+        };
+        assert_eq!(look(&["192.0.2.7"]), Sight::default());
+        assert_eq!(look(&["192.0.2.8"]), Event::NetworkChanged.into());
+        let both = look(&["192.0.2.7", "192.0.2.8"]);
+        assert_eq!(both.event, Some(Event::NetworkBack));
+        assert_eq!(both.stranded, addresses(&["192.0.2.8"]));
+        // Nobody can say whether what comes next works.
+        assert_eq!(look(&[]), Event::NetworkBack.into());
+    }
+
+    #[test]
+    fn another_way_is_looked_at_though_all_goes_on() {
+        let home = Uplink::on(&[(2, "192.0.2.7")]);
+        let both = Uplink::on(&[(2, "192.0.2.7"), (3, "198.51.100.9")]);
+        let mut roaming = Roaming::default();
+        let used = Some(addresses(&["192.0.2.7"]));
+        roaming.look(home, None, &used);
+        let sight = roaming.look(both, None, &used);
+        assert_eq!(sight, Event::NetworkBack.into());
     }
 
     #[test]
     fn a_start_without_a_network_ends_with_its_coming() {
         let mut roaming = Roaming::default();
         assert_eq!(
-            roaming.look(Uplink::default(), None),
+            roaming.look(Uplink::default(), None, &None).event,
             Some(Event::NetworkGone)
         );
         assert_eq!(
-            roaming.look(Uplink::on(&[(2, "192.0.2.7")]), None),
+            roaming
+                .look(Uplink::on(&[(2, "192.0.2.7")]), None, &None)
+                .event,
             Some(Event::NetworkBack)
         );
     }

@@ -17,6 +17,9 @@ use crate::netlink::{Failure, Protocol, Socket};
 use crate::rtnl::{self, Prefix};
 use diag::{Found, State};
 
+/// The port of DNS.
+const DNS: u16 = 53;
+
 /// Which connections to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Severance {
@@ -40,15 +43,48 @@ pub fn sever(severance: &Severance) -> Result<usize, HostError> {
     let own = own_addresses().map_err(attempt)?;
     let mut socket = Socket::open(Protocol::Diagnosis, 0).map_err(attempt)?;
     let found = diag::list(&mut socket).map_err(attempt)?;
+    end(&mut socket, &condemned(&found, severance, &own)).map_err(attempt)
+}
+
+/// This host's addresses that TCP connections of `uid` to others began with, except for
+/// those that ask a resolver (port 53): those end by themselves.
+///
+/// # Errors
+/// [`HostError`] when the kernel does not list connections or addresses.
+pub fn addresses_used_by(uid: u32) -> Result<BTreeSet<IpAddr>, HostError> {
+    let attempt = |failure: Failure| failure.during("list connections");
+    let own = own_addresses().map_err(attempt)?;
+    let mut socket = Socket::open(Protocol::Diagnosis, 0).map_err(attempt)?;
+    let found = diag::list(&mut socket).map_err(attempt)?;
+    let outward = outward_of(&found, uid, &own);
+    Ok(outward.map(|one| canonical(one.local)).collect())
+}
+
+/// Ends the TCP connections of `uid` that began with one of these addresses; returns how
+/// many, which is none on a kernel that cannot.
+///
+/// # Errors
+/// As [`sever`].
+pub fn sever_from(uid: u32, addresses: &BTreeSet<IpAddr>) -> Result<usize, HostError> {
+    let attempt = |failure: Failure| failure.during("end connections of an address that is gone");
+    let mut socket = Socket::open(Protocol::Diagnosis, 0).map_err(attempt)?;
+    let found = diag::list(&mut socket).map_err(attempt)?;
+    let outward = outward_of(&found, uid, &[]);
+    let theirs = outward.filter(|one| addresses.contains(&canonical(one.local)));
+    end(&mut socket, &theirs.collect::<Vec<_>>()).map_err(attempt)
+}
+
+/// Ends these connections; how many could be.
+fn end(socket: &mut Socket, connections: &[&Found]) -> Result<usize, Failure> {
     let mut ended = 0;
-    for connection in condemned(&found, severance, &own) {
+    for connection in connections {
         match socket.request(&diag::destroy(connection)) {
             Ok(()) => ended += 1,
             // Without support in the kernel none can be ended.
             Err(failure) if failure.errno() == Some(libc::EOPNOTSUPP) => return Ok(0),
             // It ended by itself meanwhile.
             Err(failure) if failure.errno() == Some(libc::ENOENT) => {}
-            Err(failure) => return Err(attempt(failure)),
+            Err(failure) => return Err(failure),
         }
     }
     Ok(ended)
@@ -73,6 +109,20 @@ fn own_addresses() -> Result<Vec<IpAddr>, Failure> {
     let mut socket = Socket::open(Protocol::Route, 0)?;
     let list = socket.query(&rtnl::addresses(), rtnl::decode_address)?;
     Ok(list.into_iter().map(|address| address.prefix.ip).collect())
+}
+
+/// The connections of a uid that lead to others and are no queries.
+fn outward_of<'a>(
+    found: &'a [Found],
+    uid: u32,
+    own: &'a [IpAddr],
+) -> impl Iterator<Item = &'a Found> {
+    let connected = found.iter().filter(|one| one.state == State::Connected);
+    connected.filter(move |one| {
+        let remote = canonical(one.remote);
+        let leaves = !remote.is_loopback() && !own.contains(&remote);
+        one.uid == uid && leaves && one.remote.port() != DNS
+    })
 }
 
 /// Those of the connections that are to be ended.
@@ -170,6 +220,24 @@ mod tests {
     #[test]
     fn what_leads_beyond_the_private_networks_is_ended() {
         assert_eq!(ports(false, true), [4001, 4002, 4003, 4005]);
+    }
+
+    #[test]
+    fn only_what_leads_to_others_uses_an_address() {
+        let mut all = host();
+        let connected = |local, remote| found(State::Connected, ENGINE, local, remote);
+        all.extend([
+            connected("192.168.77.3:4012", "192.168.77.1:53"),
+            connected("192.168.77.4:53", "192.0.2.2:4013"),
+            connected("127.0.0.1:4014", "127.0.0.1:631"),
+            connected("[::ffff:192.168.77.5]:4015", "[::ffff:192.168.1.9]:443"),
+            found(State::Other, ENGINE, "192.168.77.6:4016", "203.0.113.5:443"),
+        ]);
+        let own = ["192.0.2.2".parse().unwrap()];
+        let used: Vec<u16> = outward_of(&all, ENGINE, &own)
+            .map(|one| one.local.port())
+            .collect();
+        assert_eq!(used, [4006, 4015]);
     }
 
     #[test]

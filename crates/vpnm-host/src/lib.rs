@@ -35,7 +35,7 @@ pub mod tun;
 mod watch;
 
 pub use clock::Discipline;
-pub use connections::{Severance, can_sever, sever};
+pub use connections::{Severance, addresses_used_by, can_sever, sever, sever_from};
 pub use desired::{Addresses, Desired, Endpoint, Forwarding, Guard, Lan, Transport, Tunnel};
 pub use effect::{Effect, FilterChange};
 pub use error::{ApplyError, HostError, ReachError};

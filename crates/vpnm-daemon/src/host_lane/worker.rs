@@ -1,5 +1,6 @@
 //! What the host's lane does, one thing after the other.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::failpoint::FailPoints;
 use crate::journal::Journal;
 use crate::keep::{self, FilterKeep};
 use crate::permitted::Permitted;
+use crate::reconcile::Used;
 use crate::redirect::Redirect;
 use crate::tsm::{Effect, Holes, HostWant, Outcome, Ticket};
 use crate::uplink::Uplink;
@@ -56,6 +58,8 @@ pub(crate) struct Worker {
     addresses: Option<Addresses>,
     /// What was last said of the packet filter's owner.
     unkept: Option<Unkept>,
+    /// The network below the tunnel at the last look.
+    uplink: Option<Uplink>,
     reports: Sender<Report>,
 }
 
@@ -70,6 +74,7 @@ impl Worker {
             is_cut_off: false,
             addresses: None,
             unkept: None,
+            uplink: None,
             reports,
         }
     }
@@ -130,6 +135,14 @@ impl Worker {
         self.sever(true);
     }
 
+    /// Ends the engine's connections from addresses that are gone: it tells programs.
+    pub(super) fn end_stranded(&self, addresses: &BTreeSet<IpAddr>) {
+        match vpnm_host::sever_from(self.place.engine_uid, addresses) {
+            Ok(ended) => tracing::info!(ended, "connections to the server lost their address"),
+            Err(error) => tracing::debug!(%error, "connections are left to themselves"),
+        }
+    }
+
     /// Ends connections that can never continue, so that programs need not find out
     /// by waiting: those from the tunnel's addresses, and all that lead `outward`.
     fn sever(&self, outward: bool) {
@@ -164,9 +177,22 @@ impl Worker {
     /// Reports the network below the tunnel.
     pub(super) fn look_at_uplink(&mut self) {
         match self.host().and_then(Host::observe) {
-            Ok(observed) => self.report(Report::Uplink(Uplink::of(&observed))),
+            Ok(observed) => {
+                let uplink = Uplink::of(&observed);
+                let is_another = self.uplink.as_ref() != Some(&uplink);
+                let used = is_another.then(|| self.used()).flatten();
+                self.uplink = Some(uplink.clone());
+                self.report(Report::Uplink(uplink, used));
+            }
             Err(error) => tracing::warn!(%error, "the network cannot be looked at"),
         }
+    }
+
+    /// The addresses that the engine's connections began with.
+    fn used(&self) -> Used {
+        let used = vpnm_host::addresses_used_by(self.place.engine_uid);
+        used.inspect_err(|error| tracing::debug!(%error, "every address is taken to be used"))
+            .ok()
     }
 
     fn report(&self, report: Report) {

@@ -4,11 +4,11 @@
 //! Each case prints how long it took from a network that can be used to a page through
 //! the tunnel; what it makes sure of is that both come about.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use vpnm_lab::machine::{need, shell, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::addresses::{SITE, SITE_NAME};
@@ -29,6 +29,10 @@ pub(crate) const CASES: &[Scene] = &[
     ),
     ("roaming: another interface is followed", another_interface),
     ("roaming: a second way out changes nothing", second_way),
+    (
+        "roaming: an address costs the connections that use it, and no other",
+        addresses_go,
+    ),
     (
         "roaming: temporary addresses come and go",
         temporary_addresses,
@@ -68,6 +72,17 @@ impl Echo {
     fn outlives_it(&mut self) -> Result<()> {
         std::thread::sleep(Duration::from_millis(500));
         self.say().context("the connection from before")
+    }
+
+    /// Makes sure that it comes to its end without having been asked anything.
+    fn is_ended(&mut self) -> Result<()> {
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        match self.0.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => bail!("it says something"),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(error).context("it is not ended"),
+        }
     }
 
     /// Says something and waits until it is heard again.
@@ -194,6 +209,42 @@ fn second_way() -> Result<()> {
     )?;
     echo.outlives_it()?;
     shell(session.client(), "ip link del eth1")?;
+    echo.outlives_it()?;
+    session.command(&["disconnect"]).map(drop)
+}
+
+/// Addresses that go: one that nobody uses, and one that some use.
+fn addresses_go() -> Result<()> {
+    need(&["ss"])?;
+    let session = connected()?;
+    let client = session.client();
+    let mut echo = Echo::open(&session)?;
+    shell(
+        client,
+        "ip addr add 198.51.100.77/24 dev eth0 && ip addr add 192.168.77.50/24 dev eth0",
+    )?;
+    echo.outlives_it()?;
+    shell(client, "ip addr del 198.51.100.77/24 dev eth0")?;
+    echo.outlives_it()?;
+    shell(
+        client,
+        "ip route replace default via 192.168.77.1 dev eth0 src 192.168.77.50",
+    )?;
+    let mut other = Echo::open(&session)?;
+    let by_it = "ss -Htn dst 203.0.113.10 src 192.168.77.50";
+    ensure!(
+        !shell(client, by_it)?.is_empty(),
+        "the other address is not used"
+    );
+    // The route goes with the address that it names.
+    shell(
+        client,
+        "ip route replace default via 192.168.77.1 dev eth0 src 192.168.77.2 && \
+         ip addr del 192.168.77.50/24 dev eth0",
+    )?;
+    other.is_ended()?;
+    echo.outlives_it()?;
+    wait_for_tunnel(&session)?;
     echo.outlives_it()?;
     session.command(&["disconnect"]).map(drop)
 }

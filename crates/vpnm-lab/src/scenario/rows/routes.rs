@@ -133,8 +133,7 @@ pub(super) const ROWS: &[Row] = &[
         attack: &[PUBLIC_PREFIX],
         undo: &[NO_PUBLIC_PREFIX],
         turns: Some(Turns {
-            // An address that goes is a network that changed, which costs connections.
-            off: &[NO_PUBLIC_PREFIX, Wait(Duration::from_secs(1)), Expect(UP)],
+            off: &[NO_PUBLIC_PREFIX],
             on: &[PUBLIC_PREFIX],
         }),
         ..PLAIN
