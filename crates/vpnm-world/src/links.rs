@@ -4,11 +4,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketType};
+
 use crate::netlink::{CREATE, Message, Netlink, Request, attributes};
+use crate::sys;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -117,6 +120,17 @@ pub fn index(name: &str) -> io::Result<u32> {
         .get(4..)
         .and_then(|rest| rest.first_chunk().copied());
     index.map(u32::from_ne_bytes).ok_or_else(missing)
+}
+
+/// Sends a whole frame by a link, as it is.
+///
+/// # Errors
+///
+/// Those of the packet socket; [`io::ErrorKind::NotFound`] without such a link.
+pub fn send_frame(name: &str, frame: &[u8]) -> io::Result<()> {
+    let (family, kind) = (AddressFamily::PACKET, SocketType::RAW);
+    let socket = rustix::net::socket(family, kind, None)?;
+    Ok(sys::send_frame(socket.as_fd(), index(name)?, frame)?)
 }
 
 /// An interface by which something can leave.

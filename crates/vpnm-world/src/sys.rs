@@ -142,6 +142,41 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: u32) -> io::Result<
     check(result)
 }
 
+/// A frame that a packet socket received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Bytes it has, of which the buffer may hold the first.
+    pub(crate) length: usize,
+    /// Sent from here: what came by the cable is not, whatever addresses it bears.
+    pub(crate) is_outgoing: bool,
+}
+
+/// Receives a frame from a packet socket.
+pub(crate) fn receive_frame(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Errno> {
+    // SAFETY: all zero bytes are a valid sockaddr_ll, which is plain data.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    let mut size = length_of::<libc::sockaddr_ll>();
+    // SAFETY: all pointers are to live values, and the lengths are their sizes.
+    let received = unsafe {
+        libc::recvfrom(
+            socket.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_TRUNC,
+            (&raw mut address).cast(),
+            &raw mut size,
+        )
+    };
+    let Ok(length) = usize::try_from(received) else {
+        let error = io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    };
+    Ok(Received {
+        length,
+        is_outgoing: address.sll_pkttype == libc::PACKET_OUTGOING,
+    })
+}
+
 /// Frames a packet socket has dropped since the last call.
 pub(crate) fn packet_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut stats = libc::tpacket_stats {

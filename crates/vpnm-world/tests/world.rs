@@ -13,7 +13,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use vpnm_world::addresses::{CLIENT, NEIGHBOUR, NODE, SITE, SITE_NAME};
+use vpnm_world::addresses::{
+    CLIENT, CLIENT_LINK, CLIENT_MAC, GATEWAY, GATEWAY_MAC, NEIGHBOUR, NODE, SITE, SITE_NAME,
+};
 use vpnm_world::capture::{Capture, Endpoint, Protocol};
 use vpnm_world::internet::{Carriage, Internet};
 use vpnm_world::links::{self, Route};
@@ -313,11 +315,61 @@ fn a_quiet_client_leaks_nothing() {
 }
 
 #[test]
+fn a_leak_counts_whatever_hardware_addresses_it_bears() {
+    let Some(world) = world() else { return };
+    let path = std::env::temp_dir().join(format!("vpnm-forged-{}.pcap", std::process::id()));
+    // A recording makes the observer see what the router itself sends, too.
+    let captures = [None, Some(path.as_path())]
+        .map(|record| Capture::start(&world, &[], record).expect("started"));
+    let stranger = [2, 0, 0, 0, 0x77, 0x63];
+    let pairs = [
+        (GATEWAY_MAC, GATEWAY_MAC),
+        (GATEWAY_MAC, stranger),
+        (CLIENT_MAC, stranger),
+        (stranger, GATEWAY_MAC),
+        (stranger, CLIENT_MAC),
+        ([0xff; 6], [0xff; 6]),
+    ];
+    for (port, (from, to)) in (9_001..).zip(pairs) {
+        send_forged(&world, from, to, port);
+    }
+    let router = world.router().run(|| UdpSocket::bind((GATEWAY.v4, 0)));
+    let sent = router.expect("bound").send_to(b"hello", (CLIENT.v4, 9));
+    assert_eq!(sent.expect("sent"), 5, "what does not come from the client");
+    for capture in &captures {
+        let tally = capture.tally().expect("captured");
+        for port in (9_001..).take(pairs.len()) {
+            let leak = format!("udp {}:{port}", SITE.v4);
+            assert_eq!(tally.leaks.get(&leak), Some(&1), "{leak}: {tally:?}");
+        }
+        let back = format!("udp {}:9", CLIENT.v4);
+        assert!(!tally.leaks.contains_key(&back), "{tally:?}");
+    }
+    drop(captures);
+    std::fs::remove_file(path).expect("removed");
+}
+
+/// Has the client send a datagram to the site in a frame with these addresses.
+fn send_forged(world: &World, from: [u8; 6], to: [u8; 6], port: u16) {
+    let mut frame = [to, from].concat();
+    frame.extend([0x08, 0x00, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend(CLIENT.v4.octets());
+    frame.extend(SITE.v4.octets());
+    frame.extend(40_000_u16.to_be_bytes());
+    frame.extend(port.to_be_bytes());
+    frame.extend([0, 8, 0, 0]);
+    let client = world.client();
+    client
+        .run(|| links::send_frame(CLIENT_LINK, &frame))
+        .expect("sent");
+}
+
+#[test]
 fn a_snapshot_waits_for_addresses_that_are_new() {
     let Some(world) = world() else { return };
     let client = world.client();
     // Its own address by which it reaches the link is made anew, and asked for.
-    let uplink = vpnm_world::addresses::CLIENT_LINK;
+    let uplink = CLIENT_LINK;
     for name in ["accept_dad", "dad_transmits"] {
         let setting = format!("/proc/sys/net/ipv6/conf/{uplink}/{name}");
         client.run(|| std::fs::write(setting, "1")).expect("set");

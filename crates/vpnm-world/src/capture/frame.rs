@@ -53,11 +53,6 @@ const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 
-/// The sender's hardware address.
-pub(super) fn sender(bytes: &[u8]) -> Option<[u8; 6]> {
-    bytes.get(6..)?.first_chunk().copied()
-}
-
 /// Takes a frame apart.
 pub(super) fn parse(bytes: &[u8]) -> Frame<'_> {
     let Some((kind, body)) = ethertype(bytes) else {

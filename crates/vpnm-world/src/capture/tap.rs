@@ -12,10 +12,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, eth};
 
 use super::class::{Endpoint, Permitted, judge};
-use super::frame::sender;
 use super::pcap::Recording;
 use super::tally::Tally;
-use crate::addresses::{GATEWAY_MAC, LAN_LINK, Pair};
+use crate::addresses::{LAN_LINK, Pair};
 use crate::{World, links, sys};
 
 /// How much of a frame is looked at: headers, and a probe's marker.
@@ -269,12 +268,13 @@ fn drain(
     loop {
         let mut state = shared.lock();
         for _ in 0..BATCH {
-            let length = match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
-                Ok((_, length)) => length,
+            let received = match sys::receive_frame(socket.as_fd(), buffer) {
+                Ok(received) => received,
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR | Errno::NETDOWN) => continue,
                 Err(error) => return Err(error),
             };
+            let length = received.length;
             let frame = buffer.get(..length.min(SNAP)).unwrap_or_default();
             if let Some(recording) = recording.as_deref_mut() {
                 let now = SystemTime::now()
@@ -282,7 +282,7 @@ fn drain(
                     .unwrap_or_default();
                 recording.write(now, frame, length).map_err(|_| Errno::IO)?;
             }
-            if sender(frame) != Some(GATEWAY_MAC) {
+            if !received.is_outgoing {
                 let judgement = judge(frame, &state.permitted);
                 let length = u64::try_from(length).unwrap_or(u64::MAX);
                 state.tally.add(judgement, length);
