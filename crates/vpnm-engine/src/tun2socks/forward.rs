@@ -9,6 +9,7 @@ use vpnm_proxy::socks5::encode_datagram;
 
 use super::Tun2Socks;
 use super::association::{Association, Shut};
+use super::waiting::{Room, Stuck};
 use crate::datagram_run::Run;
 use crate::netshell::{Datagrams, Refusal, UdpFlow};
 
@@ -23,8 +24,9 @@ struct Forward {
     header: Vec<u8>,
     /// Of a packet of many datagrams, those that are not yet encoded.
     left: Option<Datagrams>,
-    /// Encoded datagrams the kernel had no room for, and the size of each.
-    stuck: Option<(Vec<u8>, usize)>,
+    /// What the kernel had no room for; `left` is accounted for with it.
+    stuck: Option<Stuck>,
+    room: Room,
 }
 
 /// Why forwarding pauses.
@@ -47,6 +49,7 @@ pub(super) async fn forward(flow: UdpFlow, tunnel: Rc<Tun2Socks>) {
         header,
         left: None,
         stuck: None,
+        room: tunnel.room.clone(),
     };
     loop {
         let pause = poll_fn(|cx| {
@@ -68,7 +71,7 @@ pub(super) async fn forward(flow: UdpFlow, tunnel: Rc<Tun2Socks>) {
 impl Forward {
     /// Moves what is there.
     fn poll(&mut self, cx: &mut Context<'_>, run: &mut Run) -> Poll<Pause> {
-        if let Some((bytes, segment)) = self.stuck.take()
+        if let Some((bytes, segment)) = self.stuck.take().map(Stuck::release)
             && let Err(pause) = self.send(&bytes, segment)
         {
             return Poll::Ready(pause);
@@ -123,7 +126,8 @@ impl Forward {
         sent
     }
 
-    /// Sends encoded datagrams; keeps those for which there is no way or no room.
+    /// Sends encoded datagrams; keeps those for which there is no way or no room, or loses
+    /// them where too many wait already.
     fn send(&mut self, bytes: &[u8], segment: usize) -> Result<(), Pause> {
         let mut taken = 0;
         let pause = loop {
@@ -139,7 +143,11 @@ impl Forward {
             }
         };
         let rest = bytes.get(taken..).unwrap_or_default();
-        self.stuck = Some((rest.to_vec(), segment));
+        let left = self.left.as_ref().map_or(0, Datagrams::footprint);
+        self.stuck = self.room.keep(rest, segment, left);
+        if self.stuck.is_none() {
+            self.left = None;
+        }
         Err(pause)
     }
 }
