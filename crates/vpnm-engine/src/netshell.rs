@@ -27,6 +27,8 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 pub use counters::{Counters, Totals};
 pub use icmp::EchoRequest;
 pub use relay::{Ended, relay};
@@ -116,9 +118,15 @@ pub async fn run<H: Handler>(tun: OwnedFd, config: Config, handler: Rc<H>) -> io
     config.stack.offload = device.has_offload();
     config.stack.oversize = device.takes_oversize();
     let end = device.end();
+    // A task of its own: whoever polls this may be woken for what is no packet.
+    let mut driving = JoinSet::new();
+    driving.spawn_local(driver::Driver::new(device, config, handler));
     tokio::select! {
         biased;
         error = end => Err(error),
-        ended = driver::Driver::new(device, config, handler) => ended,
+        Some(ended) = driving.join_next() => match ended {
+            Ok(ended) => ended,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        },
     }
 }

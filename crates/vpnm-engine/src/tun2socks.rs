@@ -137,7 +137,7 @@ impl Tun2Socks {
             match opened {
                 Ok((way, socket)) => {
                     association.open(&socket);
-                    this.serve(source, &association, &way, &socket, &sender)
+                    this.serve(source, &association, &way, &socket, sender)
                         .await;
                 }
                 Err(error) => {
@@ -165,20 +165,29 @@ impl Tun2Socks {
         Ok((way, Rc::new(socket)))
     }
 
+    /// Passes replies on until the association is closed, idle or broken.
     async fn serve(
-        &self,
+        self: &Rc<Self>,
         source: SocketAddr,
-        association: &Association,
+        association: &Rc<Association>,
         way: &Way,
-        socket: &RelaySocket,
-        sender: &UdpSender,
+        socket: &Rc<RelaySocket>,
+        sender: UdpSender,
     ) {
-        let reply = |from, run: &Run| sender.send_batch(from, source, run.bytes(), run.segment());
-        let idle = self.options.udp_idle;
-        let ended = association::serve(association, &way.control, socket, idle, &self.space, reply);
-        if let Err(error) = ended.await {
-            tracing::debug!(%error, "a UDP association broke");
-        }
+        let (this, kept, socket) = (Rc::clone(self), Rc::clone(association), Rc::clone(socket));
+        let receive = async move {
+            let reply =
+                |from, run: &Run| sender.send_batch(from, source, run.bytes(), run.segment());
+            let ended = association::receive(&kept, &socket, &this.space, reply);
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "a UDP association broke");
+            }
+            kept.close();
+        };
+        // A task of its own: the many replies do not have the few other things looked at.
+        let receiving = tokio::task::spawn_local(receive);
+        association::closed(association, &way.control, self.options.udp_idle).await;
+        receiving.abort();
     }
 
     /// How many associations may be open: each has a socket, and a control stream where

@@ -137,25 +137,18 @@ impl Association {
     }
 }
 
-/// Passes replies on until the association is closed, by anybody, or idle.
-pub(super) async fn serve(
-    association: &Association,
-    control: &TcpStream,
-    socket: &RelaySocket,
-    udp_idle: Duration,
-    space: &RefCell<Passage>,
-    reply: impl Fn(SocketAddr, &Run),
-) -> io::Result<()> {
+/// Completes when the association is closed, by anybody, or idle.
+pub(super) async fn closed(association: &Association, control: &TcpStream, udp_idle: Duration) {
     tokio::select! {
         biased;
-        () = association.closed.notified() => Ok(()),
-        () = idle(association, udp_idle) => Ok(()),
-        () = ended(control) => Ok(()),
-        failed = receive(association, socket, space, reply) => failed,
+        () = association.closed.notified() => {}
+        () = idle(association, udp_idle) => {}
+        () = ended(control) => {}
     }
 }
 
-async fn receive(
+/// Passes replies on until the socket breaks.
+pub(super) async fn receive(
     association: &Association,
     socket: &RelaySocket,
     space: &RefCell<Passage>,

@@ -3,6 +3,7 @@
 mod sys;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
@@ -143,7 +144,10 @@ impl RelaySocket {
 
     /// Completes when there may be something to receive.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await.map(drop)
+        // For the one who receives, of whom the runtime needs not keep a list.
+        poll_fn(|cx| self.socket.poll_read_ready(cx))
+            .await
+            .map(drop)
     }
 
     /// Receives datagrams that are there; into how many slots.
@@ -208,9 +212,44 @@ fn segment_message(size: u16) -> [u8; HEADER + size_of::<usize>()] {
     message
 }
 
+/// The size of the datagrams that came as one, if this control message is of `UDP_GRO`.
+fn joined_size(message: &[u8]) -> Option<usize> {
+    let (header, value) = message.split_at_checked(HEADER)?;
+    let kind = [libc::SOL_UDP, libc::UDP_GRO].map(i32::to_ne_bytes);
+    if !header.ends_with(kind.as_flattened()) {
+        return None;
+    }
+    let size = i32::from_ne_bytes(*value.first_chunk()?);
+    usize::try_from(size).ok().filter(|size| *size > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn control(level: i32, kind: i32, value: i32) -> Vec<u8> {
+        let length = (HEADER + size_of::<i32>()).to_ne_bytes();
+        let fields = [level, kind, value].map(i32::to_ne_bytes);
+        [&length, fields.as_flattened()].concat()
+    }
+
+    #[test]
+    fn only_what_the_kernel_joined_is_cut() {
+        let joined = control(libc::SOL_UDP, libc::UDP_GRO, 1_200);
+        assert_eq!(joined_size(&joined), Some(1_200));
+        for other in [
+            control(libc::SOL_SOCKET, libc::UDP_GRO, 1_200),
+            control(libc::SOL_UDP, libc::UDP_SEGMENT, 1_200),
+            control(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 7),
+            control(libc::SOL_UDP, libc::UDP_GRO, 0),
+            control(libc::SOL_UDP, libc::UDP_GRO, -1),
+        ] {
+            assert_eq!(joined_size(&other), None, "{other:?}");
+        }
+        for length in 0..joined.len() {
+            assert_eq!(joined_size(&joined[..length]), None, "{length}");
+        }
+    }
 
     fn pair() -> (UdpSocket, RelaySocket) {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();

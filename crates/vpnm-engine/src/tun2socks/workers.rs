@@ -120,14 +120,12 @@ impl Work {
 
     /// Serves a queue until the device is gone.
     fn serve(self, queue: OwnedFd) -> io::Result<()> {
-        let runtime = runtime()?;
-        LocalSet::new().block_on(&runtime, self.shell(queue))
+        block_on(self.shell(queue))
     }
 
     /// Serves a queue until the device is gone or another queue's thread has ended.
     fn serve_until(self, queue: OwnedFd, mut others: watch::Receiver<bool>) -> io::Result<()> {
-        let runtime = runtime()?;
-        LocalSet::new().block_on(&runtime, async {
+        block_on(async move {
             tokio::select! {
                 biased;
                 ended = self.shell(queue) => ended,
@@ -146,10 +144,16 @@ impl Work {
     }
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs `work` on this thread, with all that it spawns.
+fn block_on(work: impl Future<Output = io::Result<()>> + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build()?;
+    LocalSet::new().block_on(&runtime, async {
+        // What is waited for here is polled whenever anything else is.
+        let ended = tokio::task::spawn_local(work).await;
+        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    })
 }
 
 /// Allows this process as many descriptors as it may have; how many that are.

@@ -11,7 +11,7 @@ use std::ptr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{HEADER, SLOTS, Slot};
+use super::{SLOTS, Slot, joined_size};
 
 /// Room for one control message with a number, aligned.
 type Control = [u64; 3];
@@ -73,19 +73,9 @@ pub(super) fn receive(
     let filled = headers.iter().zip(&controls).take(received);
     for (slot, (header, control)) in slots.iter_mut().zip(filled) {
         slot.length = usize::try_from(header.msg_len).unwrap_or(0).min(size);
-        slot.segment = match header.msg_hdr.msg_controllen {
-            0 => slot.length,
-            _ => segment(control),
-        };
+        let control = control.map(u64::to_ne_bytes);
+        let told = control.as_flattened().get(..header.msg_hdr.msg_controllen);
+        slot.segment = told.and_then(joined_size).unwrap_or(slot.length);
     }
     Ok(received)
-}
-
-/// The size of the datagrams that a control message of `UDP_GRO` tells.
-fn segment(control: &Control) -> usize {
-    let bytes = control.map(u64::to_ne_bytes);
-    let value = bytes.as_flattened().get(HEADER..).unwrap_or_default();
-    let size = value.first_chunk().map(|size| i32::from_ne_bytes(*size));
-    size.and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(0)
 }
