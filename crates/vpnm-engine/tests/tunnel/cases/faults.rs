@@ -38,6 +38,7 @@ pub(super) fn code(result: Outcome<Established>) -> Outcome<Code> {
     Ok(failure.code)
 }
 
+/// Each says what it is by itself: what the engine's own limit ends is called otherwise.
 pub(super) fn typed_faults() -> Outcome {
     let mut station = Station::build(Carrier::Tls)?;
     let link = station.node.link();
@@ -68,14 +69,9 @@ pub(super) fn typed_faults() -> Outcome {
         ),
     ];
     for (expected, link, server) in cases {
-        let begun = Instant::now();
         let found = code(station.connect_to(&link, &server))?;
         ensure(found == expected, || {
             format!("{} instead of {}", found.name(), expected.name())
-        })?;
-        let took = begun.elapsed();
-        ensure(took < 9 * SECOND, || {
-            format!("{} took {took:?}", expected.name())
         })?;
     }
     Ok(())

@@ -53,15 +53,13 @@ pub(super) fn memory() -> Outcome {
 /// Waits until most of what the flows took is given back to the machine.
 fn returned(station: &Station, idle: u64, open: u64) -> Outcome {
     let begun = Instant::now();
+    // The test runner's own limit is the only one.
     loop {
         let now = resident(station)?;
         if now < idle + (open - idle) / 2 {
             println!("     {now} KiB after {:?}", begun.elapsed());
             return Ok(());
         }
-        ensure(begun.elapsed() < 15 * SECOND, || {
-            format!("{now} KiB are kept")
-        })?;
         thread::sleep(SECOND / 10);
     }
 }
