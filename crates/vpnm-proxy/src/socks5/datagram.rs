@@ -1,6 +1,6 @@
 //! The header of a relayed UDP datagram (RFC 1928 section 7).
 
-use vpnm_wire::Target;
+use vpnm_wire::{Host, Target};
 
 use super::address;
 
@@ -25,6 +25,9 @@ pub fn encode_datagram(target: &Target, payload: &[u8], out: &mut Vec<u8>) {
 
 /// Splits a relayed datagram into the address it came from and its payload.
 ///
+/// A relay whose socket serves both families may write an address of IPv4 as one of IPv6
+/// (RFC 4291 section 2.5.5.2); it is given as what it is.
+///
 /// # Errors
 /// [`DatagramError`]; the datagram is to be dropped.
 pub fn decode_datagram(bytes: &[u8]) -> Result<(Target, &[u8]), DatagramError> {
@@ -34,11 +37,17 @@ pub fn decode_datagram(bytes: &[u8]) -> Result<(Target, &[u8]), DatagramError> {
     if *fragment != 0 {
         return Err(DatagramError::Fragment);
     }
-    address::decode(rest).ok_or(DatagramError::Malformed)
+    let (mut from, payload) = address::decode(rest).ok_or(DatagramError::Malformed)?;
+    if let Host::Ip(ip) = &mut from.host {
+        *ip = ip.to_canonical();
+    }
+    Ok((from, payload))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]
@@ -56,6 +65,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn an_address_in_the_form_of_the_other_family_is_what_it_stands_for() {
+        let mut bytes = vec![0, 0, 0, 4];
+        bytes.extend("::ffff:192.0.2.1".parse::<Ipv6Addr>().unwrap().octets());
+        bytes.extend([0, 53, b'!']);
+        let from: Target = "192.0.2.1:53".parse().unwrap();
+        assert_eq!(decode_datagram(&bytes), Ok((from, &b"!"[..])));
     }
 
     #[test]
