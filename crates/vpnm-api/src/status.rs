@@ -57,6 +57,9 @@ pub struct Traffic {
     pub tx_bytes: u64,
     /// Flows that are open now.
     pub flows: u32,
+    /// Packets of the applications' datagrams that the engine lost, since those before were
+    /// not taken in time.
+    pub lost: u64,
 }
 
 /// What is known to hold now. `false` also where it was not looked at.
@@ -155,6 +158,7 @@ mod tests {
                 rx_bytes: 77,
                 tx_bytes: 78,
                 flows: 3,
+                lost: 0,
             },
             verified: Verified {
                 resolver: Some("1.1.1.1".parse().unwrap()),

@@ -214,6 +214,7 @@ fn traffic(totals: Totals) -> Traffic {
         rx_bytes: totals.down_bytes,
         tx_bytes: totals.up_bytes,
         flows: u32::try_from(flows).unwrap_or(u32::MAX),
+        lost: totals.udp_lost,
     }
 }
 

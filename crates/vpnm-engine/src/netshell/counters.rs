@@ -11,6 +11,7 @@ pub struct Counters {
     down_bytes: AtomicU64,
     tcp_flows: AtomicU64,
     udp_flows: AtomicU64,
+    udp_lost: AtomicU64,
     /// Somebody waits for them to change.
     awaited: AtomicBool,
     news: Notify,
@@ -27,6 +28,8 @@ pub struct Totals {
     pub tcp_flows: u64,
     /// UDP flows that exist now.
     pub udp_flows: u64,
+    /// Packets of datagrams that were lost because those before were not taken in time.
+    pub udp_lost: u64,
 }
 
 impl Counters {
@@ -38,6 +41,7 @@ impl Counters {
             down_bytes: self.down_bytes.load(Ordering::Relaxed),
             tcp_flows: self.tcp_flows.load(Ordering::Relaxed),
             udp_flows: self.udp_flows.load(Ordering::Relaxed),
+            udp_lost: self.udp_lost.load(Ordering::Relaxed),
         }
     }
 
@@ -64,6 +68,11 @@ impl Counters {
 
     pub(super) fn add_down(&self, bytes: usize) {
         self.down_bytes.fetch_add(wide(bytes), Ordering::Relaxed);
+        self.tell();
+    }
+
+    pub(super) fn add_udp_lost(&self, packets: u64) {
+        self.udp_lost.fetch_add(packets, Ordering::Relaxed);
         self.tell();
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Core {
     pub(super) in_batch: bool,
     pub(super) counters: Arc<Counters>,
     flows: (usize, usize),
+    udp_lost: u64,
     share: Option<Share>,
     /// Packets of other queues that are being worked off.
     handed: VecDeque<Handed>,
@@ -57,6 +58,7 @@ impl Net {
             in_batch: false,
             counters,
             flows: (0, 0),
+            udp_lost: 0,
             share,
             handed: VecDeque::new(),
         })))
@@ -148,8 +150,13 @@ impl Core {
         self.stack.pool().trim()
     }
 
-    /// Publishes how many flows there are.
+    /// Publishes how many flows there are, and what was lost.
     pub(super) fn count_flows(&mut self) {
+        let lost = self.stack.udp_lost();
+        if lost != self.udp_lost {
+            self.counters.add_udp_lost(lost - self.udp_lost);
+            self.udp_lost = lost;
+        }
         let now = (self.stack.tcp_flows(), self.stack.udp_flows());
         if now != self.flows {
             self.counters.set_flows(self.flows, now);

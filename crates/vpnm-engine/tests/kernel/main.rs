@@ -23,4 +23,6 @@ mod queues;
 #[cfg(test)]
 mod socks;
 #[cfg(test)]
+mod untaken;
+#[cfg(test)]
 mod world;

@@ -52,6 +52,10 @@ pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
                 counted(u64::from(status.traffic.flows), "flow"),
             ),
         );
+        if status.traffic.lost > 0 {
+            let lost = counted(status.traffic.lost, "packet");
+            table.row("lost", format!("{lost} of datagrams, not taken in time"));
+        }
     }
     if status.goal == Goal::Secured {
         table.row("verified", wrap(&verified(&status.verified), WIDTH));
@@ -234,6 +238,7 @@ mod tests {
                 rx_bytes: 12_345_678,
                 tx_bytes: 999,
                 flows: 1,
+                lost: 3,
             },
             verified: Verified {
                 remembered: true,
@@ -260,6 +265,7 @@ Connected for 1 h 2 min: everything leaves through the tunnel
   latency   23 ms
   dns       over HTTPS through the tunnel, 1.1.1.1
   traffic   12.3 MB in, 999 B out, 1 flow open
+  lost      3 packets of datagrams, not taken in time
   verified  goal on disk, firewall and routes, engine without privileges, answer
             through the tunnel, traffic led into the tunnel, no way out when all
             were tried

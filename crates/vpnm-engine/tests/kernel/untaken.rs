@@ -1,0 +1,60 @@
+//! Datagrams that nobody takes.
+
+use std::cell::RefCell;
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use tokio::task::LocalSet;
+use vpnm_engine::netshell::{self, Config, Counters, DnsQuery, Handler, TcpIncoming, UdpIncoming};
+
+use crate::exchange::world_of;
+use crate::world::{Queue, SERVER};
+
+static COUNTERS: OnceLock<Arc<Counters>> = OnceLock::new();
+
+/// Keeps every flow, and takes nothing from it.
+#[derive(Default)]
+struct Idle(RefCell<Vec<UdpIncoming>>);
+
+impl Handler for Idle {
+    fn tcp(self: &Rc<Self>, flow: TcpIncoming) {
+        drop(flow);
+    }
+
+    fn udp(self: &Rc<Self>, flow: UdpIncoming) {
+        self.0.borrow_mut().push(flow);
+    }
+
+    fn dns(self: &Rc<Self>, query: DnsQuery) {
+        drop(query);
+    }
+}
+
+fn serve(tun: OwnedFd) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let config = Config::new(1_500).unwrap();
+    COUNTERS.set(Arc::clone(&config.counters)).unwrap();
+    let handler = Rc::new(Idle::default());
+    let ended = LocalSet::new().block_on(&runtime, netshell::run(tun, config, handler));
+    panic!("the engine ended: {ended:?}");
+}
+
+#[test]
+fn datagrams_that_nobody_takes_are_counted_as_lost() {
+    let Some(world) = world_of(Queue::Offload, serve) else {
+        return;
+    };
+    world.app.run(|| {
+        let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let counters = COUNTERS.get().expect("the engine runs");
+        // The test runner's own limit is the only one.
+        while counters.totals().udp_lost < 100 {
+            client.send_to(&[7; 1_400], (SERVER[0], 9)).unwrap();
+        }
+    });
+}
