@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -33,6 +34,8 @@ pub(super) struct Association {
     state: RefCell<State>,
     last_used: Cell<Instant>,
     closed: Notify,
+    /// Flows whose datagrams wait for the proxy.
+    expectant: RefCell<Vec<Waker>>,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,7 @@ impl Association {
             state: RefCell::new(State::Opening(waiting)),
             last_used: Cell::new(Instant::now()),
             closed: Notify::new(),
+            expectant: RefCell::default(),
         }
     }
 
@@ -78,6 +82,22 @@ impl Association {
     /// The proxy does not open it.
     pub(super) fn fail(&self) {
         self.end(State::Failed);
+        self.expectant.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the proxy did not open it. Where it is still being asked the flow is woken
+    /// if it does not, and says so by `expects`, which is the flow's to keep.
+    pub(super) fn has_failed(&self, expects: &mut bool, cx: &Context<'_>) -> bool {
+        match &*self.state.borrow() {
+            State::Failed => true,
+            State::Open(_) | State::Closed => false,
+            State::Opening(_) => {
+                if !std::mem::replace(expects, true) {
+                    self.expectant.borrow_mut().push(cx.waker().clone());
+                }
+                false
+            }
+        }
     }
 
     fn end(&self, state: State) {
@@ -134,6 +154,7 @@ impl Association {
             drop(socket.try_send_run(&encoded, encoded.len()));
         }
         *state = State::Open(Rc::clone(socket));
+        self.expectant.take();
     }
 }
 

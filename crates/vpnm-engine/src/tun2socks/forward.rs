@@ -20,6 +20,8 @@ const BURST: usize = 64;
 struct Forward {
     flow: UdpFlow,
     association: Rc<Association>,
+    /// Whether the association will wake it if the proxy does not open that.
+    expects: bool,
     /// The proxy's header, which is the same for every datagram of the flow.
     header: Vec<u8>,
     /// Of a packet of many datagrams, those that are not yet encoded.
@@ -45,6 +47,7 @@ pub(super) async fn forward(flow: UdpFlow, tunnel: Rc<Tun2Socks>) {
     encode_datagram(&flow.destination().into(), &[], &mut header);
     let mut forward = Forward {
         association: tunnel.association(flow.source(), flow.sender()),
+        expects: false,
         flow,
         header,
         left: None,
@@ -63,6 +66,7 @@ pub(super) async fn forward(flow: UdpFlow, tunnel: Rc<Tun2Socks>) {
             Pause::Shut(Shut::Closed) => {
                 let flow = &forward.flow;
                 forward.association = tunnel.association(flow.source(), flow.sender());
+                forward.expects = false;
             }
         }
     }
@@ -83,7 +87,8 @@ impl Forward {
                     Poll::Ready(Ok(datagrams)) => self.left = Some(datagrams),
                     Poll::Ready(Err(_)) => return Poll::Ready(Pause::Gone),
                     Poll::Pending => {
-                        return self.flush(run).map_or_else(Poll::Ready, |()| Poll::Pending);
+                        let flushed = self.flush(run);
+                        return flushed.map_or_else(Poll::Ready, |()| self.rest(cx));
                     }
                 }
             }
@@ -96,6 +101,14 @@ impl Forward {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Waits for more, or for the news that what was sent goes nowhere.
+    fn rest(&mut self, cx: &Context<'_>) -> Poll<Pause> {
+        match self.association.has_failed(&mut self.expects, cx) {
+            true => Poll::Ready(Pause::Shut(Shut::Failed)),
+            false => Poll::Pending,
+        }
     }
 
     /// Appends the datagrams of a packet to the run, sending it whenever it is complete.

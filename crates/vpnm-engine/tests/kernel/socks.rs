@@ -276,6 +276,22 @@ fn datagrams_go_through_the_proxy() {
 }
 
 #[test]
+fn the_first_datagram_already_tells_that_the_proxy_relays_none() {
+    let conduct = Conduct {
+        // Command not supported.
+        associate: |mut client| reply(&mut client, 7, SocketAddr::from(PROXY)),
+        ..HONEST
+    };
+    let Some(world) = behind(conduct) else { return };
+    for host in SERVER {
+        let client = connected(&world, SocketAddr::new(host.parse().unwrap(), 9_000));
+        client.send(b"anybody?").unwrap();
+        let told = client.recv(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(told, Err(io::ErrorKind::ConnectionRefused), "{host}");
+    }
+}
+
+#[test]
 fn trains_of_datagrams_come_back_in_order_through_the_proxy() {
     let Some(world) = world() else { return };
     trains_come_back(&world);
