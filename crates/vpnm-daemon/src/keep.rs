@@ -16,6 +16,7 @@ pub(crate) mod tun;
 mod unit;
 
 pub(crate) use filter::FilterKeep;
+pub(crate) use linux::Linux;
 pub use process::{HoldError, hold_filter};
 
 use std::io;

@@ -25,6 +25,7 @@ pub use probe::send_all;
 pub(crate) use schedule::{Schedule, Urgency};
 
 use crate::engine::{self, Identity};
+use crate::keep::Linux;
 use probe::{Link, Probe};
 use tap::Tap;
 
@@ -81,7 +82,7 @@ fn system(action: &'static str) -> impl FnOnce(io::Error) -> CheckError {
 /// # Errors
 /// [`CheckError`]: it is not known whether anything gets out.
 pub fn check() -> Result<Report, CheckError> {
-    let mut host = Host::open()?;
+    let mut host = Host::open_with(None, Linux::of_environment().capabilities())?;
     let observed = settled(&mut host)?;
     // What this kernel cannot hold back is not tried: that it leaves is known.
     let holds_frames = host.capabilities().egress;

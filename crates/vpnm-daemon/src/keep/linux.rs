@@ -1,7 +1,7 @@
 //! Being taken for an older kernel, to prove what is done on those on any.
 //!
-//! With `VPNM_LINUX=6.1` in its environment the daemon goes no further than that version.
-//! Only root starts a daemon, and nothing but its environment reaches this.
+//! With `VPNM_LINUX=6.1` in its environment the daemon goes no further than that version, nor
+//! does a check for leaks. Only root starts either, and nothing but its environment reaches this.
 
 use vpnm_host::Capabilities;
 
@@ -12,13 +12,13 @@ const PEER_PROCESS: (u32, u32) = (6, 5);
 
 /// What this kernel is not taken to go beyond: its major and its minor number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Linux {
+pub(crate) struct Linux {
     version: (u32, u32),
 }
 
 impl Linux {
     /// Of the environment's kernel, if it names one.
-    pub(super) fn of_environment() -> Self {
+    pub(crate) fn of_environment() -> Self {
         let value = std::env::var(VARIABLE).ok();
         let named = value.as_deref().and_then(Self::named);
         named.unwrap_or(Self {
@@ -32,7 +32,7 @@ impl Linux {
         Some(Self { version })
     }
 
-    pub(super) fn capabilities(self) -> Capabilities {
+    pub(crate) fn capabilities(self) -> Capabilities {
         let (major, minor) = self.version;
         Capabilities::of_linux(major, minor)
     }
