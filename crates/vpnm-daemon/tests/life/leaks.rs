@@ -147,7 +147,10 @@ fn before_5_16() -> Result<()> {
     let (name, version) = OLDER;
     let check_older = session.client().command(PROGRAM).env(name, version);
     let (leaked, untried, attempts) = report(&check_older.args(["check", "--json"]).output()?)?;
-    ensure!(leaked.is_empty() && attempts >= 18, "{attempts}: {leaked:?}");
+    ensure!(
+        leaked.is_empty() && attempts >= 18,
+        "{attempts}: {leaked:?}"
+    );
     ensure!(untried == ["a raw frame by eth0"], "{untried:?}");
     let seen = session.capture().tally()?;
     ensure!(seen.leaked() == 0, "{seen:?}");
