@@ -4,12 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::LocalSet;
 use vpnm_engine::netshell::{
-    self, Config, DnsQuery, EchoRequest, Ended, Handler, Refusal, TcpIncoming, UdpIncoming,
+    self, Config, Counters, DnsQuery, EchoRequest, Ended, Handler, Refusal, TcpIncoming,
+    UdpIncoming,
 };
 
 /// Who answers pings.
@@ -28,13 +30,28 @@ pub(crate) fn serve(tun: OwnedFd) {
     panic!("the engine ended: {:?}", run(tun));
 }
 
+/// As `serve`, with another handler, and with counters that `counters` gets.
+pub(crate) fn serve_counting(
+    tun: OwnedFd,
+    counters: &OnceLock<Arc<Counters>>,
+    handler: impl Handler + 'static,
+) {
+    let config = Config::new(1_500).expect("an MTU of Ethernet");
+    let first = counters.set(Arc::clone(&config.counters));
+    first.expect("one engine a process");
+    panic!("the engine ended: {:?}", run_with(tun, config, handler));
+}
+
 /// Serves the device on this thread until it is gone.
 pub(crate) fn run(tun: OwnedFd) -> io::Result<()> {
+    run_with(tun, Config::new(1_500)?, Direct)
+}
+
+fn run_with(tun: OwnedFd, config: Config, handler: impl Handler + 'static) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let config = Config::new(1500)?;
-    LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(Direct)))
+    LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(handler)))
 }
 
 impl Handler for Direct {

@@ -4,11 +4,12 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use tokio::task::{LocalSet, spawn_local};
-use vpnm_engine::netshell::{self, Config, Counters, DnsQuery, Handler, TcpIncoming, UdpIncoming};
+use tokio::task::spawn_local;
+use vpnm_engine::netshell::{Config, Counters, DnsQuery, Handler, TcpIncoming, UdpIncoming};
 use vpnm_wire::{Checksum, protocol};
 
 use crate::connections::eight_megabytes;
+use crate::direct;
 use crate::exchange::{connect, world_of};
 use crate::world::{self, Queue};
 
@@ -42,14 +43,7 @@ impl Handler for Echo {
 }
 
 fn serve(tun: OwnedFd) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let config = Config::new(1_500).unwrap();
-    COUNTERS.set(Arc::clone(&config.counters)).unwrap();
-    let ended = LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(Echo)));
-    panic!("the engine ended: {ended:?}");
+    direct::serve_counting(tun, &COUNTERS, Echo);
 }
 
 /// A SYN from the `number`th address, behind a virtio header that promises nothing.

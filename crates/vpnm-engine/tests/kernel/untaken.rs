@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use tokio::task::LocalSet;
-use vpnm_engine::netshell::{self, Config, Counters, DnsQuery, Handler, TcpIncoming, UdpIncoming};
+use vpnm_engine::netshell::{Counters, DnsQuery, Handler, TcpIncoming, UdpIncoming};
 
+use crate::direct;
 use crate::exchange::world_of;
 use crate::world::{Queue, SERVER};
 
@@ -33,15 +33,7 @@ impl Handler for Idle {
 }
 
 fn serve(tun: OwnedFd) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let config = Config::new(1_500).unwrap();
-    COUNTERS.set(Arc::clone(&config.counters)).unwrap();
-    let handler = Rc::new(Idle::default());
-    let ended = LocalSet::new().block_on(&runtime, netshell::run(tun, config, handler));
-    panic!("the engine ended: {ended:?}");
+    direct::serve_counting(tun, &COUNTERS, Idle::default());
 }
 
 #[test]
