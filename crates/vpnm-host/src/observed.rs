@@ -19,6 +19,9 @@ pub struct Observed {
     pub links: Vec<Link>,
     /// Their addresses.
     pub addresses: Vec<Address>,
+    /// The addresses whose packets the kernel delivers here. One of IPv6 that was just
+    /// given to a link is not among them for some milliseconds.
+    pub(crate) delivered: BTreeSet<IpAddr>,
     /// All routing rules of the host.
     pub rules: Vec<Rule>,
     /// The routes in our table, and the default routes of the main table.
@@ -246,6 +249,12 @@ impl Observed {
             .find(held)
             .or_else(|| candidates.into_iter().find(|ip| !collides(ip)))
     }
+}
+
+/// Whether an address is one of those that the tunnel link may have.
+pub(crate) fn is_kept(ip: IpAddr) -> bool {
+    let kept_4 = CANDIDATES_4.map(IpAddr::from).contains(&ip);
+    kept_4 || CANDIDATES_6.map(IpAddr::from).contains(&ip)
 }
 
 fn is_private(network: &Prefix) -> bool {

@@ -239,8 +239,17 @@ fn link_setup(observed: &Observed, link: &Link, addresses: &Addresses) -> Vec<Ef
         wanted.push(on_link(Prefix::host(addresses.v6.into())));
     }
     let present: Vec<&Address> = observed.addresses_of(link.index).collect();
-    let missing = wanted.iter().filter(|address| !present.contains(address));
-    effects.extend(missing.copied().map(Effect::AddAddress));
+    for address in &wanted {
+        let is_present = present.contains(&address);
+        let is_dead = link.settings.up && !observed.delivered.contains(&address.prefix.ip);
+        if is_present && is_dead {
+            // The kernel's own route to it goes and comes with the address.
+            effects.push(Effect::RemoveAddress(*address));
+        }
+        if !is_present || is_dead {
+            effects.push(Effect::AddAddress(*address));
+        }
+    }
     let surplus = present
         .into_iter()
         .filter(|address| !wanted.contains(address));
@@ -260,6 +269,8 @@ fn link_removal(observed: &Observed) -> Option<Effect> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::desired::{Endpoint, Forwarding, Guard, Lan, Transport, Tunnel};
     use crate::firewall::Capabilities;
@@ -300,6 +311,7 @@ mod tests {
                 link(3, "vpnm0", Some(tun)),
             ],
             addresses: Vec::new(),
+            delivered: BTreeSet::new(),
             rules: Vec::new(),
             routes: Vec::new(),
             uplinks: [2].into(),
@@ -368,8 +380,14 @@ mod tests {
                         one.settings = to;
                     }
                 }
-                Effect::AddAddress(address) => observed.addresses.push(address),
-                Effect::RemoveAddress(address) => observed.addresses.retain(|a| *a != address),
+                Effect::AddAddress(address) => {
+                    observed.addresses.push(address);
+                    observed.delivered.insert(address.prefix.ip);
+                }
+                Effect::RemoveAddress(address) => {
+                    observed.addresses.retain(|a| *a != address);
+                    observed.delivered.remove(&address.prefix.ip);
+                }
                 Effect::DeleteLink { link } => {
                     observed.links.retain(|one| one.index != link);
                     observed.addresses.retain(|address| address.link != link);
@@ -435,6 +453,16 @@ mod tests {
                 assert_eq!(plan(&reached, second).unwrap(), Plan::default());
             }
         }
+    }
+
+    #[test]
+    fn an_address_that_nothing_is_delivered_to_is_given_anew() {
+        let there = plan(&untouched(), &tunnel()).unwrap();
+        let mut observed = after(untouched(), &there);
+        observed.delivered.retain(std::net::IpAddr::is_ipv4);
+        let again = plan(&observed, &tunnel()).unwrap();
+        let given = "- address fd76:706e:6d30::1/128\n+ address fd76:706e:6d30::1/128\n";
+        assert_eq!(again.to_string(), given);
     }
 
     #[test]

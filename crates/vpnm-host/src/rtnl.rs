@@ -46,6 +46,8 @@ pub(crate) mod kind {
 
 /// The main route table.
 pub(crate) const MAIN_TABLE: u32 = 254;
+/// The table of what this host takes for itself.
+pub(crate) const LOCAL_TABLE: u32 = 255;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,6 +10,7 @@ use crate::error::HostError;
 use crate::names::{ROUTE_TABLE, TABLE};
 use crate::netlink::{Failure, Message, Protocol, Socket, messages};
 use crate::nft::decode_table_name;
+use crate::observed::is_kept;
 use crate::rtnl::{self, kind};
 
 /// What changed; read the host again to know how.
@@ -169,7 +170,8 @@ fn classify(message: &Message<'_>) -> Option<Change> {
         kind::NEW_SETTING => Some(Change::Setting),
         kind::NEW_ROUTE | kind::DEL_ROUTE => {
             let route = rtnl::decode_route(message).ok()??;
-            let concerns = route.table == ROUTE_TABLE || route.destination.is_any();
+            let is_to_tunnel = route.delivers_to().is_some_and(is_kept);
+            let concerns = route.table == ROUTE_TABLE || route.destination.is_any() || is_to_tunnel;
             concerns.then_some(Change::Route)
         }
         _ => (decode_table_name(message)? == TABLE).then_some(Change::Filter),

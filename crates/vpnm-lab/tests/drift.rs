@@ -57,6 +57,8 @@ fn damages(session: &Session) -> Result<Vec<String>> {
     let others = [
         "ip addr del 198.18.76.70/32 dev vpnm0",
         "ip addr del fd76:706e:6d30::1/128 dev vpnm0",
+        "ip route del local 198.18.76.70 dev vpnm0 table local",
+        "ip -6 route del local fd76:706e:6d30::1 dev vpnm0 table local",
         "ip link set vpnm0 down",
         "ip link set vpnm0 mtu 1400",
         "ip link set vpnm0 txqueuelen 100",
@@ -82,6 +84,7 @@ fn repairs(session: &Session) -> Result<(u64, String, bool)> {
 /// What is there of ours, without what counts.
 fn ours(session: &Session) -> Result<String> {
     let list = "ip rule; ip -6 rule; ip route show table 7670; ip -6 route show table 7670; \
+        ip route show table local dev vpnm0; ip -6 route show table local dev vpnm0; \
         ip -o addr show dev vpnm0; ip -o link show dev vpnm0; nft -s list table inet vpnm";
     shell(session.client(), list)
 }

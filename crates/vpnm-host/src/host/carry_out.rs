@@ -1,12 +1,19 @@
 //! Carries out single effects.
 
+use std::thread;
+use std::time::Duration;
+
 use super::{Host, unless};
 use crate::effect::{Effect, FilterChange};
 use crate::error::HostError;
 use crate::firewall::Capabilities;
 use crate::netlink::{Failure, Request, Socket};
 use crate::nft::{Batch, Ownership, TableFamily};
-use crate::rtnl;
+use crate::rtnl::{self, Address, Route};
+
+/// Milliseconds between looks whether packets to a new address are delivered; 89 were
+/// seen on a machine that is busy with interfaces that come and go.
+const DELIVERY: [u64; 10] = [1, 1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 impl Host {
     pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), HostError> {
@@ -102,7 +109,8 @@ pub(super) fn routing(socket: &mut Socket, effect: &Effect) -> Result<(), HostEr
             outcome.map_err(|failure| failure.during("set up the link vpnm0"))
         }
         Effect::AddAddress(address) => {
-            add(socket, &rtnl::add_address(address), "give vpnm0 an address")
+            add(socket, &rtnl::add_address(address), "give vpnm0 an address")?;
+            await_delivery(socket, address)
         }
         Effect::RemoveAddress(address) => remove(
             socket,
@@ -113,6 +121,22 @@ pub(super) fn routing(socket: &mut Socket, effect: &Effect) -> Result<(), HostEr
             remove(socket, &rtnl::delete_link(*link), "remove the link vpnm0")
         }
     }
+}
+
+/// Waits until packets to a new address are delivered: for IPv6 the kernel leaves that to
+/// a worker of its own, and drops the first answers if it is late. One that does not come
+/// is found missing when the host is read back.
+fn await_delivery(socket: &mut Socket, address: &Address) -> Result<(), HostError> {
+    for wait in DELIVERY {
+        let routes = socket.query(&rtnl::routes(address.prefix.family()), rtnl::decode_route);
+        let routes = routes.map_err(|failure| failure.during("list routes"))?;
+        let mut delivered = routes.iter().filter_map(Route::delivers_to);
+        if delivered.any(|ip| ip == address.prefix.ip) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(wait));
+    }
+    Ok(())
 }
 
 fn add(socket: &mut Socket, request: &Request, action: &'static str) -> Result<(), HostError> {

@@ -1,6 +1,7 @@
 //! Reads the host.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::error::HostError;
 use crate::firewall::Capabilities;
@@ -62,15 +63,17 @@ pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
         .map_err(during("list addresses"))?;
     let mut rules = Vec::new();
     let mut routes = Vec::new();
+    let mut delivered = BTreeSet::new();
     for family in families(&kernel) {
         let list = route.query(&rtnl::rules(*family), rtnl::decode_rule);
         rules.extend(list.map_err(during("list routing rules"))?);
-        let list = our_and_default_routes(route, *family, &mut uplinks);
+        let list = our_and_default_routes(route, *family, &mut uplinks, &mut delivered);
         routes.extend(list.map_err(during("list routes"))?);
     }
     Ok(Observed {
         links,
         addresses,
+        delivered,
         rules,
         routes,
         uplinks,
@@ -88,11 +91,13 @@ pub(super) fn routing(route: &mut Socket) -> Result<Observed, HostError> {
 }
 
 /// The routes of our table, and of the main table the default routes only: a router
-/// may have a million others. The links by which routes of others lead out are noted.
+/// may have a million others. The links by which routes of others lead out are noted,
+/// and the addresses whose packets are delivered here.
 fn our_and_default_routes(
     socket: &mut Socket,
     family: Family,
     uplinks: &mut BTreeSet<u32>,
+    delivered: &mut BTreeSet<IpAddr>,
 ) -> Result<Vec<Route>, Failure> {
     let wanted = |route: &Route| {
         let main = route.table == MAIN_TABLE && route.destination.is_any();
@@ -100,7 +105,9 @@ fn our_and_default_routes(
     };
     let mut routes = socket.query(&rtnl::routes(family), |message| {
         uplinks.extend(rtnl::ways_out(message)?);
-        Ok(rtnl::decode_route(message)?.filter(wanted))
+        let route = rtnl::decode_route(message)?;
+        delivered.extend(route.as_ref().and_then(Route::delivers_to));
+        Ok(route.filter(wanted))
     })?;
     // Ours first: the order of tables in a dump is the kernel's.
     routes.sort_by_key(|route| route.table != ROUTE_TABLE);

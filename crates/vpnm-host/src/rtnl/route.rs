@@ -1,8 +1,9 @@
 //! Routes.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use super::{Family, Prefix, address_from, kind, octets};
+use super::{Family, LOCAL_TABLE, Prefix, address_from, kind, octets};
 use crate::names::{PROTOCOL, ROUTE_TABLE};
 use crate::netlink::{Attributes, Failure, Message, Request, Writer};
 
@@ -21,6 +22,7 @@ const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_NOWHERE: u8 = 255;
 const RTN_UNSPEC: u8 = 0;
 const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
 const RTN_UNREACHABLE: u8 = 7;
 /// Cached routes and the like, which no table holds.
 const RTM_F_CLONED: u32 = 0x200;
@@ -54,6 +56,15 @@ pub enum RouteKind {
     Unreachable,
     /// A type of route this crate never makes.
     Other(u8),
+}
+
+impl Route {
+    /// The address of this host whose packets it delivers to programs here.
+    pub(crate) fn delivers_to(&self) -> Option<IpAddr> {
+        let ip = self.destination.ip;
+        let is_local = self.table == LOCAL_TABLE && self.kind == RouteKind::Other(RTN_LOCAL);
+        (is_local && self.destination == Prefix::host(ip)).then_some(ip)
+    }
 }
 
 impl fmt::Display for Route {

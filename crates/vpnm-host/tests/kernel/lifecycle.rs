@@ -1,5 +1,8 @@
 //! From open to tunnel and back on a real kernel, whole and cut at every point.
 
+use std::net::{IpAddr, UdpSocket};
+use std::time::Duration;
+
 use crate::support::{
     Far, alone_in_namespace, as_uid, assert_same, device, die, go_on, guard, in_child,
     in_namespace, objects, run, snapshot, tunnel, tunnelled,
@@ -394,11 +397,40 @@ fn only_a_socket_to_this_packet_filter_is_taken_over() {
     in_namespace(move || {
         let of_another_network = elsewhere.recv().unwrap();
         let none = std::fs::File::open("/dev/null").unwrap().into();
-        let other = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().into();
+        let other = UdpSocket::bind("0.0.0.0:0").unwrap().into();
         let others = [none, other].into_iter();
         for fd in others.chain(of_another_network) {
             let error = Host::take_over(fd).unwrap_err();
             assert!(matches!(error, HostError::Unfit), "{error}");
+        }
+    });
+}
+
+#[test]
+fn what_comes_for_the_tunnel_is_delivered_as_soon_as_there_is_one() {
+    const ROUNDS: usize = 50;
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        for round in 0..ROUNDS {
+            let _device = device();
+            let desired = tunnel(&mut host);
+            host.reach(&desired, &mut go_on).unwrap();
+            let Desired::Tunnel(_, tunnel) = desired else {
+                panic!("{desired:?}");
+            };
+            for ip in [
+                IpAddr::from(tunnel.addresses.v4),
+                tunnel.addresses.v6.into(),
+            ] {
+                let own = UdpSocket::bind((ip, 0)).unwrap();
+                own.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                own.send_to(b"for myself", own.local_addr().unwrap())
+                    .unwrap();
+                let received = own.recv(&mut [0; 16]);
+                assert!(received.is_ok(), "{ip}, round {round}: {received:?}");
+            }
+            host.reach(&Desired::Open, &mut go_on).unwrap();
         }
     });
 }

@@ -74,6 +74,13 @@ fn every_kind_of_damage_is_seen_and_repaired() {
         repairs(Change::Link, &["ip link set vpnm0 down"]);
         repairs(Change::Link, &["ip link set vpnm0 mtu 1400"]);
         repairs(Change::Address, &["ip addr del 198.18.76.70/32 dev vpnm0"]);
+        for delivery in [
+            "-4 route del local 198.18.76.70",
+            "-6 route del local fd76:706e:6d30::1",
+        ] {
+            let breaking = format!("ip {delivery} dev vpnm0 table local");
+            repairs(Change::Route, &[&breaking]);
+        }
         repairs(
             Change::Link,
             &["ip link add late0 type veth peer name late1"],
