@@ -10,6 +10,7 @@
 pub mod addresses;
 mod authority;
 pub mod capture;
+pub mod delivery;
 mod files;
 mod host;
 pub mod internet;

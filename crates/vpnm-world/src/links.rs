@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType};
 
+use crate::delivery::await_delivery;
 use crate::netlink::{CREATE, Message, Netlink, Request, attributes};
 use crate::sys;
 
@@ -221,15 +222,14 @@ fn link_name(message: &Message) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
-/// Gives a link an address; IPv6 addresses are usable at once.
+/// Gives a link an address, at which packets are taken when this returns.
 pub fn add_address(name: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
-    Netlink::route()?.apply(&address_request(
-        RTM_NEWADDR,
-        CREATE,
-        name,
-        address,
-        prefix,
-    )?)
+    let request = address_request(RTM_NEWADDR, CREATE, name, address, prefix)?;
+    Netlink::route()?.apply(&request)?;
+    match address {
+        IpAddr::V4(_) => Ok(()),
+        IpAddr::V6(address) => await_delivery(address),
+    }
 }
 
 /// Takes an address off a link.

@@ -50,12 +50,7 @@ fn a_link_that_was_down_goes_on_when_it_is_up() {
             world::ip(&format!("link set {} down", world::LINK)).unwrap();
             std::thread::sleep(Duration::from_millis(100));
             world::bring_up().unwrap();
-            world::ip(&format!(
-                "addr replace {}/128 dev {} nodad",
-                world::CLIENT[1],
-                world::LINK
-            ))
-            .unwrap();
+            world::add_ipv6(world::CLIENT[1], 128, world::LINK).unwrap();
         });
     }
     exchange_in(&world, echo, eight_megabytes, |equal| assert!(equal));

@@ -5,15 +5,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv6Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::Command;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
-
 use vpnm_host::tun::{self, Options};
+use vpnm_world::delivery::await_delivery;
 
 /// The TUN link.
 pub(crate) const LINK: &str = "tun0";
@@ -21,9 +20,6 @@ pub(crate) const LINK: &str = "tun0";
 pub(crate) const SERVER: [&str; 2] = ["10.99.0.1", "fd99::1"];
 /// The applications' address of each family.
 pub(crate) const CLIENT: [&str; 2] = ["10.98.0.1", "fd98::1"];
-
-/// Of a route: packets to there are for this host (`linux/route.h`, `ipv6_route.h`).
-const RTF_LOCAL: u32 = 0x8000_0000;
 
 /// A network namespace, which lives as long as a descriptor or a thread of it does.
 pub(crate) struct Namespace(OwnedFd);
@@ -234,24 +230,10 @@ fn configure() -> io::Result<()> {
 }
 
 /// Gives a link of the thread's namespace an IPv6 address, at which packets are taken when
-/// this returns: the kernel makes the route for that later, on a thread of its own.
+/// this returns.
 pub(crate) fn add_ipv6(address: &str, prefix: u8, link: &str) -> io::Result<()> {
     ip(&format!("addr add {address}/{prefix} dev {link} nodad"))?;
-    let address: Ipv6Addr = address.parse().map_err(io::Error::other)?;
-    let begin = format!("{:032x} 80 ", address.to_bits());
-    let is_local = |route: &str| {
-        let flags = route.split_whitespace().nth(8);
-        let flags = flags.and_then(|flags| u32::from_str_radix(flags, 16).ok());
-        route.starts_with(&begin) && flags.is_some_and(|flags| flags & RTF_LOCAL != 0)
-    };
-    // The test runner's own limit is the only one.
-    while !fs::read_to_string("/proc/thread-self/net/ipv6_route")?
-        .lines()
-        .any(is_local)
-    {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
+    await_delivery(address.parse().map_err(io::Error::other)?)
 }
 
 /// Sets the TUN link up and makes it the way to everywhere.

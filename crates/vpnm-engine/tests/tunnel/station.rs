@@ -12,7 +12,7 @@ use vpnm_api::engine::{EngineBlocking, EngineConfig, Established, LocalNames};
 use vpnm_api::{Profile, Upstream};
 use vpnm_world::addresses::{CLOUDFLARE, CLOUDFLARE_NAME, NODE, NODE_SECOND, QUAD9, QUAD9_NAME};
 use vpnm_world::internet::{Carrier, Internet, Node};
-use vpnm_world::{Host, User, World};
+use vpnm_world::{Host, User, World, links};
 
 /// Any error of the set-up ends the test.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -147,7 +147,6 @@ fn route(client: &Host) -> Outcome {
     let commands = [
         format!("link set {LINK} up mtu 1500 txqueuelen 4096"),
         format!("-4 address add 10.77.0.2/32 dev {LINK}"),
-        format!("-6 address add fd77::2/128 dev {LINK} nodad"),
         format!("-4 route add default dev {LINK} table {TABLE}"),
         format!("-6 route add default dev {LINK} table {TABLE}"),
         format!("-4 rule add pref 7600 uidrange {uid}-{uid} lookup main"),
@@ -162,5 +161,6 @@ fn route(client: &Host) -> Outcome {
             return Err(format!("ip {command}: {}", String::from_utf8_lossy(&ran.stderr)).into());
         }
     }
-    Ok(())
+    let own = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2).into();
+    Ok(client.run(|| links::add_address(LINK, own, 128))?)
 }
