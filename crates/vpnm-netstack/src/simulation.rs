@@ -10,6 +10,7 @@ mod link;
 mod oddities;
 mod oversize;
 mod script;
+mod stamps;
 mod strangers;
 mod throughput;
 mod transfers;
@@ -95,7 +96,7 @@ impl World {
         Self {
             start,
             now: start,
-            client: Client::new(send, path.offload, &pool),
+            client: Client::new(send, path, &pool),
             stack,
             up: Link::new(path, 1),
             down: Link::new(path, 2),

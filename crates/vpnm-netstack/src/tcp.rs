@@ -9,6 +9,7 @@ mod prune;
 mod receive;
 mod rtt;
 mod send;
+mod stamps;
 mod tombstone;
 mod transmit;
 
@@ -231,7 +232,7 @@ impl Tcp {
     }
 
     fn open(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
-        let iss = self.initial_sequence(&key, cx.now);
+        let (iss, offset) = self.initial_numbers(&key, cx.now);
         let headers = if key.source().is_ipv4() {
             IPV4_HEADER + TCP_HEADER
         } else {
@@ -240,6 +241,9 @@ impl Tcp {
         let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
         let mut flow = Flow::new(key, &segment.header, segment.options, iss, mss);
         flow.oversize = self.config.oversize && segment.near;
+        if !segment.near {
+            flow.agree_on_stamps(offset, self.epoch.unwrap_or(cx.now), cx.now);
+        }
         flow.exchange = Exchange::like(self.prompt);
         flow.on_syn(cx.now);
         let id = self.flows.insert(flow);
@@ -253,15 +257,18 @@ impl Tcp {
         self.settle(id, cx);
     }
 
-    /// A number nobody can guess that grows by one every four microseconds (RFC 6528).
-    fn initial_sequence(&mut self, key: &FlowKey, now: Instant) -> Seq {
+    /// A sequence number nobody can guess that grows by one every four microseconds (RFC
+    /// 6528), and from where the timestamps of the same ends count (RFC 7323 section 5.4).
+    fn initial_numbers(&mut self, key: &FlowKey, now: Instant) -> (Seq, u32) {
         let mut hash = DefaultHasher::new();
         self.config.secret.hash(&mut hash);
         key.hash(&mut hash);
         let epoch = *self.epoch.get_or_insert(now);
         let ticks = now.saturating_duration_since(epoch).as_micros() / 4;
-        let place = u128::from(hash.finish()).wrapping_add(ticks) & u128::from(u32::MAX);
-        Seq(u32::try_from(place).unwrap_or(0))
+        let hash = hash.finish();
+        let place = u128::from(hash).wrapping_add(ticks) & u128::from(u32::MAX);
+        let offset = u32::try_from(hash >> 32).unwrap_or(0);
+        (Seq(u32::try_from(place).unwrap_or(0)), offset)
     }
 
     /// The path to the application of `key` takes no longer packets than `mtu`.
@@ -283,7 +290,7 @@ impl Tcp {
         // Only who sees our packets knows their numbers (RFC 5927 section 4.1).
         let known = flow.sender.una().not_after(seq) && seq.before(flow.sender.next());
         if known && flow.stage == Stage::Open {
-            flow.sender.limit_mss(mtu.max(least) - headers);
+            flow.limit_segment(mtu.max(least) - headers);
             flow.rearm(cx.now, true);
             self.settle(id, cx);
         }

@@ -28,6 +28,8 @@ pub use head::Head;
 pub use icmp::{ICMP_HEADER, Icmp, IcmpError, encode_echo_reply, encode_error};
 pub use ip::{Fragment, IPV4_HEADER, IPV6_HEADER, IpBuilder, IpError, IpHeader, protocol};
 pub use target::{Domain, Host, HostError, Target, TargetError};
-pub use tcp::{MAX_SACK, Seq, TCP_CHECKSUM, TCP_HEADER, TcpFlags, TcpHeader, TcpOptions};
+pub use tcp::{
+    MAX_SACK, Seq, TCP_CHECKSUM, TCP_HEADER, TCP_STAMPS, TcpFlags, TcpHeader, TcpOptions, TcpStamps,
+};
 pub use udp::{UDP_CHECKSUM, UDP_HEADER, UdpHeader};
 pub use vnet::{ChecksumState, LENGTH as VNET_LENGTH, Segmentation, VnetHeader};

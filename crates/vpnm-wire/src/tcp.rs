@@ -10,6 +10,10 @@ pub const TCP_HEADER: usize = 20;
 pub const TCP_CHECKSUM: usize = 16;
 /// Selective acknowledgements that fit beside no other option (RFC 2018 section 3).
 pub const MAX_SACK: usize = 4;
+/// Selective acknowledgements that fit beside timestamps.
+const MAX_SACK_STAMPED: usize = 3;
+/// Bytes that timestamps take, padded to whole words as all hosts do.
+pub const TCP_STAMPS: usize = 12;
 /// Largest shift of a window (RFC 7323 section 2.3).
 const MAX_WINDOW_SHIFT: u8 = 14;
 
@@ -19,6 +23,7 @@ const MAXIMUM_SEGMENT: u8 = 2;
 const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
 
 /// A sequence number: a place in a stream, compared modulo 2^32 (RFC 9293 section 3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -133,6 +138,15 @@ pub struct TcpHeader {
     pub header_len: usize,
 }
 
+/// Timestamps of a segment (RFC 7323 section 3.2), in ticks of clocks that nobody sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpStamps {
+    /// The sender's clock.
+    pub value: u32,
+    /// What the sender last saw of the receiver's clock; valid with [`TcpFlags::ACK`].
+    pub echo: u32,
+}
+
 /// The options of a TCP header that are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TcpOptions {
@@ -142,6 +156,8 @@ pub struct TcpOptions {
     pub window_scale: Option<u8>,
     /// Whether the sender understands selective acknowledgements.
     pub sack_permitted: bool,
+    /// When the segment was sent, and what it answers.
+    pub stamps: Option<TcpStamps>,
     /// Ranges the sender has beyond its acknowledgement, `sacks` of them.
     pub sack: [(Seq, Seq); MAX_SACK],
     /// How many of `sack` are set.
@@ -232,6 +248,12 @@ impl TcpOptions {
                 }
                 self.sacks = ranges.len().min(MAX_SACK);
             }
+            (TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
+                self.stamps = Some(TcpStamps {
+                    value: u32::from_be_bytes([a, b, c, d]),
+                    echo: u32::from_be_bytes([e, f, g, h]),
+                });
+            }
             _ => {}
         }
     }
@@ -249,10 +271,21 @@ impl TcpOptions {
         if self.sack_permitted {
             length += 4;
         }
+        if self.stamps.is_some() {
+            length += TCP_STAMPS;
+        }
         if self.sacks > 0 {
-            length += 4 + 8 * self.sacks.min(MAX_SACK);
+            length += 4 + 8 * self.fitting_sacks();
         }
         length
+    }
+
+    fn fitting_sacks(&self) -> usize {
+        let most = match self.stamps {
+            Some(_) => MAX_SACK_STAMPED,
+            None => MAX_SACK,
+        };
+        self.sacks.min(most)
     }
 
     fn encode(&self, head: &mut Head) {
@@ -266,8 +299,13 @@ impl TcpOptions {
         if let Some(shift) = self.window_scale {
             head.push(&[NO_OPERATION, WINDOW_SCALE, 3, shift]);
         }
+        if let Some(TcpStamps { value, echo }) = self.stamps {
+            head.push(&[NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10]);
+            head.push(&value.to_be_bytes());
+            head.push(&echo.to_be_bytes());
+        }
         if self.sacks > 0 {
-            let count = self.sacks.min(MAX_SACK);
+            let count = self.fitting_sacks();
             let length = u8::try_from(2 + 8 * count).unwrap_or(2);
             head.push(&[NO_OPERATION, NO_OPERATION, SACK, length]);
             for (left, right) in self.sack.iter().take(count) {
@@ -316,7 +354,34 @@ mod tests {
             ..TcpOptions::default()
         };
         sack.sack = [10, 20, 30, 40].map(|at| (Seq(at), Seq(at + 5)));
-        for options in [TcpOptions::default(), handshake, sack] {
+        let stamps = Some(TcpStamps {
+            value: u32::MAX,
+            echo: 7,
+        });
+        let stamped = TcpOptions {
+            stamps,
+            sacks: MAX_SACK_STAMPED,
+            ..sack
+        };
+        let handshake_stamped = TcpOptions {
+            stamps,
+            ..handshake
+        };
+        let all = [
+            TcpOptions::default(),
+            handshake,
+            handshake_stamped,
+            sack,
+            stamped,
+        ];
+        for mut options in all {
+            options
+                .sack
+                .iter_mut()
+                .skip(options.sacks)
+                .for_each(|range| {
+                    *range = Default::default();
+                });
             let mut head = Head::new();
             header.encode(&options, [0, 0], &mut head);
             let read = TcpHeader::parse(head.bytes()).unwrap();
@@ -331,6 +396,20 @@ mod tests {
             );
             assert_eq!(TcpOptions::parse(head.bytes(), length), options);
         }
+    }
+
+    #[test]
+    fn no_more_ranges_are_built_than_fit_beside_timestamps() {
+        let options = TcpOptions {
+            stamps: Some(TcpStamps::default()),
+            sacks: MAX_SACK,
+            ..TcpOptions::default()
+        };
+        let mut head = Head::new();
+        TcpHeader::default().encode(&options, [0, 0], &mut head);
+        assert_eq!(head.len(), 60, "the longest header there is");
+        let read = TcpOptions::parse(head.bytes(), head.len());
+        assert_eq!(read.sacks, MAX_SACK_STAMPED);
     }
 
     #[test]

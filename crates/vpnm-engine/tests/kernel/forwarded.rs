@@ -89,6 +89,27 @@ fn streams_of_another_host_survive_loss() {
 }
 
 #[test]
+fn only_streams_of_another_host_carry_timestamps() {
+    let Some(guests) = guests() else { return };
+    let local = World {
+        app: guests.gateway.duplicate(),
+        net: guests.world.net.duplicate(),
+    };
+    for (world, stamped) in [(&guests.world, true), (&local, false)] {
+        let ask = |address| {
+            let stream = connect(address);
+            let known = run(&format!("ss -tionO dst {address}"));
+            drop(stream);
+            known
+        };
+        exchange_in(world, echo, ask, |known| {
+            assert!(known.contains(" sack "), "{known}");
+            assert_eq!(known.contains(" ts sack "), stamped, "{known}");
+        });
+    }
+}
+
+#[test]
 fn datagrams_of_another_host_come_back_whole() {
     let Some(guests) = guests() else { return };
     // Long ones travel as fragments on the way there and on the way back.

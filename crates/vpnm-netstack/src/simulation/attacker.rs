@@ -1,6 +1,7 @@
 //! A live connection and somebody who wants to harm it: who knows its addresses and ports
 //! and some numbers, but not all, and who repeats what he saw.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use vpnm_wire::{
@@ -113,7 +114,7 @@ impl Attacker {
         } else {
             &payload
         };
-        let segment = segment(&ip, &header, &options, payload);
+        let segment = segment((ip.source, ip.destination), &header, &options, payload);
         inject(world, &segment, 1);
     }
 
@@ -217,16 +218,26 @@ impl Attacker {
             hop_limit: 64,
             fragment: None,
         };
-        let segment = segment(&ip, &syn, &TcpOptions::default(), &[]);
+        let segment = segment(
+            (ip.source, ip.destination),
+            &syn,
+            &TcpOptions::default(),
+            &[],
+        );
         inject(world, &segment, 1);
     }
 }
 
-fn segment(ip: &IpHeader, header: &TcpHeader, options: &TcpOptions, payload: &[u8]) -> Vec<u8> {
+pub(super) fn segment(
+    (source, destination): (IpAddr, IpAddr),
+    header: &TcpHeader,
+    options: &TcpOptions,
+    payload: &[u8],
+) -> Vec<u8> {
     let length = 20 + options.encoded_len() + payload.len();
     let builder = IpBuilder {
-        source: ip.source,
-        destination: ip.destination,
+        source,
+        destination,
         protocol: protocol::TCP,
         payload_len: length,
         fragment: None,
@@ -235,7 +246,7 @@ fn segment(ip: &IpHeader, header: &TcpHeader, options: &TcpOptions, payload: &[u
     assert!(builder.encode(&mut head));
     let start = head.len();
     header.encode(options, [0, 0], &mut head);
-    let mut sum = Checksum::pseudo_header(ip.source, ip.destination, protocol::TCP, length);
+    let mut sum = Checksum::pseudo_header(source, destination, protocol::TCP, length);
     sum.add(&head.bytes()[start..]);
     sum.add(payload);
     head.patch(start + TCP_CHECKSUM, &sum.finish());

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use vpnm_wire::{
-    BufferPool, Checksum, ChecksumState, FlowKey, Head, IpBuilder, IpHeader, Seq, TCP_CHECKSUM,
-    TcpFlags, TcpHeader, TcpOptions, VnetHeader, protocol,
+    BufferPool, Checksum, ChecksumState, FlowKey, Head, IPV4_HEADER, IpBuilder, IpHeader, Seq,
+    TCP_CHECKSUM, TcpFlags, TcpHeader, TcpOptions, TcpStamps, VnetHeader, protocol,
 };
 
+use super::link::Path;
 use super::patterned;
 use crate::event::Cause;
 use crate::tcp::{Flow, Reply, Segment, Surroundings, build, max_payload};
@@ -34,19 +35,26 @@ pub(super) struct Client {
     /// Stops reading after this many bytes.
     pub(super) appetite: usize,
     pub(super) sack: bool,
+    /// Whether a host on the way forwards its packets, and whether it offers timestamps.
+    forwarded: bool,
+    pub(super) stamps: bool,
+    /// The last that it saw of its own.
+    last_stamp: u32,
+    /// When its first SYN was sent, from when on its clock counts.
+    began: Option<Instant>,
     finish: bool,
     /// Acknowledge every packet at once, as Linux does beyond a hole.
     outbox: Vec<(Vec<u8>, VnetHeader)>,
 }
 
 impl Client {
-    pub(super) fn new(send: usize, offload: bool, pool: &BufferPool) -> Self {
+    pub(super) fn new(send: usize, path: Path, pool: &BufferPool) -> Self {
         let at = |host: [u8; 4], port| SocketAddr::from((host, port));
         Self {
             // Seen from here: what arrives comes from the server.
             key: FlowKey::new(at([10, 9, 9, 9], 443), at([10, 0, 0, 1], PORT)),
             pool: pool.clone(),
-            offload,
+            offload: path.offload,
             syn_at: None,
             syn_sent: false,
             flow: None,
@@ -58,6 +66,10 @@ impl Client {
             icmp: None,
             appetite: usize::MAX,
             sack: true,
+            forwarded: path.forwarded,
+            stamps: path.forwarded,
+            last_stamp: 0,
+            began: None,
             finish: true,
             outbox: Vec::new(),
         }
@@ -136,14 +148,20 @@ impl Client {
 
     fn syn(&mut self, now: Instant) -> (Vec<u8>, VnetHeader) {
         self.syn_sent = true;
+        self.began.get_or_insert(now);
         self.syn_at = Some(now + std::time::Duration::from_secs(1));
         let options = TcpOptions {
             max_segment: Some(1_460),
             window_scale: Some(7),
             sack_permitted: self.sack,
+            stamps: self.stamps.then(TcpStamps::default),
             ..TcpOptions::default()
         };
-        self.raw(&self.header(ISS, TcpFlags::SYN), &options)
+        let (mut packet, offload) = self.raw(&self.header(ISS, TcpFlags::SYN), &options);
+        if self.forwarded {
+            forward(&mut packet);
+        }
+        (packet, offload)
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<(Vec<u8>, VnetHeader)> {
@@ -219,9 +237,11 @@ impl Client {
         let header = TcpHeader::parse(content).expect("the stack sends segments");
         let mut payload = self.pool.copy(content);
         payload.advance(header.header_len);
+        let options = TcpOptions::parse(content, header.header_len);
+        self.last_stamp = options.stamps.map_or(0, |stamps| stamps.echo);
         let segment = Segment {
             header,
-            options: TcpOptions::parse(content, header.header_len),
+            options,
             payload,
             near: false,
         };
@@ -259,6 +279,7 @@ impl Client {
         assert!(header.flags.has(TcpFlags::SYN | TcpFlags::ACK));
         assert_eq!(header.ack, ISS.plus(1));
         let mut flow = Flow::new(self.key, header, segment.options, ISS, 1_460);
+        flow.agree_on_stamps(0, self.began.unwrap_or(now), now);
         flow.open_actively(header, now);
         self.flow = Some(flow);
     }
@@ -278,6 +299,11 @@ impl Client {
         self.saw_end |= flow.receiver.is_finished() && !flow.receiver.has_data();
     }
 
+    /// The last of its own timestamps that was echoed.
+    pub(super) fn last_stamp(&self) -> u32 {
+        self.last_stamp
+    }
+
     /// Goes on reading without limit.
     pub(super) fn devour(&mut self) {
         self.appetite = usize::MAX;
@@ -288,4 +314,13 @@ impl Client {
     pub(super) fn stay_open(&mut self) {
         self.finish = false;
     }
+}
+
+/// What a host on the way does to a packet over IPv4.
+fn forward(packet: &mut [u8]) {
+    packet[8] -= 1;
+    packet[10..12].fill(0);
+    let mut sum = Checksum::new();
+    sum.add(&packet[..IPV4_HEADER]);
+    packet[10..12].copy_from_slice(&sum.finish());
 }

@@ -19,6 +19,8 @@ pub(super) struct Path {
     pub(super) reordered: u32,
     /// Whether super-packets travel.
     pub(super) offload: bool,
+    /// Whether a host on the way forwards the client's packets.
+    pub(super) forwarded: bool,
     pub(super) seed: u64,
 }
 
@@ -32,6 +34,7 @@ impl Default for Path {
             duplicates: 0,
             reordered: 0,
             offload: false,
+            forwarded: false,
             seed: 1,
         }
     }
@@ -59,7 +62,7 @@ impl Dice {
     }
 }
 
-type Packet = (Vec<u8>, VnetHeader);
+pub(super) type Packet = (Vec<u8>, VnetHeader);
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -119,6 +122,11 @@ impl Link {
     /// All packets on their way.
     pub(super) fn packets(&self) -> impl Iterator<Item = Vec<u8>> {
         self.flying.values().map(|(packet, _)| packet.clone())
+    }
+
+    /// And what their virtio headers say.
+    pub(super) fn offloaded(&self) -> impl Iterator<Item = &Packet> {
+        self.flying.values()
     }
 
     pub(super) fn next(&self) -> Option<Instant> {

@@ -61,6 +61,7 @@ fn every_kind_of_bad_path_delivers() {
             queue: if seed % 5 == 0 { 20 } else { usize::MAX },
             rate: if seed % 3 == 0 { 4_000_000 } else { 0 },
             offload: seed % 7 == 0,
+            forwarded: seed % 2 == 0,
             seed,
             ..Path::default()
         };

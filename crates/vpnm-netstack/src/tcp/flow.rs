@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use vpnm_wire::{BufferPool, Chunk, FlowKey, Seq, TcpFlags, TcpHeader, TcpOptions};
+use vpnm_wire::{
+    BufferPool, Chunk, FlowKey, Seq, TCP_STAMPS, TcpFlags, TcpHeader, TcpOptions, TcpStamps,
+};
 
 use super::acknowledge::Exchange;
 use super::receive::{Receiver, WINDOW_SHIFT};
 use super::send::{Sender, Span};
+use super::stamps::Stamps;
 use crate::event::Cause;
 use crate::timer::Alarm;
 use crate::wake::Wake;
@@ -57,6 +60,8 @@ pub(crate) struct Flow {
     /// What the peer's SYN offered.
     offer: TcpOptions,
     announced_mss: u16,
+    /// If both ends put them into their segments.
+    pub(crate) stamps: Option<Box<Stamps>>,
     /// Whether the peer takes packets longer than their length field can tell.
     pub(crate) oversize: bool,
     /// Whether the user still holds the flow.
@@ -130,6 +135,7 @@ impl Flow {
             syn: header.seq,
             offer,
             announced_mss: mss,
+            stamps: None,
             oversize: false,
             owned: true,
             gone: None,
@@ -150,6 +156,31 @@ impl Flow {
             in_holed: false,
             linked: true,
         }
+    }
+
+    /// Puts timestamps into all segments if the peer offered to; ours count milliseconds
+    /// since `epoch`, from `offset` on.
+    pub(crate) fn agree_on_stamps(&mut self, offset: u32, epoch: Instant, now: Instant) {
+        if let Some(theirs) = self.offer.stamps {
+            let stamps = Stamps::new(self.syn, theirs.value, offset, epoch, now);
+            self.stamps = Some(Box::new(stamps));
+            self.sender.shorten_mss(TCP_STAMPS);
+        }
+    }
+
+    /// Bytes of options that every segment has.
+    fn overhead(&self) -> usize {
+        self.stamps.as_ref().map_or(0, |_| TCP_STAMPS)
+    }
+
+    /// Most payload and options of one segment on the wire.
+    pub(crate) fn segment_size(&self) -> usize {
+        self.sender.mss() + self.overhead()
+    }
+
+    /// A router on the way takes no longer segments.
+    pub(crate) fn limit_segment(&mut self, size: usize) {
+        self.sender.limit_mss(size - self.overhead());
     }
 
     /// The flow is the side that connected, and `header` is the answer to its SYN.
@@ -244,6 +275,7 @@ impl Flow {
             max_segment: Some(self.announced_mss),
             window_scale: self.offer.window_scale.map(|_| WINDOW_SHIFT),
             sack_permitted: self.offer.sack_permitted,
+            stamps: self.next_stamps(around.now),
             ..TcpOptions::default()
         };
         self.rearm(around.now, true);
@@ -254,8 +286,17 @@ impl Flow {
         })
     }
 
+    /// For a segment that acknowledges all that was received.
+    fn next_stamps(&mut self, now: Instant) -> Option<TcpStamps> {
+        let ack = self.receiver.next();
+        self.stamps.as_mut().map(|stamps| stamps.option(ack, now))
+    }
+
     fn next_data(&mut self, around: &Surroundings<'_>) -> Option<Outgoing> {
-        let mut options = TcpOptions::default();
+        let mut options = TcpOptions {
+            stamps: self.next_stamps(around.now),
+            ..TcpOptions::default()
+        };
         if self.offer.sack_permitted {
             let alone = !self.sender.has_more();
             self.receiver.report(alone, &mut options);

@@ -1,6 +1,6 @@
 //! What a connection does with a segment (RFC 9293 section 3.10.7, RFC 5961).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vpnm_wire::{Chunk, Seq, TcpFlags, TcpHeader, TcpOptions};
 
@@ -97,9 +97,10 @@ impl Flow {
             return Reply::Nothing;
         }
         let length = segment.sequence_len();
-        if !self.receiver.is_acceptable(header.seq, length) {
+        let old = self.is_old(&segment, around);
+        if old || !self.receiver.is_acceptable(header.seq, length) {
             self.on_outsider(&segment, around);
-            if header.seq != self.receiver.next() {
+            if old || header.seq != self.receiver.next() {
                 return Reply::Nothing;
             }
             segment.payload.truncate(0);
@@ -116,7 +117,19 @@ impl Flow {
             return Reply::Nothing;
         }
         self.on_answer(around.now);
+        if let (Some(stamps), Some(theirs)) = (&mut self.stamps, segment.options.stamps) {
+            stamps.on_segment(theirs, header.seq, around.now);
+        }
         self.on_content(segment, around)
+    }
+
+    /// Whether a segment was sent before what was acknowledged, so that its number has come
+    /// round since (RFC 7323 section 5). Acknowledgements alone that overtake each other
+    /// look the same and do no harm.
+    fn is_old(&self, segment: &Segment, around: &Surroundings<'_>) -> bool {
+        let both = self.stamps.as_ref().zip(segment.options.stamps);
+        segment.sequence_len() > 0
+            && both.is_some_and(|(stamps, theirs)| stamps.is_old(theirs, around.now))
     }
 
     /// A segment outside the window: an old one, a keep-alive, a probe of a closed window.
@@ -164,7 +177,7 @@ impl Flow {
             (header.seq, header.ack, header.window),
             &segment.options,
             plain,
-            around.now,
+            (self.answered(segment, around), around.now),
         );
         match acked {
             Acked::Progress => self.rearm(around.now, true),
@@ -172,6 +185,12 @@ impl Flow {
             Acked::Invalid => self.challenge(around),
         }
         acked != Acked::Invalid
+    }
+
+    /// When what a segment answers was sent, if its timestamp tells.
+    fn answered(&self, segment: &Segment, around: &Surroundings<'_>) -> Option<Instant> {
+        let stamps = self.stamps.as_ref()?;
+        stamps.answered(segment.options.stamps?, around.now)
     }
 
     fn on_content(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {

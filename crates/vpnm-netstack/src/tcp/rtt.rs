@@ -45,16 +45,19 @@ impl RoundTrip {
         self.timed = None;
     }
 
-    /// New data was acknowledged.
-    pub(crate) fn on_ack(&mut self, ack: Seq, now: Instant) {
+    /// New data was acknowledged, which was sent at `answered` if a timestamp tells that.
+    pub(crate) fn on_ack(&mut self, ack: Seq, answered: Option<Instant>, now: Instant) {
         self.backoff = 0;
-        let Some((end, sent)) = self.timed else {
+        let timed = self.timed.take_if(|(end, _)| end.not_after(ack));
+        let sent = match (timed, self.timed) {
+            (Some((_, sent)), _) => Some(sent),
+            // What is timed is still out.
+            (None, Some(_)) => None,
+            (None, None) => answered,
+        };
+        let Some(sent) = sent else {
             return;
         };
-        if ack.before(end) {
-            return;
-        }
-        self.timed = None;
         let sample = now.saturating_duration_since(sent);
         match self.smoothed {
             None => {
@@ -105,12 +108,12 @@ mod tests {
         let mut rtt = RoundTrip::new();
         assert_eq!(rtt.timeout(), INITIAL);
         rtt.on_sent(Seq(10), start);
-        rtt.on_ack(Seq(10), start + Duration::from_millis(400));
+        rtt.on_ack(Seq(10), None, start + Duration::from_millis(400));
         // 400 ms smoothed, 200 ms deviation, four of which are allowed for.
         assert_eq!(rtt.timeout(), Duration::from_millis(1_200));
         rtt.on_timeout();
         assert_eq!(rtt.timeout(), Duration::from_millis(2_400));
-        rtt.on_ack(Seq(20), start + Duration::from_secs(9));
+        rtt.on_ack(Seq(20), None, start + Duration::from_secs(9));
         assert_eq!(rtt.timeout(), Duration::from_millis(1_200));
     }
 
@@ -120,7 +123,11 @@ mod tests {
         let mut rtt = RoundTrip::new();
         rtt.on_sent(Seq(10), start);
         rtt.on_retransmitted();
-        rtt.on_ack(Seq(10), start + Duration::from_secs(9));
+        rtt.on_ack(Seq(10), None, start + Duration::from_secs(9));
         assert_eq!(rtt.timeout(), INITIAL);
+        // But by its timestamp.
+        let answered = Some(start + Duration::from_millis(8_600));
+        rtt.on_ack(Seq(20), answered, start + Duration::from_secs(9));
+        assert_eq!(rtt.timeout(), Duration::from_millis(1_200));
     }
 }

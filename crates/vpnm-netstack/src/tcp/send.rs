@@ -132,6 +132,11 @@ impl Sender {
         self.resent
     }
 
+    /// Every segment has so many bytes of options.
+    pub(crate) fn shorten_mss(&mut self, options: usize) {
+        self.mss -= options;
+    }
+
     /// A router on the way takes no longer packets.
     pub(crate) fn limit_mss(&mut self, mss: usize) {
         if mss < self.mss {
@@ -213,16 +218,17 @@ impl Sender {
         self.updated = (seq, ack);
         self.window = usize::from(window) << self.shift;
         self.max_window = self.window;
-        self.rtt.on_ack(ack, now);
+        self.rtt.on_ack(ack, None, now);
     }
 
-    /// An acknowledgement arrived; `plain` if its segment carried nothing else.
+    /// An acknowledgement arrived; `plain` if its segment carried nothing else. `answered` is
+    /// when what it answers was sent, if its timestamp tells.
     pub(crate) fn on_ack(
         &mut self,
         (seq, ack, window): (Seq, Seq, u16),
         options: &TcpOptions,
         plain: bool,
-        now: Instant,
+        (answered, now): (Option<Instant>, Instant),
     ) -> Acked {
         if self.next.before(ack) || ack.plus(self.max_window).before(self.una) {
             return Acked::Invalid;
@@ -232,7 +238,7 @@ impl Sender {
         self.update_window(seq, ack, window);
         let reported = self.selective && self.take_reports(options, ack, now);
         if self.una.before(ack) {
-            self.on_progress(ack, in_flight, now);
+            self.on_progress(ack, in_flight, answered, now);
             self.on_tail_ack(ack, options, in_flight);
             self.judge_loss(now);
             return Acked::Progress;
@@ -259,7 +265,7 @@ impl Sender {
         }
     }
 
-    fn on_progress(&mut self, ack: Seq, in_flight: usize, now: Instant) {
+    fn on_progress(&mut self, ack: Seq, in_flight: usize, answered: Option<Instant>, now: Instant) {
         let count = ack - self.una;
         let data = count.min(self.queue.bytes);
         self.queue.drop_front(data);
@@ -276,7 +282,7 @@ impl Sender {
         if let Some(rack) = rack {
             rack.on_progress(ack);
         }
-        self.rtt.on_ack(ack, now);
+        self.rtt.on_ack(ack, answered, now);
         // Another byte than the duplicates were about.
         self.duplicates = 0;
         match &mut self.recovery {
@@ -418,13 +424,19 @@ mod tests {
         );
         let ack = (Seq(1), Seq(2_100), 4_000);
         let none = TcpOptions::default();
-        assert_eq!(sender.on_ack(ack, &none, true, now), Acked::Progress);
+        assert_eq!(
+            sender.on_ack(ack, &none, true, (None, now)),
+            Acked::Progress
+        );
         assert_eq!(
             spans(&mut sender, now),
             [(2_100, 1_000, false), (3_100, 1_000, true)]
         );
         let ack = (Seq(1), Seq(4_101), 4_000);
-        assert_eq!(sender.on_ack(ack, &none, true, now), Acked::Progress);
+        assert_eq!(
+            sender.on_ack(ack, &none, true, (None, now)),
+            Acked::Progress
+        );
         assert!(sender.is_finished());
         assert_eq!(sender.queued(), 0);
         assert_eq!(pool.bytes_out(), 0);
@@ -438,11 +450,11 @@ mod tests {
         // The third thousand is missing.
         let ack = (Seq(1), Seq(2_100), 60_000);
         let none = TcpOptions::default();
-        sender.on_ack(ack, &none, true, now);
-        sender.on_ack(ack, &sack(3_100, 7_100), true, now);
+        sender.on_ack(ack, &none, true, (None, now));
+        sender.on_ack(ack, &sack(3_100, 7_100), true, (None, now));
         assert_eq!(spans(&mut sender, now), [(2_100, 1_000, false)]);
         assert_eq!(spans(&mut sender, now), []);
-        sender.on_ack((Seq(1), Seq(10_100), 60_000), &none, true, now);
+        sender.on_ack((Seq(1), Seq(10_100), 60_000), &none, true, (None, now));
         assert!(!sender.is_in_flight() && sender.recovery.is_none());
     }
 
@@ -455,7 +467,7 @@ mod tests {
         let none = TcpOptions::default();
         for _ in 0..3 {
             assert_eq!(spans(&mut sender, now), []);
-            sender.on_ack((Seq(1), Seq(100), 60_000), &none, true, now);
+            sender.on_ack((Seq(1), Seq(100), 60_000), &none, true, (None, now));
         }
         assert_eq!(spans(&mut sender, now), [(100, 1_000, false)]);
     }
@@ -469,7 +481,7 @@ mod tests {
         sender.on_timeout();
         assert_eq!(spans(&mut sender, now), [(100, 1_000, false)]);
         let none = TcpOptions::default();
-        sender.on_ack((Seq(1), Seq(1_100), 60_000), &none, true, now);
+        sender.on_ack((Seq(1), Seq(1_100), 60_000), &none, true, (None, now));
         assert_eq!(
             spans(&mut sender, now),
             [(1_100, 1_000, false), (2_100, 1_000, true)]
@@ -481,7 +493,7 @@ mod tests {
         let (mut sender, _, now) = sender(60_000);
         let none = TcpOptions::default();
         let ack = (Seq(1), Seq(101), 60_000);
-        assert_eq!(sender.on_ack(ack, &none, true, now), Acked::Invalid);
+        assert_eq!(sender.on_ack(ack, &none, true, (None, now)), Acked::Invalid);
     }
 
     #[test]
@@ -490,7 +502,12 @@ mod tests {
         sender.push_copy(b"x", &pool);
         assert_eq!(spans(&mut sender, now), []);
         assert!(sender.is_blocked());
-        sender.on_ack((Seq(1), Seq(100), 1), &TcpOptions::default(), true, now);
+        sender.on_ack(
+            (Seq(1), Seq(100), 1),
+            &TcpOptions::default(),
+            true,
+            (None, now),
+        );
         assert_eq!(spans(&mut sender, now), [(100, 1, false)]);
     }
 }

@@ -83,7 +83,7 @@ impl Tcp {
 
 pub(crate) fn max_payload(flow: &Flow, offload: bool) -> usize {
     match (offload, flow.key.source().is_ipv4()) {
-        (false, _) => flow.sender.mss(),
+        (false, _) => flow.segment_size(),
         (true, true) if flow.oversize => OVERSIZE,
         (true, true) => SUPER_V4,
         (true, false) => SUPER_V6,
@@ -119,7 +119,7 @@ pub(crate) fn build<'a>(
     let field = if offload { sum.partial() } else { [0, 0] };
     outgoing.header.encode(&outgoing.options, field, &mut head);
     let vnet = if offload {
-        let segment = flow.sender.mss().saturating_sub(options).max(1);
+        let segment = flow.segment_size().saturating_sub(options).max(1);
         VnetHeader {
             checksum: ChecksumState::Partial,
             segmentation: segmentation(&flow.key, payload > segment),

@@ -170,7 +170,7 @@ mod tests {
             let before = sender.congestion.window();
             sender.on_tail_wait();
             assert!(sender.next_span(1_000, now).is_some());
-            sender.on_ack((Seq(1), Seq(3_100), 60_000), &report, true, now);
+            sender.on_ack((Seq(1), Seq(3_100), 60_000), &report, true, (None, now));
             assert_eq!(sender.congestion.window() < before, slower);
             assert!(!sender.is_in_flight() && sender.tail == Tail::Quiet);
         }
@@ -181,7 +181,7 @@ mod tests {
         let (mut sender, now) = sender();
         let report = sack(2_100, 3_100);
         let later = now + Duration::from_millis(20);
-        sender.on_ack((Seq(1), Seq(1_100), 60_000), &report, true, later);
+        sender.on_ack((Seq(1), Seq(1_100), 60_000), &report, true, (None, later));
         assert_eq!(sender.next_span(1_000, later), None);
         let late = sender.late_at().unwrap();
         assert_eq!(late, later + sender.rtt.smoothed().unwrap());

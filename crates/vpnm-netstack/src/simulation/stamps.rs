@@ -1,0 +1,108 @@
+//! Connections with timestamps, which only hosts behind the link's have.
+
+use std::time::Duration;
+
+use vpnm_wire::{IPV4_HEADER, TCP_STAMPS, TcpFlags, TcpHeader, TcpOptions, TcpStamps};
+
+use super::attacker::segment;
+use super::link::Path;
+use super::{Server, World, patterned};
+use crate::packet::Ingress;
+
+const BYTES: usize = 40_000;
+
+fn world(forwarded: bool, offload: bool) -> World {
+    let path = Path {
+        offload,
+        forwarded,
+        ..Path::default()
+    };
+    let server = Server {
+        send: BYTES,
+        ..Server::default()
+    };
+    World::new(path, server, BYTES)
+}
+
+fn options(packet: &[u8]) -> TcpOptions {
+    let segment = &packet[IPV4_HEADER..];
+    let header = TcpHeader::parse(segment).unwrap();
+    TcpOptions::parse(segment, header.header_len)
+}
+
+#[test]
+fn all_segments_of_a_host_behind_the_link_are_stamped_and_no_others() {
+    for (forwarded, offload) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut world = world(forwarded, offload);
+        if !forwarded {
+            // It offers to, but is next to the link.
+            world.client.stamps = true;
+        }
+        let mut seen = 0;
+        while !world.is_done() {
+            world.step();
+            for packet in world.down.packets() {
+                seen += 1;
+                assert_eq!(options(&packet).stamps.is_some(), forwarded);
+            }
+        }
+        assert!(seen > 1, "{seen}");
+        assert_eq!((world.received, world.client.received), (BYTES, BYTES));
+    }
+}
+
+#[test]
+fn stamped_segments_are_as_long_as_the_link_takes() {
+    for offload in [false, true] {
+        let mut world = world(true, offload);
+        let mut longest = 0;
+        while !world.is_done() {
+            world.step();
+            for (packet, offload) in world.down.offloaded() {
+                let cut = usize::from(offload.segment_size);
+                let headers = IPV4_HEADER + 20 + TCP_STAMPS;
+                let length = if cut > 0 { cut + headers } else { packet.len() };
+                longest = longest.max(length);
+            }
+        }
+        assert_eq!(longest, 1_500, "offload {offload}");
+    }
+}
+
+#[test]
+fn a_segment_from_before_its_number_came_round_is_answered_and_not_taken() {
+    for (later, taken) in [(60_000, true), (u32::MAX, false)] {
+        let mut world = world(true, false);
+        world.client.stay_open();
+        // All that the client has to say is said and acknowledged.
+        world.run(Duration::from_secs(5));
+        let key = world.client.key().reversed();
+        let flow = world.client.flow.as_ref().unwrap();
+        let header = TcpHeader {
+            source: key.source().port(),
+            destination: key.destination().port(),
+            seq: flow.sender.next(),
+            ack: flow.receiver.next(),
+            flags: TcpFlags::ACK,
+            ..TcpHeader::default()
+        };
+        let options = TcpOptions {
+            stamps: Some(TcpStamps {
+                value: world.client.last_stamp().wrapping_add(later),
+                echo: 0,
+            }),
+            ..TcpOptions::default()
+        };
+        let ends = (key.source().ip(), key.destination().ip());
+        let packet = segment(ends, &header, &options, &patterned(BYTES, 1));
+        let content = world.stack.pool().copy(&packet);
+        world
+            .stack
+            .handle_packet(Ingress::plain(content), world.now);
+        world.stack.release_acks(world.now);
+        let answer = world.stack.poll_transmit(world.now).expect("it is told");
+        let [head, ..] = answer.parts();
+        let answer = TcpHeader::parse(&head[IPV4_HEADER..]).unwrap();
+        assert_eq!(answer.ack == header.seq.plus(1), taken, "{later}");
+    }
+}
