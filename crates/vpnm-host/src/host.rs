@@ -16,6 +16,7 @@ use crate::desired::Desired;
 use crate::effect::Effect;
 use crate::error::{ApplyError, HostError, ReachError};
 use crate::firewall::{self, Capabilities};
+use crate::former::FormerNames;
 use crate::names::REPLY_MARK;
 use crate::netlink::{Failure, Protocol, Socket};
 use crate::nft::Table;
@@ -73,6 +74,8 @@ pub struct Host {
     /// Links that were seen to lead out: whoever is there decides about routes and
     /// addresses, so their absence proves nothing.
     uplinks: BTreeSet<u32>,
+    /// The names they had.
+    names: FormerNames,
     /// The mark on answers for hosts behind this one, unless tables are in place.
     answer_mark: u32,
     shadow: Option<Shadow>,
@@ -122,6 +125,7 @@ impl Host {
             capabilities,
             circumstances: None,
             uplinks: BTreeSet::new(),
+            names: FormerNames::default(),
             answer_mark: draw_mark()?,
             shadow,
         })
@@ -156,6 +160,10 @@ impl Host {
         let present = observed.links.iter().map(|link| link.index);
         let remembered: Vec<u32> = present.filter(|link| self.uplinks.contains(link)).collect();
         observed.uplinks.extend(remembered);
+        if self.circumstances.is_none() {
+            self.names.learn(observed.known_former());
+        }
+        observed.former = self.names.absent(&observed.links, &observed.uplinks);
         if let Some(mark) = observed.mark_in_place() {
             self.answer_mark = mark;
         }

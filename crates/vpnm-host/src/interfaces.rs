@@ -93,7 +93,7 @@ fn leads_out(uplinks: &BTreeSet<u32>, index: u32) -> bool {
     uplinks.contains(&UNKNOWN) || uplinks.contains(&index)
 }
 
-fn is_own(link: &Link) -> bool {
+pub(crate) fn is_own(link: &Link) -> bool {
     link.name == "lo" || link.name == LINK
 }
 
@@ -102,14 +102,15 @@ fn by_index(links: &[Link], index: u32) -> Option<&Link> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::rtnl::LinkSettings;
 
-    fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> Link {
+    pub(crate) fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> Link {
         Link {
             index,
             name: name.to_owned(),
+            other_names: Vec::new(),
             kind: kind.to_owned(),
             master,
             leads_elsewhere: kind == "veth",

@@ -18,6 +18,7 @@ mod desired;
 mod effect;
 mod error;
 mod firewall;
+mod former;
 mod host;
 mod interfaces;
 mod kernel;

@@ -6,7 +6,7 @@ mod failure;
 mod message;
 mod socket;
 
-pub(crate) use attributes::{Attributes, Writer};
+pub(crate) use attributes::{Attributes, Writer, text};
 pub(crate) use failure::Failure;
 pub(crate) use message::{Body, Message, Request, messages};
 pub(crate) use socket::{Protocol, Socket};

@@ -9,7 +9,7 @@ use crate::firewall::{Capabilities, LAN_PREFIXES, LINK_LOCAL_6, Setting, mark_of
 use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
-use crate::nft::{Read, TableFamily};
+use crate::nft::{Chain, Read, TableFamily};
 use crate::rtnl::{Address, Family, Link, Prefix, Route, RouteKind, Rule};
 
 /// Everything a plan is made from, as read at one moment.
@@ -31,6 +31,8 @@ pub struct Observed {
     /// somebody gave them for a time; and those that once were. 0 stands for one the
     /// kernel did not name.
     pub uplinks: BTreeSet<u32>,
+    /// Names that such links had and nobody has now, sorted.
+    pub(crate) former: Vec<String>,
     /// Settings under /proc.
     pub kernel: KernelFacts,
     /// How far the packet filter goes.
@@ -111,11 +113,7 @@ impl Observed {
     /// out: one that is new or has another name is not known to it for some milliseconds.
     #[must_use]
     pub fn sees_all_frames(&self) -> bool {
-        let frames = self.filter.iter().map(|read| &read.table);
-        let mut chains = frames
-            .filter(|table| table.family == TableFamily::Netdev)
-            .flat_map(|table| &table.chains);
-        chains.all(|chain| {
+        self.frame_chains().all(|chain| {
             self.ways_out()
                 .all(|link| chain.devices.contains(&link.name))
         })
@@ -209,6 +207,7 @@ impl Observed {
         Setting {
             capabilities: self.capabilities,
             interfaces,
+            former: self.former.clone(),
             neighbourhoods: self.neighbourhoods(),
             answer_mark: self.answer_mark,
             local_resolver: self.kernel.local_resolver,
@@ -226,6 +225,20 @@ impl Observed {
         links
             .filter(move |link| names.contains(link.name.as_bytes()))
             .map(|link| link.index)
+    }
+
+    /// The names that the chain in place which sees frames was told and nobody has.
+    pub(crate) fn known_former(&self) -> Vec<String> {
+        let chains = self.frame_chains();
+        let names = chains.flat_map(|chain| &chain.devices);
+        let is_present = |name: &&String| self.links.iter().any(|link| link.name == **name);
+        names.filter(|name| !is_present(name)).cloned().collect()
+    }
+
+    fn frame_chains(&self) -> impl Iterator<Item = &Chain> {
+        let tables = self.filter.iter().map(|read| &read.table);
+        let of_frames = tables.filter(|table| table.family == TableFamily::Netdev);
+        of_frames.flat_map(|table| &table.chains)
     }
 
     /// The mark that the tables in place put on answers of the tunnel.

@@ -285,6 +285,7 @@ mod tests {
         Link {
             index,
             name: name.to_owned(),
+            other_names: Vec::new(),
             kind: kind.to_owned(),
             master: None,
             leads_elsewhere: false,
@@ -315,6 +316,7 @@ mod tests {
             rules: Vec::new(),
             routes: Vec::new(),
             uplinks: [2].into(),
+            former: Vec::new(),
             kernel: KernelFacts {
                 ipv6: true,
                 ipv6_on_link: true,
@@ -327,6 +329,7 @@ mod tests {
                 holding: true,
                 egress: true,
                 devices: true,
+                absent: true,
             },
             filter: Vec::new(),
             port: PORT,

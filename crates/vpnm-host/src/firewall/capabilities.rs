@@ -13,6 +13,9 @@ pub struct Capabilities {
     /// A chain that sees frames can be given other interfaces (Linux 6.4). Elsewhere
     /// another takes its place.
     pub devices: bool,
+    /// A chain that sees frames can be given names that no interface has yet, and sees
+    /// those of one that gets such a name from the first on (Linux 6.16).
+    pub absent: bool,
 }
 
 impl Capabilities {
@@ -22,6 +25,7 @@ impl Capabilities {
         holding: true,
         egress: true,
         devices: true,
+        absent: true,
     };
 
     /// As far as Linux of this version goes, its major and its minor number.
@@ -33,6 +37,7 @@ impl Capabilities {
             holding: since((5, 12)),
             egress: since((5, 16)),
             devices: since((6, 4)),
+            absent: since((6, 16)),
         }
     }
 
@@ -43,6 +48,7 @@ impl Capabilities {
             holding: self.holding && most.holding,
             egress: self.egress && most.egress,
             devices: self.devices && most.devices,
+            absent: self.absent && most.absent,
         }
     }
 }

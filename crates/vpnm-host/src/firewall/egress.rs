@@ -1,5 +1,7 @@
 //! Frames on their way out.
 
+use std::collections::BTreeSet;
+
 use super::chain::{FILTER, closed};
 use super::endpoints::{port_set, server_sets};
 use super::forwarding::{answer, served_set};
@@ -32,10 +34,11 @@ pub(super) fn netdev(
     mark: Option<u32>,
 ) -> Option<Table> {
     // The hook names its interfaces one by one: the wildcard that newer kernels know
-    // makes nft 1.0.6 list the table for ever. An interface that appears is
-    // added with the next plan; until then the inet table holds what the IP stack
-    // sends.
-    if !setting.capabilities.egress || setting.interfaces.outside.is_empty() {
+    // makes nft 1.0.6 list the table for ever. An interface that appears under a name
+    // that is not among them is added with the next plan; until then the inet table
+    // holds what the IP stack sends.
+    let devices = names(setting);
+    if !setting.capabilities.egress || devices.is_empty() {
         return None;
     }
     let family = TableFamily::Netdev;
@@ -51,7 +54,7 @@ pub(super) fn netdev(
     sets.push(port_set("queries", &NAME_QUERIES));
     sets.push(port_set("broadcasts", &NAME_BROADCASTS));
     sets.push(served_set(&setting.interfaces, &guard.serve));
-    let parts = setting.interfaces.outside.chunks(DEVICES).enumerate();
+    let parts = devices.chunks(DEVICES).enumerate();
     let chains = parts.map(|(number, devices)| {
         let mut chain = closed(family, "egress", Hook::Egress, FILTER, rules.clone());
         if number > 0 {
@@ -66,4 +69,14 @@ pub(super) fn netdev(
         sets,
         chains,
     })
+}
+
+/// The names whose frames are seen: those of the ways out, and where the kernel takes
+/// names that nobody has, those by which a way out may come back.
+fn names(setting: &Setting) -> Vec<String> {
+    let outside = setting.interfaces.outside.iter();
+    let absent = setting.capabilities.absent;
+    let former = setting.former.iter().filter(|_| absent);
+    let names: BTreeSet<&String> = outside.chain(former).collect();
+    names.into_iter().cloned().collect()
 }

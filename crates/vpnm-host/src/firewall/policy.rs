@@ -79,6 +79,7 @@ mod tests {
                 holding: true,
                 egress: true,
                 devices: true,
+                absent: true,
             },
             interfaces: Interfaces {
                 outside: names(&["eth0", "wlan0"]),
@@ -87,6 +88,7 @@ mod tests {
                 servable: names(&["docker0", "wlan0"]),
                 uplinks: names(&["eth0"]),
             },
+            former: Vec::new(),
             neighbourhoods: [
                 ("eth0", "192.0.2.0", 24),
                 ("eth0", "2001:db8:77::", 64),
@@ -199,6 +201,22 @@ mod tests {
         assert_eq!(names, ["egress", "egress1", "egress2"]);
         let devices = chains.iter().flat_map(|chain| &chain.devices);
         assert!(devices.eq(&setting.interfaces.outside));
+    }
+
+    #[test]
+    fn names_that_a_way_out_had_are_kept_where_the_kernel_takes_them() {
+        let mut setting = setting();
+        setting.former = names(&["eth7", "ppp0"]);
+        let seen = |setting: &Setting| {
+            let mut tables = tables(&Desired::Blocked(guard(Lan::Blocked)), setting);
+            tables.pop().unwrap().chains.remove(0).devices
+        };
+        assert_eq!(seen(&setting), ["eth0", "eth7", "ppp0", "wlan0"]);
+        setting.interfaces.outside.clear();
+        assert_eq!(seen(&setting), ["eth7", "ppp0"]);
+        setting.capabilities.absent = false;
+        setting.interfaces.outside = names(&["eth0"]);
+        assert_eq!(seen(&setting), ["eth0"]);
     }
 
     #[test]

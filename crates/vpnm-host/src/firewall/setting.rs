@@ -9,6 +9,8 @@ use crate::rtnl::Prefix;
 pub(crate) struct Setting {
     pub(crate) capabilities: Capabilities,
     pub(crate) interfaces: Interfaces,
+    /// Names that ways to the internet had and nobody has now, sorted.
+    pub(crate) former: Vec<String>,
     /// The networks that this host has an address in, by the interface's name; sorted.
     pub(crate) neighbourhoods: Vec<(String, Prefix)>,
     /// The mark on packets that the tunnel answers a host behind this one with: a

@@ -43,11 +43,14 @@ pub(super) fn capabilities(socket: &mut Socket) -> Result<Capabilities, Failure>
             batch.add_devices(table.family, chain, &on_loopback);
         }
     })?;
+    let of_nobody = egress_on(&["vpnm-absent".to_owned()]);
+    let absent = !refused(socket, nobodys, |batch| fill(batch, &of_nobody))?;
     Ok(Capabilities {
         ownership,
         holding,
         egress,
         devices,
+        absent,
     })
 }
 

@@ -124,14 +124,18 @@ impl<'a> Attributes<'a> {
 
     /// A text without its terminating zero; what is no UTF-8 is replaced.
     pub(crate) fn text(&self, kind: u16) -> Option<String> {
-        let value = self.get(kind)?;
-        let value = value.split(|byte| *byte == 0).next().unwrap_or_default();
-        Some(String::from_utf8_lossy(value).into_owned())
+        self.get(kind).map(text)
     }
 
     pub(crate) fn array<const N: usize>(&self, kind: u16) -> Option<[u8; N]> {
         self.get(kind)?.try_into().ok()
     }
+}
+
+/// The text in an attribute, which ends at the first zero.
+pub(crate) fn text(value: &[u8]) -> String {
+    let value = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(value).into_owned()
 }
 
 fn header(bytes: &[u8]) -> Option<(usize, u16)> {

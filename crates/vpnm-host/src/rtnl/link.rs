@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kind;
-use crate::netlink::{Attributes, Body, Failure, Message, Request, Writer};
+use crate::netlink::{self, Attributes, Body, Failure, Message, Request, Writer};
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -12,6 +12,8 @@ const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_TUN_OWNER: u16 = 1;
@@ -32,6 +34,8 @@ pub struct Link {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// Names that it may be called by as well, of any length.
+    pub other_names: Vec<String>,
     /// What made it (`tun`, `veth`, `bridge`); empty for hardware.
     pub kind: String,
     /// The number of the bridge or bond it belongs to.
@@ -159,6 +163,7 @@ fn decode(body: &Body<'_>) -> Result<Link, Failure> {
     Ok(Link {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
         name: attributes.text(IFLA_IFNAME).ok_or(Failure::Malformed)?,
+        other_names: other_names(&attributes)?,
         kind,
         master: attributes.native(IFLA_MASTER),
         carrier: flags & IFF_LOWER_UP != 0,
@@ -171,6 +176,15 @@ fn decode(body: &Body<'_>) -> Result<Link, Failure> {
         },
         tun,
     })
+}
+
+fn other_names(attributes: &Attributes<'_>) -> Result<Vec<String>, Failure> {
+    let Some(properties) = attributes.nested(IFLA_PROP_LIST)? else {
+        return Ok(Vec::new());
+    };
+    let names = properties.iter();
+    let names = names.filter(|(property, _)| *property == IFLA_ALT_IFNAME);
+    Ok(names.map(|(_, name)| netlink::text(name)).collect())
 }
 
 fn tun_facts(data: &Attributes<'_>) -> TunFacts {
@@ -211,6 +225,10 @@ mod tests {
         let header = bytes.split_off(32 + 16);
         let mut body = Writer::new(&[header, attributes].concat());
         body.text(IFLA_IFNAME, "vpnm0");
+        body.nested(IFLA_PROP_LIST, |properties| {
+            properties.text(IFLA_ALT_IFNAME, "tunnel");
+            properties.text(IFLA_ALT_IFNAME, "a-name-of-more-than-15-bytes");
+        });
         body.nested(IFLA_LINKINFO, |info| {
             info.text(IFLA_INFO_KIND, "tun");
             info.nested(IFLA_INFO_DATA, |data| data.native(IFLA_TUN_OWNER, 990));
@@ -220,6 +238,8 @@ mod tests {
         let list = messages(&bytes).unwrap();
         let link = decode_link(&list[0]).unwrap().unwrap();
         assert_eq!((link.index, link.name.as_str()), (7, "vpnm0"));
+        let others = ["tunnel", "a-name-of-more-than-15-bytes"];
+        assert_eq!(link.other_names, others);
         assert!(!link.carrier, "nobody said so");
         assert_eq!(link.settings, settings);
         let facts = TunFacts {

@@ -14,6 +14,7 @@ mod foreign;
 mod interfaces;
 mod leaks;
 mod lifecycle;
+mod names;
 mod neighbours;
 mod repair;
 mod shadow;

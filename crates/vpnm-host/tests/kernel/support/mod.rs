@@ -17,7 +17,7 @@ use vpnm_host::{Desired, Endpoint, Forwarding, Guard, Host, Lan, Point, Transpor
 
 pub(crate) use far::{Far, Frame};
 pub(crate) use probes::{connect, probe_everything};
-pub(crate) use process::{as_uid, die, flood, in_child, path_mtu, prefer_link};
+pub(crate) use process::{Flood, as_uid, die, flood, in_child, path_mtu, prefer_link};
 
 /// The uid the engine has in these tests.
 pub(crate) const ENGINE: u32 = 7670;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SendFlags, SocketType};
@@ -118,21 +118,44 @@ pub(super) fn raw_frames(link: &str) {
     }
 }
 
-/// Sends frames of an unknown protocol past the IP stack and the link's queue, one right
-/// behind the other, until it is over.
+/// Sends frames as a [`Flood`] does until it is over.
 pub(crate) fn flood(link: &str, over: &AtomicBool) {
+    Flood::by(link).until(over);
+}
+
+/// Frames of an unknown protocol past the IP stack and the link's queue, one right behind
+/// the other.
+pub(crate) struct Flood {
+    socket: OwnedFd,
+    link: u32,
+    frame: Vec<u8>,
+}
+
+impl Flood {
     const PROTOCOL: u16 = 0x88b5;
-    // Of no protocol: it receives nothing.
-    let socket = rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, None);
-    let socket = socket.expect("root may");
-    let index = rustix::net::netdevice::name_to_index(&socket, link).expect("it exists");
-    bypass_queue(&socket);
-    let mut frame = vec![0xff; 6];
-    frame.extend(super::far::hardware_address(link));
-    frame.extend(PROTOCOL.to_be_bytes());
-    frame.extend([0x55; 64]);
-    while !over.load(Ordering::Relaxed) {
-        send_frame(&socket, index, PROTOCOL, &frame);
+
+    /// By a link, whatever its name will be.
+    pub(crate) fn by(link: &str) -> Self {
+        // Of no protocol: it receives nothing.
+        let socket = rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, None);
+        let socket = socket.expect("root may");
+        let index = rustix::net::netdevice::name_to_index(&socket, link).expect("it exists");
+        bypass_queue(&socket);
+        let mut frame = vec![0xff; 6];
+        frame.extend(super::far::hardware_address(link));
+        frame.extend(Self::PROTOCOL.to_be_bytes());
+        frame.extend([0x55; 64]);
+        Self {
+            socket,
+            link: index,
+            frame,
+        }
+    }
+
+    pub(crate) fn until(&self, over: &AtomicBool) {
+        while !over.load(Ordering::Relaxed) {
+            send_frame(&self.socket, self.link, Self::PROTOCOL, &self.frame);
+        }
     }
 }
 

@@ -117,6 +117,9 @@ fn egress(survey: &Survey) -> Finding {
             "the egress hook was not asked for",
             "only root may: sudo vpnm doctor",
         ),
+        Some(filter) if filter.capabilities.absent => Finding::good(
+            "raw frames are filtered on their way out, also by an interface that comes back",
+        ),
         Some(filter) if filter.capabilities.egress => {
             Finding::good("raw frames are filtered on their way out")
         }

@@ -527,3 +527,17 @@ fn a_copy_that_nobody_can_flush_makes_an_older_kernel_good() {
     capabilities.holding = true;
     assert_eq!(severity(&survey, "filter").0, Severity::Good);
 }
+
+#[test]
+fn the_egress_check_says_where_names_are_known_beforehand() {
+    let found = |absent| {
+        let mut survey = healthy();
+        survey.filter.as_mut().unwrap().capabilities.absent = absent;
+        let mut checks = findings(&survey).checks.into_iter();
+        checks.find(|check| check.name == "egress").unwrap().finding
+    };
+    let (before, after) = (found(false), found(true));
+    assert_eq!([before.severity, after.severity], [Severity::Good; 2]);
+    assert!(!before.found.contains("comes back"), "{}", before.found);
+    assert!(after.found.contains("comes back"), "{}", after.found);
+}

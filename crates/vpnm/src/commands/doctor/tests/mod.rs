@@ -21,6 +21,7 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
     Link {
         index,
         name: name.to_owned(),
+        other_names: Vec::new(),
         kind: kind.to_owned(),
         master: None,
         carrier: true,
@@ -125,6 +126,7 @@ fn healthy() -> Survey {
                 holding: false,
                 egress: true,
                 devices: true,
+                absent: false,
             },
             foreign: Vec::new(),
         }),
