@@ -43,6 +43,10 @@ pub(crate) const CASES: &[Scene] = &[
     ),
     ("roaming: a machine that stood still goes on", stands_still),
     (
+        "roaming: no frame leaves by an interface that gets its name back",
+        former_names,
+    ),
+    (
         "roaming: a server that dies while nobody looks is found out",
         silent_death,
     ),
@@ -337,4 +341,64 @@ fn silent_death() -> Result<()> {
     )?;
     wait_for_tunnel(&session)?;
     session.command(&["disconnect"]).map(drop)
+}
+
+/// Frames past the IP stack without a pause, while the interface gets its first name back,
+/// the second again, and so on, and the first in the end.
+const NAMES_TO_AND_FRO: &str = r#"python3 -c '
+import socket, subprocess, threading
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind(("wan0", 0))
+frame = bytes([255] * 6 + [2, 0, 0, 0, 0, 1, 0x88, 0xb5]) + b"x" * 64
+over = threading.Event()
+def flood():
+    while not over.is_set():
+        try: raw.send(frame)
+        except OSError: pass
+thread = threading.Thread(target=flood)
+thread.start()
+for old, new in [("wan0", "eth0"), ("eth0", "wan0")] * 5 + [("wan0", "eth0")]:
+    subprocess.run(["ip", "link", "set", old, "name", new], check=True)
+over.set()
+thread.join()
+'"#;
+
+/// How many frames leave while an interface gets a name back and the daemon is stopped.
+fn left_by_a_former_name(environment: &[(&str, &str)]) -> Result<u64> {
+    let mut session = Session::begin(None)?;
+    session.launch_daemon(environment)?;
+    wait_for("the daemon", PATIENCE, || {
+        Ok(session.status().is_ok().then_some(()))
+    })?;
+    session.connect()?;
+    shell(session.client(), "ip link set eth0 name wan0")?;
+    wait_for("the packet filter to know the new name", PATIENCE, || {
+        let chain = shell(session.client(), "nft list chain netdev vpnm egress")?;
+        Ok(chain.contains("wan0").then_some(()))
+    })?;
+    session.signal_daemon(Signal::STOP)?;
+    let before = session.capture().tally()?;
+    shell(session.client(), NAMES_TO_AND_FRO)?;
+    let seen = session.capture().tally()?.since(&before);
+    session.signal_daemon(Signal::CONT)?;
+    wait_for_tunnel(&session)?;
+    session.command(&["disconnect"])?;
+    session.check_restored()?;
+    Ok(seen.leaked())
+}
+
+fn former_names() -> Result<()> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+    let version = (numbers.next().transpose()?, numbers.next().transpose()?);
+    if version < (Some(6), Some(16)) {
+        return tell("SKIP this kernel takes no name that nobody has");
+    }
+    let left = left_by_a_former_name(&[])?;
+    ensure!(left == 0, "{left} frames left");
+    let left = left_by_a_former_name(&[("VPNM_LINUX", "6.15")])?;
+    ensure!(left > 0, "the flood is blind");
+    tell(&format!(
+        "{left} frames on an older kernel, none on this one"
+    ))
 }
