@@ -11,7 +11,7 @@ const INITIAL_SEGMENTS: usize = 32;
 const MAX_WINDOW: usize = 4 << 20;
 
 /// The congestion window of one flow, in bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Congestion {
     window: usize,
     /// Below this the window doubles every round trip.
@@ -56,6 +56,14 @@ impl Congestion {
         self.threshold = (in_flight / 10 * 7).max(2 * mss);
         self.window = self.threshold;
         self.credit = 0;
+    }
+
+    /// Nothing was lost that there was a slowing for, and `pipe` bytes are out: as many as
+    /// `before` may be again, but not at one blow (RFC 4015 section 3.4).
+    pub(crate) fn restore(&mut self, before: &Self, pipe: usize, mss: usize) {
+        self.threshold = self.threshold.max(before.threshold).max(before.window);
+        let some = before.window.min(pipe + mss * INITIAL_SEGMENTS);
+        self.window = self.window.max(some);
     }
 
     /// Nothing was acknowledged in time.

@@ -187,6 +187,16 @@ impl Flights {
         self.arrived = 0;
     }
 
+    /// What was taken for lost is on its way after all.
+    pub(super) fn find_lost(&mut self) {
+        for stretch in &mut self.stretches {
+            if stretch.fate == Fate::Lost {
+                stretch.fate = Fate::Out;
+            }
+        }
+        self.lost = 0;
+    }
+
     /// The first stretch to be sent again.
     pub(super) fn first_lost(&self) -> Option<(Seq, Seq)> {
         if self.lost == 0 {

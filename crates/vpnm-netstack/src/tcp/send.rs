@@ -4,6 +4,7 @@ mod loss;
 mod queue;
 mod rack;
 mod tail;
+mod undo;
 
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use self::loss::Recovery;
 use self::queue::Queue;
 use self::rack::Rack;
 use self::tail::Tail;
+use self::undo::Undo;
 use super::congestion::Congestion;
 use super::flights::Flights;
 use super::rtt::RoundTrip;
@@ -62,6 +64,7 @@ pub(crate) struct Sender {
     selective: bool,
     duplicates: usize,
     recovery: Option<Recovery>,
+    undo: Option<Box<Undo>>,
     tail: Tail,
     last_sent: Option<Instant>,
     /// Payload that retransmissions carried.
@@ -99,6 +102,7 @@ impl Sender {
             selective: false,
             duplicates: 0,
             recovery: None,
+            undo: None,
             tail: Tail::Quiet,
             last_sent: None,
             resent: 0,
@@ -303,6 +307,7 @@ impl Sender {
             }
             None => self.congestion.on_ack(data, in_flight, self.mss),
         }
+        self.take_back_by_time(answered);
     }
 
     /// A probe of a closed window was sent.

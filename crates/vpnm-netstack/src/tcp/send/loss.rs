@@ -7,6 +7,7 @@ use vpnm_wire::{Seq, TcpOptions};
 
 use super::rack::duplicate;
 use super::tail::Tail;
+use super::undo::Undo;
 use super::{Fin, Sender, Span};
 
 /// Acknowledgements of the same byte, or segments behind a hole, that mean a loss (RFC 5681
@@ -42,8 +43,12 @@ impl Sender {
             }
         }
         let probed = matches!(self.tail, Tail::Probed { resent: true, .. });
-        if self.resent > 0 && !probed && duplicate(options, ack).is_some() {
+        if self.resent > 0
+            && !probed
+            && let Some((left, right)) = duplicate(options, ack)
+        {
             rack.on_duplicate(self.next);
+            self.take_back_by_report(left, right);
         }
         any
     }
@@ -57,8 +62,7 @@ impl Sender {
     pub(crate) fn judge_loss(&mut self, now: Instant) {
         if !self.selective {
             if self.recovery.is_none() && self.duplicates >= DUPLICATES {
-                self.congestion.on_loss(self.next - self.una, self.mss);
-                self.start_recovery(false);
+                self.slow_down();
                 self.lose_first();
             }
             return;
@@ -71,9 +75,44 @@ impl Sender {
         let ends = (self.una, self.next);
         let lost = rack.judge(&mut self.flights, ends, certain, smoothed, now);
         if lost && self.recovery.is_none() {
-            self.congestion.on_loss(self.next - self.una, self.mss);
-            self.start_recovery(false);
+            self.slow_down();
         }
+    }
+
+    /// A loss was noticed that the path is too full for.
+    fn slow_down(&mut self) {
+        self.undo = Some(Box::new(Undo::new(self.congestion, self.next)));
+        self.congestion.on_loss(self.next - self.una, self.mss);
+        self.start_recovery(false);
+    }
+
+    /// The peer had twice what is between `left` and `right`.
+    fn take_back_by_report(&mut self, left: Seq, right: Seq) {
+        let undo = self.undo.as_mut();
+        if undo.is_some_and(|undo| undo.on_duplicate(left, right)) {
+            self.take_back();
+        }
+    }
+
+    /// New data was acknowledged, in answer to what was sent then.
+    pub(super) fn take_back_by_time(&mut self, answered: Option<Instant>) {
+        let early = self.recovery.as_ref().is_some_and(|recovery| recovery.all);
+        if let (Some(undo), Some(answered)) = (&mut self.undo, answered)
+            && undo.on_progress(self.una, answered, early)
+        {
+            self.take_back();
+        }
+    }
+
+    /// Nothing was lost: the window is what it was, and nothing is sent again.
+    fn take_back(&mut self) {
+        let Some(undo) = self.undo.take() else {
+            return;
+        };
+        self.recovery = None;
+        self.flights.find_lost();
+        let pipe = self.pipe();
+        self.congestion.restore(undo.before(), pipe, self.mss);
     }
 
     /// Without reports, what is lost is the segment that is asked for.
@@ -114,6 +153,9 @@ impl Sender {
     pub(crate) fn on_timeout(&mut self) {
         let in_flight = self.next - self.una;
         if self.rtt.attempts() == 0 {
+            if self.recovery.is_none() {
+                self.undo = Some(Box::new(Undo::new(self.congestion, self.next)));
+            }
             self.congestion.on_timeout(in_flight, self.mss);
         }
         if self.rtt.attempts() > 0 || self.flights.is_reneged() {
@@ -157,11 +199,68 @@ impl Sender {
         self.flights.on_resent(from, end, now);
         self.rtt.on_retransmitted();
         self.resent += u64::try_from(len).unwrap_or(0);
+        if let Some(undo) = &mut self.undo {
+            undo.on_resent(len, now);
+        }
         Some(Span {
             seq: from,
             len,
             fin,
             push: true,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vpnm_wire::BufferPool;
+
+    use super::super::tests::sack;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A sender with ten segments of a thousand bytes out.
+    fn sender() -> (Sender, Instant) {
+        let now = Instant::now() + 100 * MS;
+        let mut sender = Sender::new(Seq(99), 1_000);
+        sender.agree(0, true);
+        sender.on_syn_sent(now);
+        sender.on_syn_acked(Seq(1), Seq(100), 60_000, now);
+        sender.push_copy(&[1; 10_000], &BufferPool::new());
+        while sender.next_span(1_000, now).is_some() {}
+        (sender, now)
+    }
+
+    #[test]
+    fn an_answer_to_what_was_sent_before_a_time_out_undoes_it() {
+        for (answered, undone) in [(0, true), (300, false)] {
+            let (mut sender, sent) = sender();
+            let before = sender.congestion.window();
+            sender.on_timeout();
+            let now = sent + 300 * MS;
+            assert!(sender.next_span(1_000, now).is_some());
+            let answered = Some(sent + answered * MS);
+            let ack = (Seq(1), Seq(1_100), 60_000);
+            let none = TcpOptions::default();
+            sender.on_ack(ack, &none, true, (answered, now + MS));
+            assert_eq!(sender.congestion.window() == before, undone);
+            let again = sender.next_span(1_000, now + MS);
+            assert_eq!(again.is_none(), undone, "nothing was lost");
+        }
+    }
+
+    #[test]
+    fn a_report_that_all_that_was_sent_again_came_twice_undoes_the_slowing() {
+        let (mut sender, now) = sender();
+        let before = sender.congestion.window();
+        let mut ack = |ack, options: &TcpOptions| {
+            sender.on_ack((Seq(1), Seq(ack), 60_000), options, true, (None, now));
+            let again = sender.next_span(1_000, now).map(|span| span.seq.0);
+            (again, sender.congestion.window() == before)
+        };
+        assert_eq!(ack(100, &sack(1_100, 5_100)), (Some(100), false));
+        assert_eq!(ack(10_100, &TcpOptions::default()), (None, false));
+        assert_eq!(ack(10_100, &sack(100, 1_100)), (None, true));
     }
 }
