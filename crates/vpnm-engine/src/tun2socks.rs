@@ -143,6 +143,9 @@ impl Tun2Socks {
                 Err(error) => {
                     tracing::debug!(%error, "a UDP association failed");
                     association.fail();
+                    for destination in association.take_asked() {
+                        sender.refuse(source, destination, Refusal::Reset);
+                    }
                 }
             }
             association.close();
@@ -225,10 +228,12 @@ impl Handler for Tun2Socks {
     }
 
     fn dns(self: &Rc<Self>, query: DnsQuery) {
-        if self.options.udp {
-            let association = self.association(query.source, query.sender());
-            association.offer(query.destination, query.bytes());
+        if !self.options.udp {
+            query.refuse(Refusal::Prohibited);
+            return;
         }
+        let association = self.association(query.source, query.sender());
+        association.offer(query.destination, query.bytes());
     }
 
     fn echo(self: &Rc<Self>, request: EchoRequest) {

@@ -284,9 +284,15 @@ impl Stack {
 
     /// Forgets a flow and tells its application why.
     pub fn udp_refuse(&mut self, id: FlowId, why: Refusal) {
-        let Some(key) = self.udp.close(id) else {
-            return;
-        };
+        if let Some(key) = self.udp.close(id) {
+            self.udp_reject(key.source(), key.destination(), why);
+        }
+    }
+
+    /// Tells the source of a datagram, which needs no flow, why it got nowhere; both
+    /// addresses are of one family.
+    pub fn udp_reject(&mut self, source: SocketAddr, destination: SocketAddr, why: Refusal) {
+        let key = FlowKey::new(source, destination);
         let mut quoted = Head::new();
         quoted.push(&key.source().port().to_be_bytes());
         quoted.push(&key.destination().port().to_be_bytes());

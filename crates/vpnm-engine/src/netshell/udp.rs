@@ -202,6 +202,13 @@ impl Drop for UdpFlow {
 }
 
 impl UdpSender {
+    /// Tells the application at `source` by ICMP why its datagram to `destination` got
+    /// nowhere; both of one family.
+    pub fn refuse(&self, source: SocketAddr, destination: SocketAddr, why: Refusal) {
+        self.0
+            .act(|stack, _| stack.udp_reject(source, destination, why));
+    }
+
     /// Sends one datagram to the application at `to` as if from `from`; both of one family.
     pub fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
         self.0.act(|stack, _| stack.udp_send(from, to, payload));
@@ -240,6 +247,11 @@ impl DnsQuery {
     #[must_use]
     pub fn sender(&self) -> UdpSender {
         UdpSender(Rc::clone(&self.net))
+    }
+
+    /// Tells who asks by ICMP why there is no resolver.
+    pub fn refuse(self, why: Refusal) {
+        self.sender().refuse(self.source, self.destination, why);
     }
 
     /// Answers with a DNS message, from the resolver that was asked.

@@ -20,6 +20,9 @@ use crate::datagram_run::Run;
 /// Receives, each of a datagram or several, before others get their turn.
 const BURST: usize = 256;
 
+/// Resolvers that one socket is told of if the proxy relays no datagrams.
+const MAX_ASKED: usize = 8;
+
 /// Room through which the datagrams of all associations pass, lent for one call at a time.
 #[derive(Debug, Default)]
 pub(super) struct Passage {
@@ -36,6 +39,8 @@ pub(super) struct Association {
     closed: Notify,
     /// Flows whose datagrams wait for the proxy.
     expectant: RefCell<Vec<Waker>>,
+    /// Whom datagrams without a flow were for that wait for the proxy.
+    asked: RefCell<Vec<SocketAddr>>,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,7 @@ impl Association {
             last_used: Cell::new(Instant::now()),
             closed: Notify::new(),
             expectant: RefCell::default(),
+            asked: RefCell::default(),
         }
     }
 
@@ -107,8 +113,19 @@ impl Association {
         self.closed.notify_one();
     }
 
+    /// Whom datagrams without a flow were for while the proxy was being asked.
+    pub(super) fn take_asked(&self) -> Vec<SocketAddr> {
+        self.asked.take()
+    }
+
     /// Sends one datagram, or loses it where the way is not there or full.
     pub(super) fn offer(&self, to: SocketAddr, payload: &[u8]) {
+        if matches!(*self.state.borrow(), State::Opening(_)) {
+            let mut asked = self.asked.borrow_mut();
+            if asked.len() < MAX_ASKED && !asked.contains(&to) {
+                asked.push(to);
+            }
+        }
         let mut encoded = Vec::with_capacity(payload.len() + 24);
         encode_datagram(&to.into(), payload, &mut encoded);
         if let Ok(Err(error)) = self.send(&encoded, encoded.len()) {
@@ -155,6 +172,7 @@ impl Association {
         }
         *state = State::Open(Rc::clone(socket));
         self.expectant.take();
+        self.asked.take();
     }
 }
 

@@ -66,17 +66,20 @@ pub(crate) fn serve(queues: Vec<OwnedFd>) {
 }
 
 pub(crate) fn run_engine(queues: Vec<OwnedFd>) -> io::Result<()> {
+    tun2socks::run(queues, options())
+}
+
+fn options() -> Options {
     let proxy = Proxy {
         address: SocketAddr::from(PROXY),
         credentials: None,
         bypass: Bypass::None,
     };
-    let options = Options {
+    Options {
         // Longer than any test waits: what ends earlier ended for another reason.
         handshake: Duration::from_secs(3_600),
         ..Options::new(proxy)
-    };
-    tun2socks::run(queues, options)
+    }
 }
 
 pub(crate) fn start_proxy(world: &World, conduct: Conduct) {
@@ -283,11 +286,37 @@ fn the_first_datagram_already_tells_that_the_proxy_relays_none() {
         ..HONEST
     };
     let Some(world) = behind(conduct) else { return };
-    for host in SERVER {
-        let client = connected(&world, SocketAddr::new(host.parse().unwrap(), 9_000));
-        client.send(b"anybody?").unwrap();
-        let told = client.recv(&mut [0]).map_err(|error| error.kind());
-        assert_eq!(told, Err(io::ErrorKind::ConnectionRefused), "{host}");
+    assert_datagrams_fail(&world, [io::ErrorKind::ConnectionRefused; 2]);
+}
+
+#[test]
+fn all_datagrams_are_refused_where_none_are_wanted() {
+    let without = |queue| {
+        let mut options = options();
+        options.udp = false;
+        let ended = tun2socks::run(vec![queue], options);
+        panic!("the engine ended: {ended:?}");
+    };
+    let Some(world) = world_of(Queue::Offload, without) else {
+        return;
+    };
+    let prohibited = [
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::PermissionDenied,
+    ];
+    assert_datagrams_fail(&world, prohibited);
+}
+
+/// Asserts what an application is told of its first datagram to each server, be it a
+/// query or not.
+fn assert_datagrams_fail(world: &World, expected: [io::ErrorKind; 2]) {
+    for (host, expected) in SERVER.into_iter().zip(expected) {
+        for port in [9_000, 53] {
+            let client = connected(world, SocketAddr::new(host.parse().unwrap(), port));
+            client.send(b"anybody?").unwrap();
+            let told = client.recv(&mut [0]).map_err(|error| error.kind());
+            assert_eq!(told, Err(expected), "{host} {port}");
+        }
     }
 }
 
