@@ -28,6 +28,7 @@ const NO_OPERATION: u8 = 1;
 const LOOSE_SOURCE_ROUTE: u8 = 131;
 const STRICT_SOURCE_ROUTE: u8 = 137;
 const PAD_ONE: u8 = 0;
+const PAD_MORE: u8 = 1;
 /// IPv6 options from this number on forbid to go on to who does not know them.
 const MUST_BE_KNOWN: u8 = 0x40;
 
@@ -37,8 +38,10 @@ pub const IPV4_HEADER: usize = 20;
 pub const IPV6_HEADER: usize = 40;
 /// Bytes of an IPv6 fragment header.
 const FRAGMENT_HEADER: usize = 8;
-/// Extension headers followed before a packet is given up.
-const MAX_EXTENSIONS: usize = 8;
+/// Options of one IPv6 extension header that need not be known, and bytes of padding in a
+/// row: what Linux takes, however many headers there are.
+const MAX_OPTIONS: usize = 8;
+const MAX_PADDING: usize = 7;
 /// Hop limit of packets built here: what Linux uses.
 const HOP_LIMIT: u8 = 64;
 
@@ -161,19 +164,32 @@ fn is_source_routed(packet: &[u8], header_len: usize) -> bool {
 }
 
 /// Whether all options of an IPv6 extension header may be skipped by who does not know them
-/// (RFC 8200 section 4.2).
+/// (RFC 8200 section 4.2), and are no more and no stranger than Linux takes.
 fn may_be_skipped(mut options: &[u8]) -> bool {
+    let (mut count, mut padding) = (0, 0);
     while let [kind, after @ ..] = options {
-        options = match (*kind, after) {
-            (PAD_ONE, _) => after,
-            (..MUST_BE_KNOWN, [length, body @ ..]) => match body.get(usize::from(*length)..) {
-                Some(rest) => rest,
+        let body = match (*kind, after) {
+            (PAD_ONE, _) => None,
+            (..MUST_BE_KNOWN, [length, body @ ..]) => match body.get(..usize::from(*length)) {
+                Some(body) => Some(body),
                 None => return false,
             },
             _ => return false,
         };
+        let length = 1 + body.map_or(0, |body| 1 + body.len());
+        if matches!(*kind, PAD_ONE | PAD_MORE) {
+            padding += length;
+            if padding > MAX_PADDING || body.is_some_and(|body| body.iter().any(|byte| *byte != 0))
+            {
+                return false;
+            }
+        } else {
+            padding = 0;
+            count += 1;
+        }
+        options = options.get(length..).unwrap_or_default();
     }
-    true
+    count <= MAX_OPTIONS
 }
 
 fn checksum_valid(packet: &[u8]) -> bool {
@@ -233,16 +249,12 @@ fn parse_v6(packet: &[u8]) -> Result<IpHeader, IpError> {
         hop_limit,
         fragment: None,
     };
-    for _ in 0..MAX_EXTENSIONS {
-        if !follow_extension(packet, &mut header)? {
-            return if header.header_len <= header.total_len {
-                Ok(header)
-            } else {
-                Err(IpError::Length)
-            };
-        }
+    // Each is eight bytes at least, so that the packet's length bounds them.
+    while follow_extension(packet, &mut header)? {}
+    if header.header_len > header.total_len {
+        return Err(IpError::Length);
     }
-    Err(IpError::Extension)
+    Ok(header)
 }
 
 /// Steps over one extension header; `false` if there is none.
@@ -482,8 +494,8 @@ mod tests {
         packet[6] = HOP_BY_HOP;
         packet[5] += 24;
         let mut extensions = vec![DESTINATION, 0, 1, 4, 0, 0, 0, 0];
-        extensions.extend([protocol::UDP, 1]);
-        extensions.extend([0; 14]);
+        extensions.extend([protocol::UDP, 1, 0x1e, 12]);
+        extensions.extend([0; 12]);
         packet.splice(40..40, extensions);
         let header = IpHeader::parse(&packet).unwrap();
         assert_eq!(header.protocol, protocol::UDP);
@@ -499,6 +511,7 @@ mod tests {
             ([4, 5, 0, 0, 0, 0], false),
             ([4, 1, 7, 5, 1, 0], true),
             ([0, 0, 0, 1, 1, 0], true),
+            ([1, 4, 0, 0, 1, 0], false),
         ];
         for kind in [HOP_BY_HOP, DESTINATION] {
             for (options, goes_on) in cases {
@@ -517,6 +530,44 @@ mod tests {
             [HOP_BY_HOP, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0],
         );
         assert_eq!(IpHeader::parse(&late), Err(IpError::Extension));
+    }
+
+    /// A packet with extension headers of these kinds and options.
+    fn extended(extensions: &[Vec<u8>]) -> Vec<u8> {
+        let mut packet = built(builder(true, None));
+        for options in extensions {
+            let words = u8::try_from((options.len() + 2) / 8 - 1).unwrap();
+            let header = [&[packet[6], words][..], options].concat();
+            packet[6] = DESTINATION;
+            let length = u16::try_from(packet.len() - 40 + header.len()).unwrap();
+            packet[4..6].copy_from_slice(&length.to_be_bytes());
+            packet.splice(40..40, header);
+        }
+        packet
+    }
+
+    #[test]
+    fn as_many_headers_and_options_are_taken_as_linux_takes() {
+        let goes_on = |extensions: &[Vec<u8>]| IpHeader::parse(&extended(extensions)).is_ok();
+        for headers in [1, 8, 9, 150] {
+            assert!(goes_on(&vec![vec![1, 4, 0, 0, 0, 0]; headers]), "{headers}");
+        }
+        for (options, taken) in [(7, true), (8, true), (9, false)] {
+            let mut all = [0x1e, 0].repeat(options);
+            all.resize((options * 2 + 2).next_multiple_of(8) - 2, 0);
+            assert_eq!(goes_on(&[all]), taken, "{options} options");
+        }
+        let padded: [(&[u8], bool); 6] = [
+            (&[0; 7], true),
+            (&[0; 8], false),
+            (&[1, 5, 0, 0, 0, 0, 0], true),
+            (&[1, 6, 0, 0, 0, 0, 0, 0], false),
+            (&[0, 0, 0, 0, 0x1e, 0, 0, 0, 0, 0], true),
+            (&[1, 1, 9], false),
+        ];
+        for (options, taken) in padded {
+            assert_eq!(may_be_skipped(options), taken, "{options:?}");
+        }
     }
 
     #[test]
