@@ -156,6 +156,26 @@ pub(crate) const ROWS: &[Row] = &[
         Against::Peer("hev"),
         Goal::Times(2.0),
     ),
+    Row {
+        metric: Metric::DelayUp50,
+        against: Against::Peer("hev"),
+        goal: None,
+    },
+    Row {
+        metric: Metric::DelayUp99,
+        against: Against::Peer("hev"),
+        goal: None,
+    },
+    Row {
+        metric: Metric::DelayDown50,
+        against: Against::Peer("hev"),
+        goal: None,
+    },
+    Row {
+        metric: Metric::DelayDown99,
+        against: Against::Peer("hev"),
+        goal: None,
+    },
     row(Metric::SmallLostUp, Against::Best, Goal::Value(1.0)),
     row(Metric::SmallLostDown, Against::Best, Goal::Value(1.0)),
     row(Metric::LargeLostUp, Against::Best, Goal::Value(1.0)),

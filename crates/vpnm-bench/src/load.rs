@@ -14,4 +14,4 @@ pub(crate) use datagrams::{Datagrams, datagrams};
 pub(crate) use flood::flood;
 pub(crate) use flows::{new_flows, open_flows};
 pub(crate) use idle::idle;
-pub(crate) use ping::ping;
+pub(crate) use ping::{Latency, ping};

@@ -8,6 +8,7 @@
 mod arguments;
 mod carried;
 mod cells;
+mod delay;
 mod engines;
 mod goal;
 mod load;

@@ -204,7 +204,12 @@ impl Measurement<'_> {
                     joined: false,
                 },
             };
-            self.offer(subject, direction, order(MODERATE, self.each), Some(cost))?;
+            let came = self.offer(subject, direction, order(MODERATE, self.each), Some(cost))?;
+            if size == 1_200 {
+                let (p50, p99) = delay(direction);
+                subject.note(p50, came.delay.p50);
+                subject.note(p99, came.delay.p99);
+            }
             let came = self.offer(subject, direction, order(HEAVY, brief), None)?;
             subject.note(lost, came.lost * 100.0);
         }
@@ -282,6 +287,14 @@ impl Measurement<'_> {
         thread::sleep(GIVE_BACK);
         subject.note(Metric::AfterClosing, processor::resident(pid)? / before);
         Ok(())
+    }
+}
+
+/// Where the delays of datagrams are noted, the median and what one in a hundred exceeds.
+fn delay(direction: Direction) -> (Metric, Metric) {
+    match direction {
+        Direction::Up => (Metric::DelayUp50, Metric::DelayUp99),
+        Direction::Down => (Metric::DelayDown50, Metric::DelayDown99),
     }
 }
 

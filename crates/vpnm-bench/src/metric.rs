@@ -36,6 +36,10 @@ pub(crate) enum Metric {
     SmallCostDown,
     LargeCostUp,
     LargeCostDown,
+    DelayUp50,
+    DelayUp99,
+    DelayDown50,
+    DelayDown99,
     SmallLostUp,
     SmallLostDown,
     LargeLostUp,
@@ -146,6 +150,10 @@ impl Metric {
             Self::SmallCostDown => "UDP 64 B down, 20 k/s: CPU",
             Self::LargeCostUp => "UDP 1200 B up, 20 k/s: CPU",
             Self::LargeCostDown => "UDP 1200 B down, 20 k/s: CPU",
+            Self::DelayUp50 => "UDP 1200 B up, 20 k/s: delay p50",
+            Self::DelayUp99 => "UDP 1200 B up, 20 k/s: delay p99",
+            Self::DelayDown50 => "UDP 1200 B down, 20 k/s: delay p50",
+            Self::DelayDown99 => "UDP 1200 B down, 20 k/s: delay p99",
             Self::SmallLostUp => "UDP 64 B up, 200 k/s: lost",
             Self::SmallLostDown => "UDP 64 B down, 200 k/s: lost",
             Self::LargeLostUp => "UDP 1200 B up, 200 k/s: lost",
@@ -189,7 +197,14 @@ impl Metric {
             | Self::RecordsUpCost
             | Self::RecordsDownCost
             | Self::VmessUpCost => "s/GB",
-            Self::Ping50 | Self::Ping99 | Self::PinnedPing50 | Self::PinnedPing99 => "us",
+            Self::Ping50
+            | Self::Ping99
+            | Self::PinnedPing50
+            | Self::PinnedPing99
+            | Self::DelayUp50
+            | Self::DelayUp99
+            | Self::DelayDown50
+            | Self::DelayDown99 => "us",
             Self::Connection99 => "ms",
             Self::Connections | Self::NewFlows | Self::WakeUps => "1/s",
             Self::Stuck | Self::OpenFlows | Self::ManyServed | Self::ManyDescriptors => "",
@@ -247,6 +262,10 @@ impl Metric {
             | Self::SmallCostDown
             | Self::LargeCostUp
             | Self::LargeCostDown
+            | Self::DelayUp50
+            | Self::DelayUp99
+            | Self::DelayDown50
+            | Self::DelayDown99
             | Self::SmallLostUp
             | Self::SmallLostDown
             | Self::LargeLostUp

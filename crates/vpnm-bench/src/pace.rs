@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 
-use crate::sys;
+use crate::{delay, sys};
 
 /// Most datagrams sent by one system call.
 const BURST: usize = 64;
@@ -27,7 +27,8 @@ pub(crate) struct Pace {
 }
 
 /// Sends in steps of half a millisecond, to where the socket is connected or to `to`;
-/// returns how many were sent.
+/// returns how many were sent. Those that are not joined say behind `header` bytes when
+/// they were.
 ///
 /// # Errors
 /// When the kernel does not cut datagrams apart and is asked to.
@@ -35,11 +36,16 @@ pub(crate) fn send(
     socket: &UdpSocket,
     to: Option<SocketAddrV4>,
     payload: &[u8],
+    header: usize,
     pace: Pace,
 ) -> io::Result<u32> {
     let to = to.map(|to| SocketAddrAny::from(SocketAddr::V4(to)));
     if !pace.joined {
-        let burst = |count| send_burst(socket, to.as_ref(), payload, count);
+        let mut payload = payload.to_vec();
+        let burst = |count| {
+            delay::stamp(payload.get_mut(header..).unwrap_or_default());
+            send_burst(socket, to.as_ref(), &payload, count)
+        };
         return Ok(keep(pace, burst));
     }
     sys::cut(socket, payload.len())?;
@@ -51,7 +57,7 @@ pub(crate) fn send(
 }
 
 /// Has `burst` send as many as are due, until the time is over; how many were sent.
-fn keep(pace: Pace, burst: impl Fn(usize) -> u32) -> u32 {
+fn keep(pace: Pace, mut burst: impl FnMut(usize) -> u32) -> u32 {
     let start = Instant::now();
     let mut sent = 0_u32;
     loop {

@@ -7,7 +7,6 @@ mod datagrams;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::Context as _;
@@ -19,7 +18,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::place::{PROXY, PROXY_PORT, Place, TARGET, TARGET6};
 use crate::sys;
 use conduct::Seen;
-pub(crate) use datagrams::Order;
+pub(crate) use datagrams::{Order, Sunk};
 
 /// Sends back what it reads.
 pub(crate) const ECHO: u16 = 7;
@@ -38,7 +37,7 @@ const CHUNK: usize = 512 * 1024;
 /// The running far side.
 #[derive(Debug)]
 pub(crate) struct Target {
-    sunk: Arc<AtomicU32>,
+    sunk: Arc<Sunk>,
     seen: Seen,
     /// Those that take datagrams.
     sockets: Vec<UdpSocket>,
@@ -62,7 +61,7 @@ impl Target {
     /// Starts everything on threads of the server's; returns once it listens.
     pub(crate) fn start(place: &Place) -> anyhow::Result<Self> {
         let (ready, listening) = sync_channel(1);
-        let sunk = Arc::new(AtomicU32::new(0));
+        let sunk = Arc::<Sunk>::default();
         let mut sockets = vec![datagrams::serve(
             place,
             (PROXY, PROXY_PORT).into(),
@@ -101,7 +100,7 @@ impl Target {
     }
 
     /// How many datagrams the sinks have taken.
-    pub(crate) fn sunk(&self) -> Arc<AtomicU32> {
+    pub(crate) fn sunk(&self) -> Arc<Sunk> {
         Arc::clone(&self.sunk)
     }
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Direction;
+use super::{Direction, Latency};
+use crate::delay::Delays;
 use crate::pace;
 use crate::place::Place;
 use crate::sys::{self, Batch};
-use crate::target::{Order, SINK, SOURCE, Target, address};
+use crate::target::{Order, SINK, SOURCE, Sunk, Target, address};
 
 /// Most datagrams taken by one system call.
 const BATCH: usize = 64;
@@ -30,6 +31,8 @@ pub(crate) struct Datagrams {
     pub(crate) arrived: f64,
     /// The share that did not arrive, 0 to 1.
     pub(crate) lost: f64,
+    /// How long they were under way; all zero if they were joined.
+    pub(crate) delay: Latency,
 }
 
 /// Sends what is ordered one way.
@@ -42,39 +45,46 @@ pub(crate) fn datagrams(
     let _joined = order.pace.joined.then(|| target.join()).transpose()?;
     let sunk = target.sunk();
     let work = move || match direction {
-        Direction::Up => up(order, || sunk.load(Ordering::Relaxed)),
+        Direction::Up => up(order, &sunk),
         Direction::Down => down(order),
     };
     let result = place.on_client(work)?;
-    let (sent, arrived) = result
+    let (sent, arrived, delays) = result
         .join()
         .map_err(|_| anyhow::anyhow!("a load panicked"))??;
     Ok(Datagrams {
         offered: sent / order.pace.time.as_secs_f64(),
         arrived,
         lost: (1.0 - arrived / sent).max(0.0),
+        delay: Latency::of(&delays),
     })
 }
 
-fn up(order: Order, sunk: impl Fn() -> u32) -> anyhow::Result<(f64, f64)> {
+/// How many were sent, how many arrived, and their delays.
+type Came = (f64, f64, Vec<f64>);
+
+fn up(order: Order, sunk: &Sunk) -> anyhow::Result<Came> {
+    let count = || sunk.count.load(Ordering::Relaxed);
     let socket = socket(SINK)?;
-    let before = sunk();
+    let before = count();
     // The first datagram opens the way; it is not measured.
     for _ in 0..20 {
         socket.send(b"first")?;
         thread::sleep(Duration::from_millis(100));
-        if sunk() != before {
+        if count() != before {
             break;
         }
     }
-    let before = sunk();
+    sunk.delays.take();
+    let before = count();
     anyhow::ensure!(before > 0, "no datagram arrives");
-    let sent = pace::send(&socket, None, &vec![0x55; order.size], order.pace)?;
+    let sent = pace::send(&socket, None, &vec![0x55; order.size], 0, order.pace)?;
     thread::sleep(TAIL);
-    Ok((f64::from(sent), f64::from(sunk().wrapping_sub(before))))
+    let arrived = count().wrapping_sub(before);
+    Ok((f64::from(sent), f64::from(arrived), sunk.delays.take()))
 }
 
-fn down(order: Order) -> anyhow::Result<(f64, f64)> {
+fn down(order: Order) -> anyhow::Result<Came> {
     let socket = socket(SOURCE)?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
     sys::join(&socket, order.pace.joined)?;
@@ -90,10 +100,12 @@ fn down(order: Order) -> anyhow::Result<(f64, f64)> {
 }
 
 /// Counts what arrives until the source says how many there were, or nothing comes.
-fn count(socket: &UdpSocket, mut batch: Batch, order: Order) -> (f64, f64) {
+fn count(socket: &UdpSocket, mut batch: Batch, order: Order) -> Came {
+    let delays = Delays::default();
     let mut arrived = 0_u32;
     let mut sent = f64::from(order.pace.rate) * order.pace.time.as_secs_f64();
     loop {
+        delays.note(batch.datagrams().map(|(_, datagram)| datagram));
         for (_, datagram) in batch.datagrams() {
             match Order::decode_end(datagram) {
                 Some(count) => sent = f64::from(count),
@@ -101,7 +113,7 @@ fn count(socket: &UdpSocket, mut batch: Batch, order: Order) -> (f64, f64) {
             }
         }
         if batch.receive(socket).is_err() {
-            return (sent, f64::from(arrived));
+            return (sent, f64::from(arrived), delays.take());
         }
     }
 }

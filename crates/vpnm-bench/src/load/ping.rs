@@ -10,13 +10,23 @@ use crate::place::Place;
 use crate::statistics::quantile;
 use crate::target::{ECHO, address};
 
-/// Microseconds there and back.
+/// How long something took, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Latency {
     /// The median.
     pub(crate) p50: f64,
     /// What one in a hundred exceeds.
     pub(crate) p99: f64,
+}
+
+impl Latency {
+    /// That of samples in microseconds.
+    pub(crate) fn of(samples: &[f64]) -> Self {
+        Self {
+            p50: quantile(samples, 50),
+            p99: quantile(samples, 99),
+        }
+    }
 }
 
 /// Pings for as long as `time`.
@@ -40,8 +50,5 @@ pub(crate) fn ping(place: &Place, time: Duration) -> anyhow::Result<Latency> {
     let samples = samples
         .join()
         .map_err(|_| anyhow::anyhow!("a load panicked"))??;
-    Ok(Latency {
-        p50: quantile(&samples, 50),
-        p99: quantile(&samples, 99),
-    })
+    Ok(Latency::of(&samples))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{SINK, SOURCE};
+use crate::delay::Delays;
 use crate::pace::{self, Pace};
 use crate::place::Place;
 use crate::sys::Batch;
@@ -55,13 +56,22 @@ impl Order {
     }
 }
 
+/// What was discarded.
+#[derive(Debug, Default)]
+pub(crate) struct Sunk {
+    /// How many, in all.
+    pub(crate) count: AtomicU32,
+    /// How long they had been under way.
+    pub(crate) delays: Delays,
+}
+
 /// Serves datagrams at `address` on a thread of the server's: those of `port`, or of
 /// whatever port the proxy's header names; by which socket.
 pub(super) fn serve(
     place: &Place,
     address: SocketAddr,
     port: Option<u16>,
-    sunk: &Arc<AtomicU32>,
+    sunk: &Arc<Sunk>,
 ) -> anyhow::Result<UdpSocket> {
     let sunk = Arc::clone(sunk);
     let (ready, listening) = std::sync::mpsc::sync_channel(1);
@@ -76,14 +86,14 @@ pub(super) fn serve(
         .with_context(|| format!("nobody listens at {address}"))
 }
 
-fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &AtomicU32) -> anyhow::Result<()> {
+fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &Sunk) -> anyhow::Result<()> {
     let mut batch = Batch::new(64, 65_536);
     loop {
         // An error is an ICMP message about an earlier datagram.
         if batch.receive(socket).is_err() {
             continue;
         }
-        let (mut discarded, mut echo) = (0, false);
+        let (mut discarded, mut echo) = (Vec::new(), false);
         for (from, datagram) in batch.datagrams() {
             let (header, payload) = match port {
                 Some(_) => (&[][..], datagram),
@@ -92,13 +102,15 @@ fn loop_over(socket: &UdpSocket, port: Option<u16>, sunk: &AtomicU32) -> anyhow:
                     .unwrap_or_default(),
             };
             match port.or_else(|| port_of(header)) {
-                Some(SINK) => discarded += 1,
+                Some(SINK) => discarded.push(payload),
                 Some(SOURCE) => make(socket, from, header, payload)?,
                 Some(_) => echo = true,
                 None => {}
             }
         }
-        sunk.fetch_add(discarded, Ordering::Relaxed);
+        let count = u32::try_from(discarded.len()).unwrap_or(u32::MAX);
+        sunk.count.fetch_add(count, Ordering::Relaxed);
+        sunk.delays.note(discarded.into_iter());
         // Relayed datagrams are answered with themselves: the header names where each
         // went, which is where the answer comes from. Nobody mixes services.
         if echo && let Err(error) = batch.send_back(socket) {
@@ -145,7 +157,7 @@ fn make(socket: &UdpSocket, to: SocketAddrV4, header: &[u8], payload: &[u8]) -> 
     let work = move || {
         let start = datagram.len();
         datagram.resize(start + order.size, 0x55);
-        let sent = match pace::send(&socket, Some(to), &datagram, order.pace) {
+        let sent = match pace::send(&socket, Some(to), &datagram, start, order.pace) {
             Ok(sent) => sent,
             Err(error) => return crate::report::complain(&error.into()),
         };
