@@ -13,7 +13,6 @@ mod step;
 pub use drill::{Asked, run};
 pub use protection::Protection;
 pub use rows::{NOT_RUN, rows};
-pub use service::KEPT;
 pub use soak::{Finding, Gap, Probes, Report as SoakReport, Times, soak};
 pub use step::Step;
 

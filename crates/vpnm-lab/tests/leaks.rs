@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vpnm_lab::harness::{self, Case, Options, Outcome, Skip};
 use vpnm_lab::report::{self, Compared, Line};
-use vpnm_lab::scenario::{self, Asked, KEPT, NOT_RUN, Protection, Row, rows};
+use vpnm_lab::scenario::{self, Asked, NOT_RUN, Protection, Row, rows};
 use vpnm_world::probe::Kind;
 
 /// What the cases found.
@@ -176,8 +176,14 @@ fn judge(lines: &[Line], probes: u64) -> Result<()> {
         "{} frames are unaccounted for",
         report::unaccounted(lines)
     );
-    for part in lines.iter().filter_map(|line| line.throughput) {
-        ensure!(part >= KEPT, "of service {part:.2} is left, not {KEPT}");
+    for service in lines.iter().filter_map(|line| line.service) {
+        ensure!(
+            service.is_kept(),
+            "95 % of service is left in {} of {} slices only, {:.2} in the middle of them",
+            service.reached,
+            service.pairs,
+            service.median
+        );
     }
     for line in lines.iter().filter(|line| line.is_of_probes()) {
         ensure!(

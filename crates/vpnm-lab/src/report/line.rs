@@ -6,6 +6,8 @@ use serde::Serialize;
 use vpnm_world::capture::Tally;
 use vpnm_world::probe::{Attempts, Kind};
 
+use super::Service;
+
 /// One row of the matrix for one kind of probe.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Line {
@@ -35,10 +37,9 @@ pub struct Line {
     /// What left, if anything.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub what: String,
-    /// Throughput under attack, as a part of that without it; of the whole row,
-    /// in its last line.
+    /// What is left of service under attack; of the whole row, in its last line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub throughput: Option<f64>,
+    pub service: Option<Service>,
     /// Why the row was not run, or did not pass.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,

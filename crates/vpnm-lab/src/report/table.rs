@@ -77,10 +77,11 @@ fn summarise(
                 .find(|line| (line.row, line.scenario) == (*row, *name) && line.by == *other);
             write!(text, " {:>15}", found.map_or_else(String::new, share))?;
         }
-        let throughput = lines.iter().find_map(|line| line.throughput);
+        let service = lines.iter().find_map(|line| line.service);
         let why: Vec<&str> = lines.iter().map(|line| line.why.as_str()).collect();
-        let throughput =
-            throughput.map_or_else(String::new, |part| format!("{:.0} %", part * 100.0));
+        let throughput = service.map_or_else(String::new, |service| {
+            format!("{:.0} %", service.median * 100.0)
+        });
         writeln!(text, "  {throughput:>10} {}", why.concat())?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,11 @@ use vpnm_world::{Process, Signal, User};
 use super::crash;
 use super::flows::Flows;
 use super::protection::{Peer, Protection};
-use super::service::{Flow, Ratios};
+use super::service::Flow;
 use super::{Aftermath, Row, Step};
 use crate::machine;
 use crate::programs::{self, Programs};
-use crate::report::Line;
+use crate::report::{Line, PAIRS, Service};
 use crate::resolver::{NetworkManager, Resolved};
 use crate::session::Session;
 
@@ -50,6 +51,9 @@ const UPDATE_COMES: &str = "for url in https://site.example/address http://198.5
     do curl -sf -m 9 $url || exit 1; done";
 /// Longest a page may take while everything is probed.
 const LONGEST_PAGE: Duration = Duration::from_secs(90);
+
+/// Held by the row whose service is measured.
+static MEASURING: Mutex<()> = Mutex::new(());
 
 /// What a drill is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +112,7 @@ pub fn run(row: &Row, asked: Asked<'_>) -> Result<Vec<Line>> {
     let tally = drill.session.capture().tally()?.since(&opened);
     let mut lines = Line::of((row.number, row.name), row.groups(), &attempts, &tally);
     if let Some(line) = lines.last_mut() {
-        line.throughput = service;
+        line.service = service;
     }
     if asked.protection == Protection::Product && tally.leaked() == 0 {
         let missed = drill.finish(&opened)?;
@@ -196,13 +200,16 @@ impl Drill<'_> {
 
     /// What is left of service under attack, as a part of that without: none where that
     /// is not asked for.
-    fn service(&mut self) -> Result<Option<f64>> {
+    fn service(&mut self) -> Result<Option<Service>> {
         let of_product = self.asked.protection == Protection::Product;
         let Some(turns) = self.row.turns.filter(|_| of_product) else {
             return Ok(None);
         };
-        let mut ratios = Ratios::default();
-        while !ratios.are_enough() {
+        self.set_rate(SLOW);
+        // Rows that run at the same time would weigh on each other's slices.
+        let _turn = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pairs = Vec::with_capacity(PAIRS);
+        while pairs.len() < PAIRS {
             self.steps(turns.off, 0)?;
             let mut earlier = self.at_last(|| Ok(Flow::begin(&self.session)?))?;
             let without = earlier.slice().context("without it")?;
@@ -212,9 +219,9 @@ impl Drill<'_> {
             drop(earlier);
             let mut later = Flow::begin(&self.session).context("begun under it")?;
             let under = later.slice().context("under it")?;
-            ratios.add(without, under);
+            pairs.push((without, under));
         }
-        Ok(Some(ratios.median()))
+        Ok(Some(Service::of(&pairs)))
     }
 
     /// Takes the steps in order; after each, waits for `share` more turns.
