@@ -57,8 +57,8 @@ pub(super) fn datagrams() -> Outcome {
 
 /// Fetches the page that names the visitor, on a connection of its own.
 pub(super) fn visitor_address(port: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&port, 10 * SECOND)?;
-    stream.set_read_timeout(Some(20 * SECOND))?;
+    let mut stream = TcpStream::connect_timeout(&port, 60 * SECOND)?;
+    stream.set_read_timeout(Some(60 * SECOND))?;
     stream
         .write_all(b"GET /address HTTP/1.1\r\nHost: site.example\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
