@@ -4,6 +4,7 @@
 //! to standard error. With `--json` standard output carries JSON only, one
 //! value per line.
 
+mod latency;
 mod mark;
 mod problem;
 mod progress;
@@ -15,6 +16,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 use thiserror::Error;
 
+pub(crate) use latency::latency;
 pub(crate) use mark::Mark;
 pub(crate) use problem::{Failure, Problem, chain};
 pub(crate) use progress::{Progress, Reporter};

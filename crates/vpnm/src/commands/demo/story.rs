@@ -13,7 +13,7 @@ use super::report::Report;
 use super::screen::{Screen, number, percent, rate};
 use super::stage::{Daemon, Stage, broken, confinement};
 use crate::exit::Exit;
-use crate::output::{Failure, Problem};
+use crate::output::{Failure, Problem, latency};
 
 /// How long each transfer is measured.
 const TRANSFER: Duration = Duration::from_millis(700);
@@ -106,20 +106,16 @@ fn connect(stage: &Stage, screen: &mut Screen, report: &mut Report) -> Result<Da
     report.connect_ms = millis(begun.elapsed());
     let state = |name: &str| status.get("state").and_then(|state| state.get(name));
     report.connected = state("name").and_then(|name| name.as_str()) == Some("connected");
-    let latency = state("latency_ms")
+    let answered = state("latency_ms")
         .and_then(serde_json::Value::as_u64)
         .unwrap_or_default();
     screen.proved(
         report.connected,
         "connected",
         &format!(
-            "in {} ms; a query was answered through the tunnel in {} ms",
+            "in {} ms; a query was answered through the tunnel in {}",
             report.connect_ms,
-            if latency == 0 {
-                "less than 1".to_owned()
-            } else {
-                latency.to_string()
-            }
+            latency(answered)
         ),
     )?;
     report.engine = confinement(daemon.engine()?)?;

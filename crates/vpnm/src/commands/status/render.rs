@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vpnm_api::{Goal, State, Status, Unkept, Verified};
 
-use crate::output::{Paint, Style, Table, wrap};
+use crate::output::{Paint, Style, Table, latency, wrap};
 
 /// Of sentences beside a label, so that lines have 80 characters at most.
 const WIDTH: usize = 68;
@@ -34,7 +34,7 @@ pub(super) fn full(status: &Status, now: u64, style: Style) -> String {
         if let Some(via) = connected.via {
             table.row("address", via.to_string());
         }
-        table.row("latency", format!("{} ms", connected.latency_ms));
+        table.row("latency", latency(connected.latency_ms.into()));
         let resolver = status
             .verified
             .resolver
