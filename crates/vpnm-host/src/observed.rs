@@ -9,6 +9,7 @@ use crate::firewall::{Capabilities, LAN_PREFIXES, LINK_LOCAL_6, Setting, mark_of
 use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
+use crate::netlink::link_name_bytes;
 use crate::nft::{Chain, Read, TableFamily};
 use crate::rtnl::{Address, Family, Link, Prefix, Route, RouteKind, Rule};
 
@@ -223,7 +224,7 @@ impl Observed {
             .collect();
         let links = self.links.iter();
         links
-            .filter(move |link| names.contains(link.name.as_bytes()))
+            .filter(move |link| names.contains(&*link_name_bytes(&link.name)))
             .map(|link| link.index)
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::netlink::link_name_bytes;
 use crate::nft::{
     Comparison, ConntrackKey, Expression, MetaKey, PayloadBase, Register, RejectWith, Rule,
     TableFamily, Verdict,
@@ -199,7 +200,7 @@ fn version_check(family: TableFamily, version: Family) -> [Expression; 2] {
 
 /// An interface's name as it lies in a register.
 pub(super) fn interface(name: &str) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
+    let mut bytes = link_name_bytes(name);
     bytes.resize(INTERFACE_NAME, 0);
     bytes
 }

@@ -1,6 +1,7 @@
 //! Type-length-value attributes: 2 bytes length, 2 bytes kind, value, padding to 4.
 
 use super::failure::Failure;
+use super::link_name::{link_name, link_name_bytes};
 
 /// Bits of the kind that say how the value is encoded, not what it is.
 const KIND_FLAGS: u16 = 0xc000;
@@ -34,6 +35,13 @@ impl Writer {
         self.bytes.extend_from_slice(value.as_bytes());
         self.bytes.push(0);
         self.pad();
+    }
+
+    /// The name of a link with its terminating zero.
+    pub(crate) fn link_name(&mut self, kind: u16, name: &str) {
+        let mut value = link_name_bytes(name);
+        value.push(0);
+        self.bytes(kind, &value);
     }
 
     /// A number in the machine's byte order, as rtnetlink has them.
@@ -127,13 +135,17 @@ impl<'a> Attributes<'a> {
         self.get(kind).map(text)
     }
 
+    pub(crate) fn link_name(&self, kind: u16) -> Option<String> {
+        self.get(kind).map(link_name)
+    }
+
     pub(crate) fn array<const N: usize>(&self, kind: u16) -> Option<[u8; N]> {
         self.get(kind)?.try_into().ok()
     }
 }
 
 /// The text in an attribute, which ends at the first zero.
-pub(crate) fn text(value: &[u8]) -> String {
+fn text(value: &[u8]) -> String {
     let value = value.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(value).into_owned()
 }

@@ -8,7 +8,7 @@ use super::attribute as at;
 use super::expression::{Expression, Verdict};
 use super::ruleset::{Chain, Field, Hook, Rule, Set, TableFamily};
 use super::write::comment;
-use crate::netlink::{Attributes, Failure};
+use crate::netlink::{Attributes, Failure, link_name};
 
 /// The table's chains are not called.
 const TABLE_DORMANT: u32 = 0x1;
@@ -93,14 +93,13 @@ fn devices(hook: &Attributes<'_>) -> Result<Vec<String>, Failure> {
     let mut list = Vec::new();
     if let Some(devices) = hook.nested(at::HOOK_DEVS)? {
         for (kind, name) in devices.iter() {
-            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            let mut name = String::from_utf8_lossy(name).into_owned();
+            let mut name = link_name(name);
             if kind == at::DEVICE_PREFIX {
                 name.push('*');
             }
             list.push(name);
         }
-    } else if let Some(name) = hook.text(at::HOOK_DEV) {
+    } else if let Some(name) = hook.link_name(at::HOOK_DEV) {
         list.push(name);
     }
     list.sort_unstable();

@@ -282,7 +282,7 @@ impl Batch {
 
 fn name_devices(list: &mut Writer, devices: &[String]) {
     for device in devices {
-        list.text(at::DEVICE_NAME, device);
+        list.link_name(at::DEVICE_NAME, device);
     }
 }
 

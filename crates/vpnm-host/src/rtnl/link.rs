@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::kind;
-use crate::netlink::{self, Attributes, Body, Failure, Message, Request, Writer};
+use crate::netlink::{Attributes, Body, Failure, Message, Request, Writer, link_name};
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -32,7 +32,7 @@ const NO_OWN_ADDRESS: u8 = 1;
 pub struct Link {
     /// Its number.
     pub index: u32,
-    /// Its name.
+    /// Its name; a byte that is no text is a slash and two hexadecimal digits.
     pub name: String,
     /// Names that it may be called by as well, of any length.
     pub other_names: Vec<String>,
@@ -162,7 +162,9 @@ fn decode(body: &Body<'_>) -> Result<Link, Failure> {
     };
     Ok(Link {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
-        name: attributes.text(IFLA_IFNAME).ok_or(Failure::Malformed)?,
+        name: attributes
+            .link_name(IFLA_IFNAME)
+            .ok_or(Failure::Malformed)?,
         other_names: other_names(&attributes)?,
         kind,
         master: attributes.native(IFLA_MASTER),
@@ -184,7 +186,7 @@ fn other_names(attributes: &Attributes<'_>) -> Result<Vec<String>, Failure> {
     };
     let names = properties.iter();
     let names = names.filter(|(property, _)| *property == IFLA_ALT_IFNAME);
-    Ok(names.map(|(_, name)| netlink::text(name)).collect())
+    Ok(names.map(|(_, name)| link_name(name)).collect())
 }
 
 fn tun_facts(data: &Attributes<'_>) -> TunFacts {

@@ -1,6 +1,9 @@
 //! Ways out that come back under a name they had or could have, while nobody plans
 //! anything.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,8 +29,8 @@ fn renamed(far: &Far, most: Capabilities) -> Host {
 }
 
 /// Has frames sent past the IP stack for as long as something happens, and a while.
-fn flooded(link: &str, happens: impl FnOnce()) {
-    let (flood, over) = (Flood::by(link), AtomicBool::new(false));
+fn flooded(flood: &Flood, happens: impl FnOnce()) {
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| flood.until(&over));
         happens();
@@ -37,7 +40,7 @@ fn flooded(link: &str, happens: impl FnOnce()) {
 }
 
 fn renamed_to_and_fro(far: &Far) -> usize {
-    flooded("wan0", || {
+    flooded(&Flood::by("wan0"), || {
         for _ in 0..20 {
             run("ip", "link set wan0 name eth0");
             run("ip", "link set eth0 name wan0");
@@ -48,7 +51,7 @@ fn renamed_to_and_fro(far: &Far) -> usize {
 }
 
 fn renamed_to_its_other_name(far: &Far) -> usize {
-    flooded("wan0", || {
+    flooded(&Flood::by("wan0"), || {
         run("ip", "link property del dev wan0 altname enp1s0");
         run("ip", "link set wan0 name enp1s0");
     });
@@ -67,7 +70,7 @@ fn moved_out_and_in(far: &Far) -> usize {
         run("ip", "link set wan0 name eth0");
         run("ip", &format!("link set eth0 netns {here}"));
     });
-    flooded("eth0", || {
+    flooded(&Flood::by("eth0"), || {
         run("ip", "link set eth0 up");
     });
     far.take().len()
@@ -118,6 +121,39 @@ fn nothing_leaves_by_a_way_out_that_takes_another_of_its_names() {
 #[test]
 fn nothing_leaves_by_a_way_out_that_was_elsewhere() {
     assert_only_older_kernels_leak(moved_out_and_in);
+}
+
+fn renamed_by_bytes(from: &[u8], to: &[u8]) {
+    let words: [&[u8]; 6] = [b"link", b"set", b"dev", from, b"name", to];
+    let status = Command::new("ip")
+        .args(words.map(OsStr::from_bytes))
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn nothing_leaves_by_a_way_out_whose_name_is_no_text() {
+    in_namespace(|| {
+        let far = Far::connect();
+        let mut host = Host::open().unwrap();
+        host.reach(&blocked(), &mut go_on).unwrap();
+        let frames = Flood::by("eth0");
+        let mut name: &[u8] = b"eth0";
+        for next in [&b"eth\xff"[..], &[0xff; 15], b"eth\x1b[7m", b"eth*"] {
+            renamed_by_bytes(name, next);
+            name = next;
+            drop(far.take());
+            flooded(&frames, || ());
+            assert!(!far.take().is_empty(), "the flood is blind");
+            host.reach(&blocked(), &mut go_on).unwrap();
+            drop(far.take());
+            flooded(&frames, || ());
+            assert_eq!(far.take().len(), 0, "{name:?}");
+            assert!(host.reach(&blocked(), &mut go_on).unwrap().is_empty());
+        }
+        assert!(host.observe().unwrap().sees_all_frames());
+        host.cleanup(&mut go_on).unwrap();
+    });
 }
 
 #[test]
