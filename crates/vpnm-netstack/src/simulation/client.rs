@@ -38,6 +38,8 @@ pub(super) struct Client {
     /// Whether a host on the way forwards its packets, and whether it offers timestamps.
     forwarded: bool,
     pub(super) stamps: bool,
+    /// From where its clock counts, though its SYN says 0.
+    pub(super) clock: u32,
     /// The last that it saw of its own.
     last_stamp: u32,
     /// When its first SYN was sent, from when on its clock counts.
@@ -68,6 +70,7 @@ impl Client {
             sack: true,
             forwarded: path.forwarded,
             stamps: path.forwarded,
+            clock: 0,
             last_stamp: 0,
             began: None,
             finish: true,
@@ -279,7 +282,7 @@ impl Client {
         assert!(header.flags.has(TcpFlags::SYN | TcpFlags::ACK));
         assert_eq!(header.ack, ISS.plus(1));
         let mut flow = Flow::new(self.key, header, segment.options, ISS, 1_460);
-        flow.agree_on_stamps(0, self.began.unwrap_or(now), now);
+        flow.agree_on_stamps(self.clock, self.began.unwrap_or(now), now);
         flow.open_actively(header, now);
         self.flow = Some(flow);
     }

@@ -10,8 +10,11 @@ use vpnm_wire::{Seq, TcpStamps};
 /// A connection that was idle for longer than this may have seen half of the peer's clock go
 /// by, which then proves nothing (RFC 7323 section 5.5).
 const OUTDATED: Duration = Duration::from_secs(24 * 24 * 60 * 60);
-/// Half of all numbers: what is further away is behind.
+/// Half of all numbers: what is less than that behind is not before.
 const HALF: u32 = 1 << 31;
+/// Ticks that a segment may be behind: as Linux, for hosts whose processors do not quite
+/// agree.
+const DISAGREEMENT: u32 = 1;
 
 /// The clocks of both ends of a connection.
 #[derive(Debug)]
@@ -19,7 +22,8 @@ pub(crate) struct Stamps {
     /// Ours counts milliseconds since then, from a number that nobody knows.
     epoch: Instant,
     offset: u32,
-    /// What is echoed: of the first segment that the next acknowledgement is of.
+    /// What is echoed: of the first segment that the next acknowledgement is of. 0 also of
+    /// hosts whose clock runs only from behind their SYN on: it proves nothing.
     recent: u32,
     /// When that was set.
     heard: Instant,
@@ -61,13 +65,19 @@ impl Stamps {
 
     /// Whether a segment was sent before one that was acknowledged (PAWS).
     pub(crate) fn is_old(&self, stamps: TcpStamps, now: Instant) -> bool {
-        let valid = now.saturating_duration_since(self.heard) < OUTDATED;
-        valid && stamps.value.wrapping_sub(self.recent) >= HALF
+        self.behind(stamps, now) > DISAGREEMENT
+    }
+
+    /// How many ticks before what is echoed a segment was sent, if it was.
+    fn behind(&self, stamps: TcpStamps, now: Instant) -> u32 {
+        let behind = self.recent.wrapping_sub(stamps.value);
+        let valid = now.saturating_duration_since(self.heard) < OUTDATED && self.recent != 0;
+        if valid && behind < HALF { behind } else { 0 }
     }
 
     /// A segment at `seq` that is not old was accepted.
     pub(crate) fn on_segment(&mut self, stamps: TcpStamps, seq: Seq, now: Instant) {
-        if seq.not_after(self.acked) && !self.is_old(stamps, now) {
+        if seq.not_after(self.acked) && self.behind(stamps, now) == 0 {
             (self.recent, self.heard) = (stamps.value, now);
         }
     }
@@ -129,12 +139,32 @@ mod tests {
         let epoch = Instant::now();
         let mut stamps = stamps(epoch);
         stamps.on_segment(of(3), Seq(10), epoch);
-        for (value, old) in [(3, false), (4, false), (2, true), (u32::MAX, true)] {
+        for (value, old) in [
+            (3, false),
+            (4, false),
+            (3 + HALF, false),
+            (2, false),
+            (1, true),
+            (u32::MAX, true),
+            (4 + HALF, true),
+        ] {
             assert_eq!(stamps.is_old(of(value), epoch), old, "{value}");
         }
         stamps.on_segment(of(2), Seq(10), epoch);
-        assert_eq!(stamps.option(Seq(10), epoch).echo, 3);
+        assert_eq!(stamps.option(Seq(10), epoch).echo, 3, "not back");
         let late = epoch + OUTDATED;
-        assert!(!stamps.is_old(of(2), late));
+        assert!(!stamps.is_old(of(1), late));
+    }
+
+    #[test]
+    fn a_clock_that_runs_only_from_behind_the_syn_on_is_believed() {
+        let epoch = Instant::now();
+        for first in [1, HALF - 1, HALF, HALF + 7, u32::MAX] {
+            let mut stamps = Stamps::new(Seq(9), 0, 0, epoch, epoch);
+            assert!(!stamps.is_old(of(first), epoch), "{first}");
+            stamps.on_segment(of(first), Seq(10), epoch);
+            assert_eq!(stamps.option(Seq(10), epoch).echo, first);
+            assert!(stamps.is_old(of(first.wrapping_sub(2)), epoch), "{first}");
+        }
     }
 }
