@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use vpnm_wire::{
     BufferPool, Checksum, ChecksumState, Chunk, Fragment, Head, IPV4_HEADER, IPV6_HEADER,
-    IpBuilder, Segmentation, Seq, TCP_CHECKSUM, TcpFlags, TcpHeader, TcpOptions, UDP_CHECKSUM,
-    UDP_HEADER, UdpHeader, VnetHeader, protocol,
+    IpBuilder, Segmentation, Seq, TCP_CHECKSUM, TCP_HEADER, TcpFlags, TcpHeader, TcpOptions,
+    UDP_CHECKSUM, UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
 
 /// Packets kept while the link takes none, and bytes of their buffers; more are lost, as on
@@ -78,20 +78,26 @@ impl Outbox {
     }
 
     /// A TCP segment without payload, from the destination of a flow to its source.
-    pub(crate) fn tcp(&mut self, header: &TcpHeader, from: IpAddr, to: IpAddr, pool: &BufferPool) {
+    pub(crate) fn tcp(
+        &mut self,
+        header: &TcpHeader,
+        options: &TcpOptions,
+        (from, to): (IpAddr, IpAddr),
+        pool: &BufferPool,
+    ) {
         let mut head = Head::new();
         let ip = IpBuilder {
             source: from,
             destination: to,
             protocol: protocol::TCP,
-            payload_len: vpnm_wire::TCP_HEADER,
+            payload_len: TCP_HEADER + options.encoded_len(),
             fragment: None,
         };
         if !ip.encode(&mut head) {
             return;
         }
         let start = head.len();
-        header.encode(&TcpOptions::default(), [0, 0], &mut head);
+        header.encode(options, [0, 0], &mut head);
         let mut sum = Checksum::pseudo_header(from, to, protocol::TCP, ip.payload_len);
         sum.add(head.bytes().get(start..).unwrap_or_default());
         head.patch(start + TCP_CHECKSUM, &sum.finish());
@@ -124,7 +130,7 @@ impl Outbox {
             reset.ack = header.seq.plus(sequence_len);
             reset.flags = TcpFlags::RST | TcpFlags::ACK;
         }
-        self.tcp(&reset, from, to, pool);
+        self.tcp(&reset, &TcpOptions::default(), (from, to), pool);
     }
 
     /// An ICMP message: `body` behind the checksum, `encode` appends what is before.

@@ -26,6 +26,7 @@ use self::acknowledge::Exchange;
 use self::flow::Stage;
 pub(crate) use self::flow::{Flow, Surroundings};
 pub(crate) use self::input::{Reply, Segment};
+use self::stamps::Stamps;
 use self::tombstone::{Tombstone, Tombstones};
 use crate::config::Config;
 use crate::event::{Cause, Event, FlowId, Refusal, Sent, Taken};
@@ -189,8 +190,8 @@ impl Tcp {
             Reply::Nothing => {}
             Reply::Abort => {
                 let reset = flow.reset_header();
-                let (from, to) = (key.destination().ip(), key.source().ip());
-                cx.outbox.tcp(&reset, from, to, cx.pool);
+                let ends = (key.destination().ip(), key.source().ip());
+                cx.outbox.tcp(&reset, &TcpOptions::default(), ends, cx.pool);
             }
             Reply::Reset => {
                 let (from, to) = (key.destination().ip(), key.source().ip());
@@ -212,7 +213,7 @@ impl Tcp {
             if replaced || rejected {
                 self.tombstones.remove(&key);
             } else {
-                answer_late(&key, segment, stone, cx);
+                self.answer_late(&key, segment, stone, cx);
                 return;
             }
         }
@@ -335,6 +336,7 @@ impl Tcp {
                 let stone = Tombstone {
                     ours: flow.sender.next(),
                     theirs: flow.receiver.next(),
+                    echo: flow.stamps.as_ref().map(|stamps| stamps.echo()),
                 };
                 self.tombstones.set(flow.key, stone, now);
             }
@@ -342,6 +344,44 @@ impl Tcp {
         if !flow.owned {
             self.flows.remove(id);
         }
+    }
+
+    /// A segment of a connection that ended in order.
+    fn answer_late(
+        &mut self,
+        key: &FlowKey,
+        segment: &Segment,
+        stone: Tombstone,
+        cx: &mut Context<'_>,
+    ) {
+        if segment.header.flags.has(TcpFlags::RST) || segment.sequence_len() == 0 {
+            return;
+        }
+        let header = TcpHeader {
+            source: key.destination().port(),
+            destination: key.source().port(),
+            seq: stone.ours,
+            ack: stone.theirs,
+            flags: TcpFlags::ACK,
+            window: 0,
+            header_len: 0,
+        };
+        let options = TcpOptions {
+            stamps: stone.echo.map(|echo| {
+                // Our clock is the one that the connection had.
+                let (_, offset) = self.initial_numbers(key, cx.now);
+                let epoch = self.epoch.unwrap_or(cx.now);
+                let syn = stone.theirs.minus(1);
+                let mut stamps = Stamps::new(syn, echo, offset, epoch, cx.now);
+                if let Some(theirs) = segment.options.stamps {
+                    stamps.on_segment(theirs, segment.header.seq, cx.now);
+                }
+                stamps.option(stone.theirs, cx.now)
+            }),
+            ..TcpOptions::default()
+        };
+        let ends = (key.destination().ip(), key.source().ip());
+        cx.outbox.tcp(&header, &options, ends, cx.pool);
     }
 
     /// Ends a flow without a word to the peer.
@@ -359,8 +399,9 @@ impl Tcp {
         };
         if flow.gone.is_none() && flow.linked {
             let header = flow.reset_header();
-            let (from, to) = (flow.key.destination().ip(), flow.key.source().ip());
-            cx.outbox.tcp(&header, from, to, cx.pool);
+            let ends = (flow.key.destination().ip(), flow.key.source().ip());
+            cx.outbox
+                .tcp(&header, &TcpOptions::default(), ends, cx.pool);
         }
         self.fail(id, Cause::Closed, cx);
     }
@@ -421,27 +462,6 @@ fn set_alarm(flow: &mut Flow, id: FlowId, timers: &mut Timers) {
     {
         flow.alarm = Some(timers.set(flow.alarm, at, id));
     }
-}
-
-/// A segment of a connection that ended in order.
-fn answer_late(key: &FlowKey, segment: &Segment, stone: Tombstone, cx: &mut Context<'_>) {
-    if segment.header.flags.has(TcpFlags::RST) {
-        return;
-    }
-    if segment.sequence_len() == 0 {
-        return;
-    }
-    let header = TcpHeader {
-        source: key.destination().port(),
-        destination: key.source().port(),
-        seq: stone.ours,
-        ack: stone.theirs,
-        flags: TcpFlags::ACK,
-        window: 0,
-        header_len: 0,
-    };
-    let (from, to) = (key.destination().ip(), key.source().ip());
-    cx.outbox.tcp(&header, from, to, cx.pool);
 }
 
 /// Tells the user of a flow what it waits for.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vpnm_wire::{IPV4_HEADER, TCP_STAMPS, TcpFlags, TcpHeader, TcpOptions, TcpStamps};
+use vpnm_wire::{IPV4_HEADER, Seq, TCP_STAMPS, TcpFlags, TcpHeader, TcpOptions, TcpStamps};
 
 use super::attacker::segment;
 use super::link::Path;
@@ -30,6 +30,43 @@ fn options(packet: &[u8]) -> TcpOptions {
     TcpOptions::parse(segment, header.header_len)
 }
 
+/// What the stack answers to a segment of the client's, whose stamp is so much later than
+/// the last of its stamps that was echoed.
+fn hear(
+    world: &mut World,
+    (seq, flags): (Seq, TcpFlags),
+    later: u32,
+    payload: &[u8],
+) -> (TcpHeader, TcpOptions) {
+    let key = world.client.key().reversed();
+    let header = TcpHeader {
+        source: key.source().port(),
+        destination: key.destination().port(),
+        seq,
+        ack: world.client.flow.as_ref().unwrap().receiver.next(),
+        flags,
+        ..TcpHeader::default()
+    };
+    let stamped = TcpOptions {
+        stamps: Some(TcpStamps {
+            value: world.client.last_stamp().wrapping_add(later),
+            echo: 0,
+        }),
+        ..TcpOptions::default()
+    };
+    let ends = (key.source().ip(), key.destination().ip());
+    let packet = segment(ends, &header, &stamped, payload);
+    let content = world.stack.pool().copy(&packet);
+    world
+        .stack
+        .handle_packet(Ingress::plain(content), world.now);
+    world.stack.release_acks(world.now);
+    let answer = world.stack.poll_transmit(world.now).expect("it is told");
+    let answer = answer.parts().concat();
+    let header = TcpHeader::parse(&answer[IPV4_HEADER..]).unwrap();
+    (header, options(&answer))
+}
+
 #[test]
 fn all_segments_of_a_host_behind_the_link_are_stamped_and_no_others() {
     for (forwarded, offload) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -48,6 +85,37 @@ fn all_segments_of_a_host_behind_the_link_are_stamped_and_no_others() {
         }
         assert!(seen > 1, "{seen}");
         assert_eq!((world.received, world.client.received), (BYTES, BYTES));
+    }
+}
+
+#[test]
+fn an_end_that_comes_again_is_answered_as_all_before_was() {
+    for forwarded in [false, true] {
+        let mut world = world(forwarded, false);
+        while world.down.is_empty() {
+            world.step();
+        }
+        let opened = world.now;
+        let first = options(&world.down.packets().next().unwrap()).stamps;
+        world.run(Duration::from_secs(5));
+        world.close();
+        assert_eq!(world.stack.tcp_flows(), 0);
+        let client = world.client.flow.as_ref().unwrap();
+        let (end, ours) = (client.sender.next(), client.receiver.next());
+        let last = world.client.last_stamp();
+        for (later, newer) in [(1_000, true), (u32::MAX, false)] {
+            world.now += Duration::from_millis(300);
+            let passed = u32::try_from((world.now - opened).as_millis()).unwrap();
+            let fin = TcpFlags::FIN | TcpFlags::ACK;
+            let (header, options) = hear(&mut world, (end.minus(1), fin), later, &[]);
+            assert_eq!((header.seq, header.ack), (ours, end));
+            assert_eq!(options.stamps.is_some(), forwarded);
+            if let (Some(stamps), Some(first)) = (options.stamps, first) {
+                assert_eq!(stamps.value, first.value.wrapping_add(passed));
+                let echoed = stamps.echo.wrapping_sub(last);
+                assert!(echoed == 1_000 || !newer && echoed < 1_000, "{echoed}");
+            }
+        }
     }
 }
 
@@ -84,33 +152,9 @@ fn a_segment_from_before_its_number_came_round_is_answered_and_not_taken() {
         world.client.stay_open();
         // All that the client has to say is said and acknowledged.
         world.run(Duration::from_secs(5));
-        let key = world.client.key().reversed();
-        let flow = world.client.flow.as_ref().unwrap();
-        let header = TcpHeader {
-            source: key.source().port(),
-            destination: key.destination().port(),
-            seq: flow.sender.next(),
-            ack: flow.receiver.next(),
-            flags: TcpFlags::ACK,
-            ..TcpHeader::default()
-        };
-        let options = TcpOptions {
-            stamps: Some(TcpStamps {
-                value: world.client.last_stamp().wrapping_add(later),
-                echo: 0,
-            }),
-            ..TcpOptions::default()
-        };
-        let ends = (key.source().ip(), key.destination().ip());
-        let packet = segment(ends, &header, &options, &patterned(BYTES, 1));
-        let content = world.stack.pool().copy(&packet);
-        world
-            .stack
-            .handle_packet(Ingress::plain(content), world.now);
-        world.stack.release_acks(world.now);
-        let answer = world.stack.poll_transmit(world.now).expect("it is told");
-        let [head, ..] = answer.parts();
-        let answer = TcpHeader::parse(&head[IPV4_HEADER..]).unwrap();
-        assert_eq!(answer.ack == header.seq.plus(1), taken, "{later}");
+        let seq = world.client.flow.as_ref().unwrap().sender.next();
+        let byte = patterned(BYTES, 1);
+        let (answer, _) = hear(&mut world, (seq, TcpFlags::ACK), later, &byte);
+        assert_eq!(answer.ack == seq.plus(1), taken, "{later}");
     }
 }

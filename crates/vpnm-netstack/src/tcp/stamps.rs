@@ -43,6 +43,11 @@ impl Stamps {
         }
     }
 
+    /// What the next segment echoes.
+    pub(crate) fn echo(&self) -> u32 {
+        self.recent
+    }
+
     /// Milliseconds since the epoch.
     fn age(&self, now: Instant) -> u64 {
         let age = now.saturating_duration_since(self.epoch).as_millis();

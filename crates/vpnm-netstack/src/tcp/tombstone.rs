@@ -20,6 +20,8 @@ pub(crate) struct Tombstone {
     pub(crate) ours: Seq,
     /// The next sequence number expected.
     pub(crate) theirs: Seq,
+    /// What an answer echoes, if both ends had timestamps.
+    pub(crate) echo: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,7 @@ mod tests {
         let stone = Tombstone {
             ours: Seq(1),
             theirs: Seq(2),
+            echo: None,
         };
         stones.set(key, stone, now);
         stones.set(key, stone, now + LIFETIME / 2);
