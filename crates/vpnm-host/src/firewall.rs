@@ -21,6 +21,7 @@ mod setting;
 mod text;
 
 pub use capabilities::Capabilities;
+pub(crate) use egress::former_of;
 pub(crate) use forwarding::{mark_of, uplinks_of};
 pub(crate) use policy::tables;
 pub(crate) use scope::{LAN_GROUPS, LAN_PREFIXES, LINK_LOCAL_6};

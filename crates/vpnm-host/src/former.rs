@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 
 use crate::interfaces::is_own;
+use crate::netlink::link_name_bytes;
 use crate::rtnl::Link;
 
-/// Names kept that nobody has; each takes a place in a chain.
+/// Names kept of links that are gone or were renamed; each takes a place in a chain.
 const KEPT: usize = 16;
+/// Other names kept of each link that is there, which take one, too.
+const OTHERS: usize = 4;
 /// Bytes of the name of a link (`IFNAMSIZ`, without the closing zero); another name of
 /// it may be longer.
 const LONGEST: usize = 15;
@@ -27,24 +30,30 @@ impl FormerNames {
     }
 
     /// Notes the names of the links that lead out; returns those noted that no link has
-    /// for its own, sorted.
+    /// for its own, sorted: all other names of links that lead out now, and the latest of
+    /// those that did.
     pub(crate) fn absent(&mut self, links: &[Link], uplinks: &BTreeSet<u32>) -> Vec<String> {
         let is_uplink = |link: &&Link| uplinks.contains(&link.index) && !is_own(link);
-        let leading_out = links.iter().filter(is_uplink);
-        self.learn(leading_out.flat_map(names).cloned().collect());
+        let leading_out = || links.iter().filter(is_uplink);
+        let others: BTreeSet<String> = leading_out().flat_map(others).cloned().collect();
+        self.learn(others.iter().cloned().collect());
+        self.learn(leading_out().map(|link| link.name.clone()).collect());
         let is_taken = |name: &String| links.iter().any(|link| link.name == *name);
-        let absent = self.names.iter().rev().filter(|name| !is_taken(name));
-        let absent: BTreeSet<String> = absent.take(KEPT).cloned().collect();
+        let absent = |name: &&String| !is_taken(name) && !others.contains(*name);
+        let absent = self.names.iter().rev().filter(absent);
+        let mut absent: BTreeSet<String> = absent.take(KEPT).cloned().collect();
+        absent.extend(others);
         let stays = |name: &String| is_taken(name) || absent.contains(name);
         self.names.retain(stays);
         absent.into_iter().collect()
     }
 }
 
-fn names(link: &Link) -> impl Iterator<Item = &String> {
+/// The other names of a link that it could have for its own.
+fn others(link: &Link) -> impl Iterator<Item = &String> {
     let others = link.other_names.iter();
-    let fitting = others.filter(|name| name.len() <= LONGEST);
-    fitting.chain([&link.name])
+    let fitting = others.filter(|name| link_name_bytes(name).len() <= LONGEST);
+    fitting.take(OTHERS)
 }
 
 #[cfg(test)]
@@ -97,5 +106,33 @@ mod tests {
         let kept = absent(&mut names, &[]);
         let latest: Vec<String> = (24..40).map(|number| format!("ppp{number}")).collect();
         assert_eq!(kept, latest);
+    }
+
+    #[test]
+    fn other_names_of_what_is_there_push_no_former_one_out() {
+        let many = |number: u32| {
+            let mut one = link(number, &format!("eth{number}"), "", None);
+            let other = |nth| format!("other{number:02}{nth}");
+            one.other_names = (0..9).map(other).collect();
+            one
+        };
+        let links: Vec<Link> = (2..12).map(many).collect();
+        let uplinks = links.iter().map(|link| link.index).collect();
+        let mut names = FormerNames::default();
+        for number in 0..40 {
+            let name = format!("ppp{number:02}");
+            absent(&mut names, &[(100, &name)]);
+        }
+        for _ in 0..3 {
+            let absent = names.absent(&links, &uplinks);
+            let (former, others): (Vec<_>, Vec<_>) =
+                absent.iter().partition(|name| name.starts_with("ppp"));
+            assert_eq!((former.len(), others.len()), (KEPT, links.len() * OTHERS));
+        }
+        let absent = names.absent(&[], &BTreeSet::new());
+        assert_eq!(absent.len(), KEPT);
+        for link in &links {
+            assert!(absent.contains(&link.name), "{absent:?}");
+        }
     }
 }

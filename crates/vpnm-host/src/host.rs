@@ -161,7 +161,7 @@ impl Host {
         let remembered: Vec<u32> = present.filter(|link| self.uplinks.contains(link)).collect();
         observed.uplinks.extend(remembered);
         if self.circumstances.is_none() {
-            self.names.learn(observed.known_former());
+            self.names.learn(observed.known_names());
         }
         observed.former = self.names.absent(&observed.links, &observed.uplinks);
         if let Some(mark) = observed.mark_in_place() {

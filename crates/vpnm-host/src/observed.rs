@@ -5,11 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::desired::Addresses;
 use crate::error::HostError;
-use crate::firewall::{Capabilities, LAN_PREFIXES, LINK_LOCAL_6, Setting, mark_of, uplinks_of};
+use crate::firewall::{
+    Capabilities, LAN_PREFIXES, LINK_LOCAL_6, Setting, former_of, mark_of, uplinks_of,
+};
 use crate::interfaces::{Interfaces, is_inside};
 use crate::kernel::KernelFacts;
 use crate::names::{LINK, PROTOCOL, ROUTE_TABLE, RULE_PRIORITIES};
-use crate::netlink::link_name_bytes;
+use crate::netlink::{link_name, link_name_bytes};
 use crate::nft::{Chain, Read, TableFamily};
 use crate::rtnl::{Address, Family, Link, Prefix, Route, RouteKind, Rule};
 
@@ -32,7 +34,7 @@ pub struct Observed {
     /// somebody gave them for a time; and those that once were. 0 stands for one the
     /// kernel did not name.
     pub uplinks: BTreeSet<u32>,
-    /// Names that such links had and nobody has now, sorted.
+    /// Names that such links had, or could have, and nobody has now, sorted.
     pub(crate) former: Vec<String>,
     /// Settings under /proc.
     pub kernel: KernelFacts,
@@ -114,10 +116,9 @@ impl Observed {
     /// out: one that is new or has another name is not known to it for some milliseconds.
     #[must_use]
     pub fn sees_all_frames(&self) -> bool {
-        self.frame_chains().all(|chain| {
-            self.ways_out()
-                .all(|link| chain.devices.contains(&link.name))
-        })
+        let names: BTreeSet<&String> = self.frame_chains().flat_map(|c| &c.devices).collect();
+        let is_seen = |link: &Link| names.contains(&link.name);
+        self.frame_chains().next().is_none() || self.ways_out().all(is_seen)
     }
 
     /// Whether our routes lead packets into the tunnel link, whatever becomes of them
@@ -228,12 +229,13 @@ impl Observed {
             .map(|link| link.index)
     }
 
-    /// The names that the chain in place which sees frames was told and nobody has.
-    pub(crate) fn known_former(&self) -> Vec<String> {
-        let chains = self.frame_chains();
-        let names = chains.flat_map(|chain| &chain.devices);
-        let is_present = |name: &&String| self.links.iter().any(|link| link.name == **name);
-        names.filter(|name| !is_present(name)).cloned().collect()
+    /// The names that the tables in place were made to know of former ways out and, the
+    /// latest, of those there were then.
+    pub(crate) fn known_names(&self) -> Vec<String> {
+        let tables = || self.filter.iter().map(|read| &read.table);
+        let former = tables().flat_map(former_of);
+        let names = former.chain(tables().flat_map(uplinks_of));
+        names.map(link_name).collect()
     }
 
     fn frame_chains(&self) -> impl Iterator<Item = &Chain> {

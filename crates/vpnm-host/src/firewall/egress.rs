@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chain::{FILTER, closed};
 use super::endpoints::{port_set, server_sets};
-use super::forwarding::{answer, served_set};
+use super::forwarding::{answer, name_set, names_in, served_set};
 use super::matching::{Action, Match, rule};
 use super::neighbours::Neighbours;
 use super::outgoing::{outward, silenced};
@@ -23,6 +23,11 @@ const LINK_PROTOCOLS: [(u16, &str); 3] = [
 
 /// Interfaces of one chain; the kernel takes 256 (`NFT_NETDEVICE_MAX`).
 const DEVICES: usize = 128;
+
+/// The set of the names that are seen although nobody has them: no rule asks it. It is
+/// where the next daemon learns them from, since the chain has others, too: those of what
+/// went while no daemon ran and never led out.
+const FORMER: &str = "former";
 
 /// Sees every frame that leaves this host, also those that root sends past the IP
 /// stack. A bridge to containers needs none: what gets out of a container gets out
@@ -54,6 +59,9 @@ pub(super) fn netdev(
     sets.push(port_set("queries", &NAME_QUERIES));
     sets.push(port_set("broadcasts", &NAME_BROADCASTS));
     sets.push(served_set(&setting.interfaces, &guard.serve));
+    if setting.capabilities.absent {
+        sets.push(name_set(FORMER, &setting.former));
+    }
     let parts = devices.chunks(DEVICES).enumerate();
     let chains = parts.map(|(number, devices)| {
         let mut chain = closed(family, "egress", Hook::Egress, FILTER, rules.clone());
@@ -69,6 +77,11 @@ pub(super) fn netdev(
         sets,
         chains,
     })
+}
+
+/// The names of former ways out that a table was made with.
+pub(crate) fn former_of(table: &Table) -> impl Iterator<Item = &[u8]> {
+    names_in(table, FORMER)
 }
 
 /// The names whose frames are seen: those of the ways out, and where the kernel takes

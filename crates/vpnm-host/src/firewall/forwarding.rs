@@ -68,12 +68,17 @@ pub(super) fn uplinks_set(interfaces: &Interfaces) -> Set {
 
 /// The names of uplinks that a table was made with.
 pub(crate) fn uplinks_of(table: &Table) -> impl Iterator<Item = &[u8]> {
-    let sets = table.sets.iter().filter(|set| set.name == UPLINKS);
+    names_in(table, UPLINKS)
+}
+
+/// The names in a set of a table's that holds names of interfaces.
+pub(super) fn names_in<'a>(table: &'a Table, set: &str) -> impl Iterator<Item = &'a [u8]> {
+    let sets = table.sets.iter().filter(move |one| one.name == set);
     let names = sets.flat_map(|set| &set.elements);
     names.map(|name| name.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
-fn name_set(name: &str, interfaces: impl IntoIterator<Item = impl AsRef<str>>) -> Set {
+pub(super) fn name_set(name: &str, interfaces: impl IntoIterator<Item = impl AsRef<str>>) -> Set {
     let names = interfaces.into_iter();
     let elements: BTreeSet<Vec<u8>> = names.map(|name| interface(name.as_ref())).collect();
     Set {

@@ -170,3 +170,36 @@ fn the_next_daemon_keeps_the_names() {
         assert!(chain.contains("wan0"), "{chain}");
     });
 }
+
+/// The names that the chain sees, as nft lists them.
+fn seen() -> Vec<String> {
+    let chain = run("nft", "list chain netdev vpnm egress");
+    let names = chain.split_once("devices = { ").unwrap().1;
+    let names = names.split_once(" }").unwrap().0.split(", ");
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_never_led_out_pushes_no_name_out() {
+    in_namespace(|| {
+        let far = Far::connect();
+        for number in 0..20 {
+            run("ip", &format!("tuntap add mode tap name tap{number}"));
+        }
+        let host = renamed(&far, Capabilities::ALL);
+        if !host.capabilities().absent {
+            println!("SKIP this kernel takes no name that nobody has");
+            return;
+        }
+        drop(host);
+        for number in 0..20 {
+            run("ip", &format!("link del tap{number}"));
+        }
+        run("ip", "link set wan0 name lan0");
+        for _ in 0..3 {
+            let mut host = Host::open().unwrap();
+            host.reach(&blocked(), &mut go_on).unwrap();
+            assert_eq!(seen(), ["enp1s0", "eth0", "lan0", "wan0"]);
+        }
+    });
+}
