@@ -9,7 +9,7 @@ use crate::firewall;
 use crate::nft::Table;
 use crate::observed::Observed;
 use crate::routing::{self, Surroundings};
-use crate::rtnl::{Address, Link, LinkSettings, Prefix, Route, RouteKind, Rule};
+use crate::rtnl::{Address, Family, Link, LinkSettings, Prefix, Route, RouteKind, Rule};
 use crate::tun::{MTU, QUEUE_LENGTH};
 
 /// The effects that bring an observed host to a desired state, in the order in
@@ -119,14 +119,17 @@ pub(crate) fn plan_with(
     }
     effects.extend(filter(observed, tables)?);
     let backstops = routing::backstops(desired, &observed.kernel);
-    effects.extend(route_addition(observed, &backstops));
+    effects.extend(route_addition(observed, &backstops, |_| true));
     effects.extend(rules(observed, desired));
     let mut wanted = backstops;
     if let Desired::Tunnel(guard, tunnel) = desired {
         let link = our_link(observed, guard.engine)?;
-        effects.extend(link_setup(observed, link, &tunnel.addresses));
+        let setup = link_setup(observed, link, &tunnel.addresses);
+        let is_flushed = is_without_ipv4(observed, link, &setup);
+        effects.extend(setup);
         let entrances = routing::entrances(desired, &observed.kernel, link.index);
-        effects.extend(route_addition(observed, &entrances));
+        let stays = |route: &Route| !(is_flushed && route.destination.family() == Family::V4);
+        effects.extend(route_addition(observed, &entrances, stays));
         wanted.extend(entrances);
     }
     effects.extend(route_removal(observed, &wanted, |_| true));
@@ -180,8 +183,14 @@ fn rules(observed: &Observed, desired: &Desired) -> Vec<Effect> {
     effects
 }
 
-fn route_addition(observed: &Observed, wanted: &[Route]) -> Vec<Effect> {
-    let present: Vec<&Route> = observed.our_routes().collect();
+/// Adds the wanted routes to our table that are not there, or do not stay.
+fn route_addition(
+    observed: &Observed,
+    wanted: &[Route],
+    stays: impl Fn(&Route) -> bool,
+) -> Vec<Effect> {
+    let present = observed.our_routes().filter(|route| stays(route));
+    let present: Vec<&Route> = present.collect();
     let missing = wanted.iter().filter(|route| !present.contains(route));
     missing.cloned().map(Effect::AddRoute).collect()
 }
@@ -255,6 +264,25 @@ fn link_setup(observed: &Observed, link: &Link, addresses: &Addresses) -> Vec<Ef
         .filter(|address| !wanted.contains(address));
     effects.extend(surplus.copied().map(Effect::RemoveAddress));
     effects
+}
+
+/// Whether the link has no IPv4 address at some time while it is set up: with the last one
+/// the kernel removes all IPv4 routes that lead into it, whatever table they are in.
+fn is_without_ipv4(observed: &Observed, link: &Link, setup: &[Effect]) -> bool {
+    let is_v4 = |address: &&Address| address.prefix.family() == Family::V4;
+    let present = observed.addresses_of(link.index).filter(is_v4);
+    let mut left: Vec<&Address> = present.collect();
+    setup.iter().any(|effect| match effect {
+        Effect::AddAddress(address) => {
+            left.extend(Some(address).filter(is_v4));
+            false
+        }
+        Effect::RemoveAddress(address) if left.contains(&address) => {
+            left.retain(|one| *one != address);
+            left.is_empty()
+        }
+        _ => false,
+    })
 }
 
 /// The removal of the link, if it still exists and is a tunnel device as we make
@@ -390,6 +418,7 @@ mod tests {
                 Effect::RemoveAddress(address) => {
                     observed.addresses.retain(|a| *a != address);
                     observed.delivered.remove(&address.prefix.ip);
+                    without_ipv4_no_route_stays(&mut observed, address.link);
                 }
                 Effect::DeleteLink { link } => {
                     observed.links.retain(|one| one.index != link);
@@ -398,6 +427,19 @@ mod tests {
             }
         }
         observed
+    }
+
+    /// As the kernel has it.
+    fn without_ipv4_no_route_stays(observed: &mut Observed, from: u32) {
+        let is_v4 = |address: &Address| address.prefix.ip.is_ipv4();
+        if observed.addresses_of(from).any(is_v4) {
+            return;
+        }
+        let leads_into = |route: &Route| {
+            let is_v4 = route.destination.ip.is_ipv4();
+            is_v4 && matches!(route.kind, RouteKind::Link { link, .. } if link == from)
+        };
+        observed.routes.retain(|route| !leads_into(route));
     }
 
     #[test]
@@ -466,6 +508,29 @@ mod tests {
         let again = plan(&observed, &tunnel()).unwrap();
         let given = "- address fd76:706e:6d30::1/128\n+ address fd76:706e:6d30::1/128\n";
         assert_eq!(again.to_string(), given);
+    }
+
+    #[test]
+    fn routes_that_go_with_the_last_ipv4_address_come_back_with_it() {
+        let there = plan(&untouched(), &tunnel()).unwrap();
+        let mut observed = after(untouched(), &there);
+        observed.delivered.clear();
+        let again = plan(&observed, &tunnel()).unwrap();
+        let entrances = again.effects().iter();
+        let entrances = entrances.filter(|effect| matches!(effect, Effect::AddRoute(_)));
+        assert_eq!(entrances.count(), 1, "{again}");
+        let reached = after(observed.clone(), &again);
+        assert_eq!(plan(&reached, &tunnel()).unwrap(), Plan::default());
+        // One that another address keeps is not given anew.
+        let other = Address {
+            link: 3,
+            prefix: Prefix::host("198.18.76.71".parse().unwrap()),
+        };
+        observed.addresses.push(other);
+        let again = plan(&observed, &tunnel()).unwrap();
+        assert!(!again.to_string().contains("+ route"), "{again}");
+        let reached = after(observed, &again);
+        assert_eq!(plan(&reached, &tunnel()).unwrap(), Plan::default());
     }
 
     #[test]

@@ -94,6 +94,27 @@ fn every_kind_of_damage_is_seen_and_repaired() {
 }
 
 #[test]
+fn an_address_that_is_given_anew_takes_one_plan() {
+    in_namespace(|| {
+        let _far = Far::connect();
+        let mut host = Host::open().unwrap();
+        let _device = device();
+        let desired = tunnel(&mut host);
+        host.reach(&desired, &mut go_on).unwrap();
+        for delivery in [
+            "-4 route del local 198.18.76.70",
+            "-6 route del local fd76:706e:6d30::1",
+        ] {
+            run("ip", &format!("{delivery} dev vpnm0 table local"));
+            let plan = vpnm_host::plan(&host.observe().unwrap(), &desired).unwrap();
+            assert!(plan.to_string().contains("+ address"), "{plan}");
+            host.apply(&plan, &mut go_on).unwrap();
+            host.verify(&desired).unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_name_is_told_of_when_it_is_new() {
     in_namespace(|| {
         let _far = Far::connect();
