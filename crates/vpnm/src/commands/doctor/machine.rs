@@ -118,7 +118,7 @@ fn egress(survey: &Survey) -> Finding {
             "only root may: sudo vpnm doctor",
         ),
         Some(filter) if filter.capabilities.absent => Finding::good(
-            "raw frames are filtered on their way out, also by an interface that comes back",
+            "raw frames are filtered on their way out, also by a way to the internet that comes back",
         ),
         Some(filter) if filter.capabilities.egress => {
             Finding::good("raw frames are filtered on their way out")
