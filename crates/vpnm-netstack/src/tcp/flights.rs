@@ -212,18 +212,22 @@ impl Flights {
         Some((first.left, last.right))
     }
 
-    /// What is between `left` and `right` was sent again.
-    pub(super) fn on_resent(&mut self, left: Seq, right: Seq, now: Instant) {
+    /// What is between `left` and `right` was sent again; whether all of it for the first
+    /// time.
+    pub(super) fn on_resent(&mut self, left: Seq, right: Seq, now: Instant) -> bool {
+        let mut sent_once = 0;
         for index in self.cut(left, right) {
             let Some(stretch) = self.stretches.get_mut(index) else {
                 continue;
             };
             let (fate, len) = (stretch.fate, stretch.len());
             if fate != Fate::Arrived {
+                sent_once += if stretch.resent { 0 } else { len };
                 (stretch.sent, stretch.resent, stretch.fate) = (now, true, Fate::Out);
                 self.count(fate, len, false);
             }
         }
+        sent_once == right - left
     }
 
     fn count(&mut self, fate: Fate, bytes: usize, more: bool) {
@@ -331,6 +335,21 @@ mod tests {
             fates(&flights),
             "o70 o100 o100 o100 o100 o100 o100 o100 o100"
         );
+    }
+
+    #[test]
+    fn what_was_sent_again_before_is_known() {
+        let (mut flights, now) = flights();
+        flights.arrive(Seq(800), Seq(900), |_| {});
+        for (left, right, first) in [
+            (150, 350, true),
+            (100, 150, true),
+            (350, 360, true),
+            (340, 400, false),
+            (0, 1_000, false),
+        ] {
+            assert_eq!(flights.on_resent(Seq(left), Seq(right), now), first);
+        }
     }
 
     #[test]

@@ -196,11 +196,11 @@ impl Sender {
         let end = from.plus(len);
         let fin = self.fin == Fin::Sent && end == data_end && data_end.before(to);
         let end = if fin { end.plus(1) } else { end };
-        self.flights.on_resent(from, end, now);
+        let second = self.flights.on_resent(from, end, now);
         self.rtt.on_retransmitted();
         self.resent += u64::try_from(len).unwrap_or(0);
         if let Some(undo) = &mut self.undo {
-            undo.on_resent(len, now);
+            undo.on_resent((from, end), second, now);
         }
         Some(Span {
             seq: from,
@@ -262,5 +262,44 @@ mod tests {
         assert_eq!(ack(100, &sack(1_100, 5_100)), (Some(100), false));
         assert_eq!(ack(10_100, &TcpOptions::default()), (None, false));
         assert_eq!(ack(10_100, &sack(100, 1_100)), (None, true));
+    }
+
+    #[test]
+    fn only_reports_of_what_was_sent_again_since_the_slowing_undo_it() {
+        for (left, right, undone, what) in [
+            (9_100, 10_100, false, "the copy that probed the end"),
+            (2_100, 3_100, false, "a packet that the path doubled"),
+            (100, 1_100, true, "what was sent again"),
+        ] {
+            let (mut sender, now) = sender();
+            let before = sender.congestion.window();
+            sender.on_tail_wait();
+            assert_eq!(sender.next_span(1_000, now).unwrap().seq, Seq(9_100));
+            let mut ack = |ack, options: &TcpOptions| {
+                sender.on_ack((Seq(1), Seq(ack), 60_000), options, true, (None, now));
+                let again = sender.next_span(1_000, now).map(|span| span.seq.0);
+                (again, sender.congestion.window() == before)
+            };
+            assert_eq!(ack(100, &sack(1_100, 9_100)), (Some(100), false));
+            assert_eq!(ack(10_100, &sack(left, right)), (None, undone), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_report_of_an_earlier_copy_does_not_undo_a_time_out_of_the_end() {
+        let (mut sender, now) = sender();
+        sender.finish();
+        assert!(sender.next_span(1_000, now).unwrap().fin);
+        let ack = |sender: &mut Sender, ack, options: &TcpOptions| {
+            sender.on_ack((Seq(1), Seq(ack), 60_000), options, true, (None, now));
+        };
+        ack(&mut sender, 100, &sack(1_100, 5_100));
+        assert_eq!(sender.next_span(1_000, now).unwrap().seq, Seq(100));
+        ack(&mut sender, 10_100, &TcpOptions::default());
+        sender.on_timeout();
+        let slow = sender.congestion.window();
+        assert!(sender.next_span(1_000, now).unwrap().fin);
+        ack(&mut sender, 10_100, &sack(100, 1_100));
+        assert_eq!(sender.congestion.window(), slow);
     }
 }

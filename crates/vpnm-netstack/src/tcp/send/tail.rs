@@ -74,7 +74,7 @@ impl Sender {
         // Two pieces may not hold all of it, and a FIN before the end would cut the stream.
         let fin = finished && seq.plus(len) == end;
         let end = seq.plus(len + usize::from(fin));
-        self.flights.on_resent(seq, end, now);
+        _ = self.flights.on_resent(seq, end, now);
         self.rtt.on_retransmitted();
         self.resent += u64::try_from(len).unwrap_or(0);
         Span {
