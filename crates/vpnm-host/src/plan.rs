@@ -272,16 +272,15 @@ fn is_without_ipv4(observed: &Observed, link: &Link, setup: &[Effect]) -> bool {
     let is_v4 = |address: &&Address| address.prefix.family() == Family::V4;
     let present = observed.addresses_of(link.index).filter(is_v4);
     let mut left: Vec<&Address> = present.collect();
-    setup.iter().any(|effect| match effect {
-        Effect::AddAddress(address) => {
+    setup.iter().any(|effect| {
+        if let Effect::AddAddress(address) = effect {
             left.extend(Some(address).filter(is_v4));
-            false
         }
-        Effect::RemoveAddress(address) if left.contains(&address) => {
+        let before = left.len();
+        if let Effect::RemoveAddress(address) = effect {
             left.retain(|one| *one != address);
-            left.is_empty()
         }
-        _ => false,
+        left.is_empty() && before > 0
     })
 }
 
