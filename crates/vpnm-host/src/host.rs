@@ -3,6 +3,7 @@
 mod backstop;
 mod carry_out;
 mod foreign;
+mod late;
 mod probe;
 mod read;
 mod shadow;
@@ -10,7 +11,7 @@ mod shadow;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::desired::Desired;
 use crate::effect::Effect;
@@ -23,6 +24,7 @@ use crate::nft::Table;
 use crate::observed::{Circumstances, Observed};
 use crate::plan::{Plan, plan_with};
 
+use late::Late;
 use shadow::Shadow;
 
 pub use backstop::backstop;
@@ -59,7 +61,11 @@ impl<F: FnMut(Point<'_>) -> bool> Progress for F {
 /// The kernel's state in the network namespace of the thread that opened it; use it
 /// from threads in the same namespace only.
 ///
-/// Every method blocks for a few milliseconds. While a `Host` lives it owns the
+/// Every method blocks: for a few milliseconds as a rule, with as many routes as a full
+/// table of the internet's for longer. [`Host::apply`] waits besides until packets to a new
+/// address are delivered, at most a quarter of a second for each of the two and not again
+/// within 10 seconds; [`Host::reach`] waits 20 ms before each of at most nine attempts more
+/// when others changed the host meanwhile. While a `Host` lives it owns the
 /// packet filter's tables (on kernels that know ownership): nobody else can change
 /// them. When it is dropped, or its process killed, the tables stay, and the next
 /// `Host` adopts them; until then anybody with the right to can change them, unless
@@ -76,6 +82,8 @@ pub struct Host {
     uplinks: BTreeSet<u32>,
     /// The names they had.
     names: FormerNames,
+    /// Addresses of the tunnel link that nothing was delivered to at the last look.
+    late: Late,
     /// The mark on answers for hosts behind this one, unless tables are in place.
     answer_mark: u32,
     shadow: Option<Shadow>,
@@ -126,6 +134,7 @@ impl Host {
             circumstances: None,
             uplinks: BTreeSet::new(),
             names: FormerNames::default(),
+            late: Late::default(),
             answer_mark: draw_mark()?,
             shadow,
         })
@@ -153,6 +162,7 @@ impl Host {
     /// [`HostError`].
     pub fn observe(&mut self) -> Result<Observed, HostError> {
         let mut observed = read::observe(&mut self.route, &mut self.filter, self.capabilities)?;
+        self.late.excuse(&mut observed.delivered, Instant::now());
         self.uplinks.extend(&observed.uplinks);
         self.uplinks.extend(observed.known_uplinks());
         // One that the kernel did not name may be named by now.

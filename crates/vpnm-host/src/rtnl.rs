@@ -20,7 +20,7 @@ pub use rule::{Lookup, Rule, Selector};
 pub(crate) use address::{add_address, addresses, decode_address, remove_address, temporary};
 pub(crate) use link::{decode_link, delete_link, gone_link, links, set_link, set_queue_length};
 pub(crate) use neighbour::{decode_neighbour, neighbours, remove_neighbour};
-pub(crate) use route::{add_route, decode_route, remove_route, routes, ways_out};
+pub(crate) use route::{add_route, decode_route, remove_route, routes, routes_into, ways_out};
 pub(crate) use rule::{add_rule, decode_rule, remove_rule, rules};
 
 /// Message kinds of rtnetlink that this crate sends or hears.

@@ -1,7 +1,7 @@
 //! Carries out single effects.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Host, unless};
 use crate::effect::{Effect, FilterChange};
@@ -9,11 +9,11 @@ use crate::error::HostError;
 use crate::firewall::Capabilities;
 use crate::netlink::{Failure, Request, Socket};
 use crate::nft::{Batch, Ownership, TableFamily};
-use crate::rtnl::{self, Address, Route};
+use crate::rtnl::{self, Address, LOCAL_TABLE};
 
 /// Milliseconds between looks whether packets to a new address are delivered; 89 were
 /// seen on a machine that is busy with interfaces that come and go.
-const DELIVERY: [u64; 10] = [1, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+const DELIVERY: [u64; 9] = [1, 1, 2, 4, 8, 16, 32, 64, 128];
 
 impl Host {
     pub(super) fn carry_out(&mut self, effect: &Effect) -> Result<(), HostError> {
@@ -21,12 +21,15 @@ impl Host {
             Effect::Filter(change) => self.replace_filter(change),
             Effect::Endpoints(change) => self.change_endpoints(change),
             Effect::Adopt(change) => self.adopt_filter(change),
+            Effect::AddAddress(address) => {
+                routing(&mut self.route, effect)?;
+                self.await_delivery(address)
+            }
             Effect::AddRoute(_)
             | Effect::RemoveRoute(_)
             | Effect::AddRule(_)
             | Effect::RemoveRule(_)
             | Effect::SetLink { .. }
-            | Effect::AddAddress(_)
             | Effect::RemoveAddress(_)
             | Effect::DeleteLink { .. } => routing(&mut self.route, effect),
         }
@@ -58,6 +61,24 @@ impl Host {
             batch.claim(table.family);
         }
         self.commit(batch, "adopt the packet filter")
+    }
+
+    /// Waits until packets to a new address are delivered: for IPv6 the kernel leaves that
+    /// to a worker of its own, and drops the first answers if it is late.
+    fn await_delivery(&mut self, address: &Address) -> Result<(), HostError> {
+        let ip = address.prefix.ip;
+        if self.late.knows(ip) {
+            return Ok(());
+        }
+        for wait in DELIVERY {
+            if is_delivered(&mut self.route, address)? {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(wait));
+        }
+        tracing::warn!(%address, "nothing is delivered to it yet");
+        self.late.note(ip, Instant::now());
+        Ok(())
     }
 
     fn commit(&mut self, batch: Batch, action: &'static str) -> Result<(), HostError> {
@@ -109,8 +130,7 @@ pub(super) fn routing(socket: &mut Socket, effect: &Effect) -> Result<(), HostEr
             outcome.map_err(|failure| failure.during("set up the link vpnm0"))
         }
         Effect::AddAddress(address) => {
-            add(socket, &rtnl::add_address(address), "give vpnm0 an address")?;
-            await_delivery(socket, address)
+            add(socket, &rtnl::add_address(address), "give vpnm0 an address")
         }
         Effect::RemoveAddress(address) => remove(
             socket,
@@ -123,20 +143,19 @@ pub(super) fn routing(socket: &mut Socket, effect: &Effect) -> Result<(), HostEr
     }
 }
 
-/// Waits until packets to a new address are delivered: for IPv6 the kernel leaves that to
-/// a worker of its own, and drops the first answers if it is late. One that does not come
-/// is found missing when the host is read back.
-fn await_delivery(socket: &mut Socket, address: &Address) -> Result<(), HostError> {
-    for wait in DELIVERY {
-        let routes = socket.query(&rtnl::routes(address.prefix.family()), rtnl::decode_route);
-        let routes = routes.map_err(|failure| failure.during("list routes"))?;
-        let mut delivered = routes.iter().filter_map(Route::delivers_to);
-        if delivered.any(|ip| ip == address.prefix.ip) {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(wait));
+/// Whether packets to an address of the tunnel link are delivered.
+fn is_delivered(socket: &mut Socket, address: &Address) -> Result<bool, HostError> {
+    let (family, ip) = (address.prefix.family(), address.prefix.ip);
+    let request = rtnl::routes_into(address.link, family, LOCAL_TABLE);
+    match socket.query(&request, rtnl::decode_route) {
+        Ok(routes) => Ok(routes.iter().any(|route| route.delivers_to() == Some(ip))),
+        // There is no such table yet, or the link went.
+        Err(Failure::Kernel {
+            errno: libc::ENOENT | libc::ENODEV,
+            ..
+        }) => Ok(false),
+        Err(failure) => Err(failure.during("list routes")),
     }
-    Ok(())
 }
 
 fn add(socket: &mut Socket, request: &Request, action: &'static str) -> Result<(), HostError> {

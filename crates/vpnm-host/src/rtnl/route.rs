@@ -101,6 +101,15 @@ pub(crate) fn routes(family: Family) -> Request {
     Request::dump(kind::GET_ROUTE, body)
 }
 
+/// Asks for the routes of one table that lead into a link. A kernel that cannot leave the
+/// others out shows all.
+pub(crate) fn routes_into(link: u32, family: Family, table: u32) -> Request {
+    let mut body = Writer::new(&[family.number(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    body.native(RTA_TABLE, table);
+    body.native(RTA_OIF, link);
+    Request::dump(kind::GET_ROUTE, body)
+}
+
 /// Adds a route, or puts it in the place of the one with the same destination and metric.
 pub(crate) fn add_route(route: &Route) -> Request {
     Request::replace(kind::NEW_ROUTE, body(route, true))
