@@ -12,7 +12,7 @@ use vpnm_wire::{BufferPool, Chunk, Seq, TcpOptions};
 
 use self::loss::Recovery;
 use self::queue::Queue;
-use self::rack::Rack;
+use self::rack::{Rack, duplicate};
 use self::tail::Tail;
 use self::undo::Undo;
 use super::congestion::Congestion;
@@ -242,7 +242,12 @@ impl Sender {
         self.update_window(seq, ack, window);
         let reported = self.selective && self.take_reports(options, ack, now);
         if self.una.before(ack) {
-            self.on_progress(ack, in_flight, answered, now);
+            // What comes twice is no longer waited for: its first answer was lost, and how
+            // long ago it was sent tells nothing of the path.
+            let timed = answered.filter(|_| duplicate(options, ack).is_none());
+            self.rtt.on_ack(ack, timed, now);
+            self.on_progress(ack, in_flight, now);
+            self.take_back_by_time(answered);
             self.on_tail_ack(ack, options, in_flight);
             self.judge_loss(now);
             return Acked::Progress;
@@ -269,7 +274,7 @@ impl Sender {
         }
     }
 
-    fn on_progress(&mut self, ack: Seq, in_flight: usize, answered: Option<Instant>, now: Instant) {
+    fn on_progress(&mut self, ack: Seq, in_flight: usize, now: Instant) {
         let count = ack - self.una;
         let data = count.min(self.queue.bytes);
         self.queue.drop_front(data);
@@ -286,7 +291,6 @@ impl Sender {
         if let Some(rack) = rack {
             rack.on_progress(ack);
         }
-        self.rtt.on_ack(ack, answered, now);
         // Another byte than the duplicates were about.
         self.duplicates = 0;
         match &mut self.recovery {
@@ -307,7 +311,6 @@ impl Sender {
             }
             None => self.congestion.on_ack(data, in_flight, self.mss),
         }
-        self.take_back_by_time(answered);
     }
 
     /// A probe of a closed window was sent.

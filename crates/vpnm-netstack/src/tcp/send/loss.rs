@@ -251,6 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_was_lost_makes_the_path_no_longer() {
+        for (report, longer) in [(sack(100, 1_100), false), (TcpOptions::default(), true)] {
+            let (mut sender, sent) = sender();
+            let before = sender.rtt.timeout();
+            sender.on_timeout();
+            let now = sent + 30_000 * MS;
+            assert!(sender.next_span(1_000, now).is_some());
+            let ack = (Seq(1), Seq(1_100), 60_000);
+            sender.on_ack(ack, &report, true, (Some(sent), now + MS));
+            assert_eq!(sender.rtt.timeout() > before, longer);
+        }
+    }
+
+    #[test]
     fn a_report_that_all_that_was_sent_again_came_twice_undoes_the_slowing() {
         let (mut sender, now) = sender();
         let before = sender.congestion.window();
