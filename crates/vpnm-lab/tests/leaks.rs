@@ -179,10 +179,13 @@ fn judge(lines: &[Line], probes: u64) -> Result<()> {
     for service in lines.iter().filter_map(|line| line.service) {
         ensure!(
             service.is_kept(),
-            "95 % of service is left in {} of {} slices only, {:.2} in the middle of them",
+            "95 % of service is left in {} of {} slices only, {:.2} in the middle of them, \
+             {:.3} in the mean with an error of {:.3}",
             service.reached,
             service.pairs,
-            service.median
+            service.median,
+            service.mean,
+            service.error
         );
     }
     for line in lines.iter().filter(|line| line.is_of_probes()) {
