@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,6 +14,9 @@ use crate::connections::reset;
 use crate::exchange::{connect, pattern, world};
 use crate::socks;
 use crate::world::{Namespace, SERVER, World};
+
+/// Below all ports that the kernel gives out, so that no other conversation gets it.
+const CLOSED: u16 = 1;
 
 /// One conversation: what each end does, and says of what it saw.
 struct Cell {
@@ -247,18 +250,19 @@ fn send_until_stopped(address: SocketAddr) -> String {
 
 /// Has one cell played by both ends.
 fn play(cell: &Cell, host: &'static str, servers: &Namespace, clients: &Namespace) -> Playing {
-    let listener = servers.run(move || TcpListener::bind((host, 0)).unwrap());
-    let address = listener.local_addr().unwrap();
     let (sender, seen) = sync_channel(1);
-    match cell.serve {
-        None => drop(listener),
+    let address = match cell.serve {
+        None => (host, CLOSED).to_socket_addrs().unwrap().next().unwrap(),
         Some(serve) => {
+            let listener = servers.run(move || TcpListener::bind((host, 0)).unwrap());
+            let address = listener.local_addr().unwrap();
             servers.spawn(move || {
                 let (stream, _) = listener.accept().unwrap();
                 sender.send(serve(stream)).unwrap();
             });
+            address
         }
-    }
+    };
     let ask = cell.ask;
     let client = clients.spawn(move || ask(address));
     Playing { client, seen }
