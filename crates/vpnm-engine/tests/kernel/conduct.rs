@@ -148,6 +148,9 @@ const CELLS: [Cell; 15] = [
         name: "server that reads late",
         serve: Some(|mut stream| {
             std::thread::sleep(Duration::from_secs(2));
+            // Who is so slow that it still sends stops now.
+            stream.write_all(b".").unwrap();
+            std::thread::sleep(Duration::from_millis(300));
             let count = io::copy(&mut stream, &mut io::sink()).unwrap();
             stream.write_all(&count.to_be_bytes()).unwrap();
             String::new()
@@ -229,18 +232,21 @@ fn to_and_fro(mut stream: TcpStream) -> String {
     "fifty times".to_owned()
 }
 
-/// Sends for as long as anything is taken; whether that had an end and all of it came.
+/// Sends for as long as anything is taken and the server does not say that it begins to
+/// read; whether that had an end and all of it came.
 fn send_until_stopped(address: SocketAddr) -> String {
     let mut stream = connect(address);
     let patience = Some(Duration::from_millis(500));
     stream.set_write_timeout(patience).unwrap();
     let mut sent = 0_u64;
     while sent < 256 << 20
+        && rustix::io::ioctl_fionread(&stream).unwrap() == 0
         && let Ok(count) = stream.write(&[0; 65_536])
     {
         sent += u64::try_from(count).unwrap();
     }
     stream.shutdown(Shutdown::Write).unwrap();
+    stream.read_exact(&mut [0]).unwrap();
     let mut received = [0; 8];
     stream.read_exact(&mut received).unwrap();
     let bounded = sent < 64 << 20;
