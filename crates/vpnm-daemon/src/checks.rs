@@ -6,7 +6,7 @@ use vpnm_api::{Code, Failure, Goal, Status};
 use vpnm_host::Change;
 
 use crate::cause::chain;
-use crate::leak::{self, CheckError, Report, Schedule, Urgency};
+use crate::leak::{self, CheckError, Report, Schedule, Turn, Urgency};
 use crate::tsm::{Event, Moment};
 
 /// A check's result, and the time in which the machine was to be secured it is of.
@@ -21,16 +21,19 @@ pub(crate) struct Checked {
 pub(crate) struct Checks {
     schedule: Schedule,
     told: Sender<Checked>,
+    turn: Turn,
     /// Counts how often the machine was opened: what is tried then may leave.
     opened: u64,
 }
 
 impl Checks {
-    /// Checks that tell what they saw there.
-    pub(crate) fn new(told: Sender<Checked>) -> Self {
+    /// Checks that tell what they saw there, and leave the machine alone when it is not
+    /// their turn.
+    pub(crate) fn new(told: Sender<Checked>, turn: Turn) -> Self {
         Self {
             schedule: Schedule::default(),
             told,
+            turn,
             opened: 0,
         }
     }
@@ -68,9 +71,9 @@ impl Checks {
         if !is_of_use {
             return;
         }
-        let (of, told) = (self.opened, self.told.clone());
+        let (of, told, turn) = (self.opened, self.told.clone(), self.turn.clone());
         tokio::task::spawn_blocking(move || {
-            let result = leak::check();
+            let result = leak::check_in_turn(&turn);
             // The daemon that no longer listens is about to end.
             let _gone = told.blocking_send(Checked { of, result });
         });
@@ -139,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_left_an_open_machine_is_no_leak() {
-        let mut checks = Checks::new(tokio::sync::mpsc::channel(1).0);
+        let mut checks = Checks::new(tokio::sync::mpsc::channel(1).0, Turn::default());
         let open = Status::disconnected("0");
         checks.on_status(&open, &secured(), at(1));
         assert!(checks.due().is_some());
@@ -166,7 +169,7 @@ mod tests {
             .push("UDP over IPv6 from 2001:db8::1".to_owned());
         let failed = CheckError::Probe("they took too long".to_owned());
         for result in [Ok(partly), Err(failed)] {
-            let mut checks = Checks::new(tokio::sync::mpsc::channel(1).0);
+            let mut checks = Checks::new(tokio::sync::mpsc::channel(1).0, Turn::default());
             let checked = Checked { of: 0, result };
             let event = checks.take(checked, Goal::Secured, at(2));
             assert_eq!(event, Some(Event::Untried));

@@ -116,6 +116,7 @@ fn assemble(
         Settings::default()
     });
     let (engine_reports, from_engine) = mpsc::channel(WAITING);
+    let turn = start.worker.turn();
     let host = HostLane::start(start.worker).map_err(|source| system("start a thread", source))?;
     host.permit(Permitted::from(&settings));
     let config = engine_config(&settings);
@@ -135,7 +136,7 @@ fn assemble(
         roaming: Roaming::default(),
         traffic: Traffic::default(),
         unkept: None,
-        checks: Checks::new(told),
+        checks: Checks::new(told, turn),
         replies: BTreeMap::new(),
         exited: false,
         resolver: ResolverLane::start().map_err(|source| system("start a thread", source))?,

@@ -19,6 +19,7 @@ use crate::cause::{self, Cause as _};
 use crate::failpoint::FailPoints;
 use crate::journal::Journal;
 use crate::keep::{self, FilterKeep};
+use crate::leak::Turn;
 use crate::permitted::Permitted;
 use crate::reconcile::Used;
 use crate::redirect::Redirect;
@@ -60,6 +61,8 @@ pub(crate) struct Worker {
     unkept: Option<Unkept>,
     /// The network below the tunnel at the last look.
     uplink: Option<Uplink>,
+    /// Of leak checks and of opening the machine.
+    turn: Turn,
     reports: Sender<Report>,
 }
 
@@ -75,8 +78,14 @@ impl Worker {
             addresses: None,
             unkept: None,
             uplink: None,
+            turn: Turn::default(),
             reports,
         }
+    }
+
+    /// What leak checks wait for, and wait with.
+    pub(crate) fn turn(&self) -> Turn {
+        self.turn.clone()
     }
 
     /// Takes over the TUN of the daemon before this one, if the service manager kept
@@ -286,13 +295,20 @@ impl Worker {
             // While everything is still held: what ends says so to the other side.
             self.sever(false);
         }
+        if *want == HostWant::Open {
+            self.turn.open();
+        }
         self.hold_filter(want);
         let reached = self.host().map_err(ReachError::Observe);
         let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
         let host = self.host.as_ref().filter(|_| reached.is_ok());
         self.place.filter.confirm(host);
-        if reached.is_ok() && *want == HostWant::Open {
-            self.place.filter.release();
+        match (&reached, want) {
+            (Ok(_), HostWant::Open) => {
+                self.place.filter.release();
+            }
+            (Ok(_), HostWant::Blocked(_) | HostWant::Tunnel(_)) => self.turn.close(),
+            (Err(_), _) => {}
         }
         self.tell_if_unkept(*want == HostWant::Open);
         match reached {
