@@ -301,7 +301,8 @@ impl Worker {
         self.hold_filter(want);
         let reached = self.host().map_err(ReachError::Observe);
         let reached = reached.and_then(|host| host.reach(&desired, &mut progress));
-        let host = self.host.as_ref().filter(|_| reached.is_ok());
+        let is_held = reached.is_ok() && *want != HostWant::Open;
+        let host = self.host.as_ref().filter(|_| is_held);
         self.place.filter.confirm(host);
         match (&reached, want) {
             (Ok(_), HostWant::Open) => {

@@ -221,10 +221,17 @@ impl FilterKeep {
 
     /// Makes sure of whoever was to hold the socket, as far as that is known by now. With
     /// the tables of this `host` in place, if they are, the copy of one that does not answer
-    /// is of no use any more.
+    /// is of no use any more; another is started for it, and for one that ended.
     pub(crate) fn confirm(&mut self, host: Option<&Host>) {
+        let was_starting = matches!(self.holder, Holder::Starting);
         self.await_start(GLANCE);
-        if let (Holder::Silent(_), Some(host)) = (&self.holder, host) {
+        let is_useless = match self.holder {
+            Holder::Silent(_) => true,
+            // It ended before it was known; the next look may be half a minute away.
+            Holder::Nobody => was_starting,
+            Holder::Process(_) | Holder::Starting | Holder::ServiceManager => false,
+        };
+        if let Some(host) = host.filter(|_| is_useless) {
             self.replace(Holder::Nobody);
             self.hold(host);
         }
