@@ -40,6 +40,8 @@ const ROUND: Duration = Duration::from_millis(100);
 const REMEMBERED: usize = 8;
 /// Longest the program may take over what is not a fault of others.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest until a keeper is missed: the daemon looks every 30 s if nothing else happens.
+const MISSED: Duration = Duration::from_secs(45);
 /// Longest a page may take at last, on a machine that has other things to do.
 const LONGEST_PAGE: Duration = Duration::from_secs(90);
 /// How long a fault is dealt with: who wants to have watched it sees all of that.
@@ -350,7 +352,7 @@ impl Soak {
         let Some(killed) = self.killed_keeper.take() else {
             return Ok(());
         };
-        machine::wait_for("another keeper", PATIENCE, || {
+        machine::wait_for("another keeper", MISSED, || {
             let keeper = self.session.keeper_pid().ok();
             Ok(keeper.filter(|keeper| *keeper != killed).map(drop))
         })
