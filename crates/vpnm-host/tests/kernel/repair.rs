@@ -42,14 +42,27 @@ fn is_repaired(host: &mut Host, desired: &Desired, seen: Change, breaking: &[&st
     host.verify(desired).unwrap();
 }
 
-#[test]
-fn every_kind_of_damage_is_seen_and_repaired() {
-    in_namespace(|| {
+/// What takes away the delivery to the tunnel's addresses, without its end.
+const UNDELIVERED: [&str; 2] = [
+    "-4 route del local 198.18.76.70",
+    "-6 route del local fd76:706e:6d30::1",
+];
+
+/// Does something to a host that has a tunnel.
+fn in_tunnel(act: impl FnOnce(Host, Desired) + Send + 'static) {
+    in_namespace(move || {
         let _far = Far::connect();
         let mut host = Host::open().unwrap();
         let _device = device();
         let desired = tunnel(&mut host);
         host.reach(&desired, &mut go_on).unwrap();
+        act(host, desired);
+    });
+}
+
+#[test]
+fn every_kind_of_damage_is_seen_and_repaired() {
+    in_tunnel(|mut host, desired| {
         let mut repairs = |seen, breaking: &[&str]| {
             is_repaired(&mut host, &desired, seen, breaking);
         };
@@ -74,10 +87,7 @@ fn every_kind_of_damage_is_seen_and_repaired() {
         repairs(Change::Link, &["ip link set vpnm0 down"]);
         repairs(Change::Link, &["ip link set vpnm0 mtu 1400"]);
         repairs(Change::Address, &["ip addr del 198.18.76.70/32 dev vpnm0"]);
-        for delivery in [
-            "-4 route del local 198.18.76.70",
-            "-6 route del local fd76:706e:6d30::1",
-        ] {
+        for delivery in UNDELIVERED {
             let breaking = format!("ip {delivery} dev vpnm0 table local");
             repairs(Change::Route, &[&breaking]);
         }
@@ -95,16 +105,8 @@ fn every_kind_of_damage_is_seen_and_repaired() {
 
 #[test]
 fn an_address_that_is_given_anew_takes_one_plan() {
-    in_namespace(|| {
-        let _far = Far::connect();
-        let mut host = Host::open().unwrap();
-        let _device = device();
-        let desired = tunnel(&mut host);
-        host.reach(&desired, &mut go_on).unwrap();
-        for delivery in [
-            "-4 route del local 198.18.76.70",
-            "-6 route del local fd76:706e:6d30::1",
-        ] {
+    in_tunnel(|mut host, desired| {
+        for delivery in UNDELIVERED {
             run("ip", &format!("{delivery} dev vpnm0 table local"));
             let plan = vpnm_host::plan(&host.observe().unwrap(), &desired).unwrap();
             assert!(plan.to_string().contains("+ address"), "{plan}");
