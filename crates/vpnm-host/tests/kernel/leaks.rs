@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::{
-    DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, connect, device, flood, go_on, guard,
-    in_namespace, probe_everything, run, run_when_released, tunnel, tunnelled,
+    DNS_PORT, ENGINE, Far, Frame, SERVER, SERVER_6, as_uid, close, connect, device, flood, go_on,
+    guard, in_namespace, probe_everything, run, run_when_released, tunnel, tunnelled,
 };
 use vpnm_host::{Desired, Host, Lan, forget_neighbours};
 
@@ -153,7 +153,7 @@ fn nothing_leaves_a_host_beside_its_tunnel() {
         drop(far.take());
         nothing_leaves(&far);
         // The tunnel is gone, the block is not.
-        drop(device);
+        close(device, "vpnm0");
         nothing_leaves(&far);
     });
 }
@@ -195,7 +195,7 @@ fn the_routes_hold_without_the_packet_filter() {
         let probes = || far.take().into_iter().filter(Frame::is_probe).count();
         send();
         assert_eq!(probes(), 0, "into the tunnel");
-        drop(device);
+        close(device, "vpnm0");
         send();
         assert_eq!(probes(), 0, "into the backstop");
         Host::open().unwrap().cleanup(&mut go_on).unwrap();
@@ -346,7 +346,7 @@ fn settings_that_loosen_routing_do_not_loosen_the_block() {
         the_engine_gets_through();
         drop(far.take());
         nothing_leaves(&far);
-        drop(device);
+        close(device, "vpnm0");
         nothing_leaves(&far);
     });
 }

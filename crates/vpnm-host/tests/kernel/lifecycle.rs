@@ -4,7 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::support::{
-    Far, alone_in_namespace, as_uid, assert_same, device, die, go_on, guard, in_child,
+    Far, alone_in_namespace, as_uid, assert_same, close, device, die, go_on, guard, in_child,
     in_namespace, objects, run, snapshot, tunnel, tunnelled,
 };
 use rustix::process::Signal;
@@ -81,7 +81,7 @@ fn a_host_that_was_opened_again_is_the_host_it_was() {
         host.reach(&Desired::Blocked(guard()), &mut go_on).unwrap();
         host.reach(&tunnel, &mut go_on).unwrap();
         host.cleanup(&mut go_on).unwrap();
-        drop(device);
+        close(device, "vpnm0");
         assert_same(&before, &snapshot());
     });
 }
@@ -295,6 +295,7 @@ fn a_device_that_exists_has_the_queues_that_it_was_made_for() {
             let link = run("ip", "-d link show dev new");
             assert_eq!(link.contains("multi_queue"), asked > 1, "{link}");
             assert!(link.contains("qlen 4096"), "{link}");
+            close(queues, "new");
         }
     });
 }
@@ -313,7 +314,7 @@ fn a_host_without_ipv6_on_its_links_gets_a_tunnel_for_ipv4_and_a_block_for_the_r
         crate::support::probe_everything();
         assert_eq!(far.take(), []);
         host.cleanup(&mut go_on).unwrap();
-        drop(device);
+        close(device, "vpnm0");
         assert_same(&before, &snapshot());
     });
 }

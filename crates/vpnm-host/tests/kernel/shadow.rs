@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{
-    ENGINE, Far, Frame, SERVER, as_uid, assert_same, connect, device, flood, go_on, guard,
+    ENGINE, Far, Frame, SERVER, as_uid, assert_same, close, connect, device, flood, go_on, guard,
     in_namespace, probe_everything, run, snapshot, tunnel,
 };
 use vpnm_host::{Capabilities, Desired, Guard, Host, Lan};
@@ -76,7 +76,7 @@ fn a_flush_by_others_opens_nothing_until_it_is_repaired() {
                 reaches_its_server();
             }
         }
-        drop(device);
+        close(device, "vpnm0");
         host.reach(&Desired::Open, &mut go_on).unwrap();
         assert_same(&before, &snapshot());
     });

@@ -96,6 +96,22 @@ pub(crate) fn run_when_released(program: &str, arguments: &str) -> String {
     run(program, arguments)
 }
 
+/// Closes what holds a link and waits until the link is gone: a child of another test, on
+/// its way from fork to exec, may hold it for a moment longer.
+pub(crate) fn close(device: impl Sized, link: &str) {
+    drop(device);
+    for _ in 0..200 {
+        let output = Command::new("ip")
+            .args(["link", "show", "dev", link])
+            .output();
+        if !output.expect("the program can be run").status.success() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{link} is held by somebody");
+}
+
 /// The guard of the tests: two servers, reachable for the engine only.
 pub(crate) fn guard() -> Guard {
     let endpoint = |ip: &str, transport| Endpoint {
