@@ -175,6 +175,7 @@ mod tests {
             source: "192.0.2.1".parse().unwrap(),
             destination: "192.0.2.2".parse().unwrap(),
             protocol: 17,
+            protocol_at: 9,
             header_len: 20,
             total_len: 0,
             hop_limit: 64,

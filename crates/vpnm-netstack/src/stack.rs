@@ -1,6 +1,7 @@
 //! The stack's face.
 
 mod dispatch;
+mod unspoken;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use vpnm_wire::{
     protocol,
 };
 
+use self::unspoken::Restraint;
 use crate::config::Config;
 use crate::event::{Cause, Echo, Event, FlowId, Received, Refusal, Sent, Taken};
 use crate::fragment::Reassembly;
@@ -41,6 +43,7 @@ pub struct Stack {
     pub(crate) reassembly: Reassembly,
     pub(crate) outbox: Outbox,
     pub(crate) events: VecDeque<Event>,
+    restraint: Restraint,
     /// The packet the last [`Self::poll_transmit`] lent out.
     current: Option<Packet>,
 }
@@ -57,6 +60,7 @@ impl Stack {
             reassembly: Reassembly::default(),
             outbox: Outbox::new(config.mtu, config.offload),
             events: VecDeque::new(),
+            restraint: Restraint::default(),
             current: None,
         }
     }

@@ -206,7 +206,7 @@ impl Tcp {
         let flags = header.flags;
         let is_syn = flags.opens();
         if let Some(stone) = self.tombstones.get(&key, cx.now) {
-            let replaced = is_syn && stone.theirs.before(header.seq);
+            let replaced = stone.is_followed_by(segment);
             // An application that begins anew with a lower number rejects our answer to
             // its SYN this way, and then tries again.
             let rejected = flags.has(TcpFlags::RST) && header.seq == stone.theirs;
@@ -241,6 +241,7 @@ impl Tcp {
         };
         let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
         let mut flow = Flow::new(key, &segment.header, segment.options, iss, mss);
+        flow.near = segment.near;
         flow.oversize = self.config.oversize && segment.near;
         if !segment.near {
             flow.agree_on_stamps(offset, self.epoch.unwrap_or(cx.now), cx.now);

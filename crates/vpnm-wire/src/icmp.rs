@@ -46,6 +46,8 @@ pub enum IcmpError {
     Port,
     /// An administrator forbids it.
     Prohibited,
+    /// Nobody speaks the protocol.
+    Protocol,
 }
 
 impl<'a> Icmp<'a> {
@@ -84,7 +86,8 @@ pub fn encode_echo_reply(source: IpAddr, destination: IpAddr, body: &[u8], head:
 }
 
 /// Appends the header of an error about the packet that `quoted` is the beginning of.
-/// `body` is what follows the checksum, four unused bytes and `quoted`.
+/// `body` is what follows the checksum, four bytes and `quoted`; the four are unused, but of
+/// [`IcmpError::Protocol`] over IPv6 they say where in `quoted` the protocol's number stands.
 pub fn encode_error(
     source: IpAddr,
     destination: IpAddr,
@@ -97,10 +100,12 @@ pub fn encode_error(
         (false, IcmpError::Host) => [3, 1],
         (false, IcmpError::Port) => [3, 3],
         (false, IcmpError::Prohibited) => [3, 13],
+        (false, IcmpError::Protocol) => [3, 2],
         (true, IcmpError::Network) => [1, 0],
         (true, IcmpError::Prohibited) => [1, 1],
         (true, IcmpError::Host) => [1, 3],
         (true, IcmpError::Port) => [1, 4],
+        (true, IcmpError::Protocol) => [4, 1],
     };
     encode(source, destination, kind, body, head);
 }

@@ -54,6 +54,8 @@ pub struct IpHeader {
     pub destination: IpAddr,
     /// The transport protocol behind all extension headers.
     pub protocol: u8,
+    /// Where its number stands.
+    pub protocol_at: usize,
     /// Where the transport header begins.
     pub header_len: usize,
     /// Where the packet ends; what follows is padding.
@@ -222,6 +224,7 @@ fn parse_v4(packet: &[u8]) -> Result<IpHeader, IpError> {
         source: Ipv4Addr::new(s0, s1, s2, s3).into(),
         destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
         protocol,
+        protocol_at: 9,
         header_len,
         total_len,
         hop_limit: ttl,
@@ -244,6 +247,7 @@ fn parse_v6(packet: &[u8]) -> Result<IpHeader, IpError> {
         source: address(8)?.into(),
         destination: address(24)?.into(),
         protocol: next,
+        protocol_at: 6,
         header_len: IPV6_HEADER,
         total_len: IPV6_HEADER + usize::from(u16::from_be_bytes([l0, l1])),
         hop_limit,
@@ -280,7 +284,7 @@ fn follow_extension(packet: &[u8], header: &mut IpHeader) -> Result<bool, IpErro
     if kind == HOP_BY_HOP && start != IPV6_HEADER {
         return Err(IpError::Extension);
     }
-    header.protocol = next;
+    (header.protocol, header.protocol_at) = (next, start);
     header.header_len += match kind {
         FRAGMENT => FRAGMENT_HEADER,
         AUTHENTICATION => (usize::from(length) + 2) * 4,

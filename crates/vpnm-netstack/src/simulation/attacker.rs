@@ -213,6 +213,7 @@ impl Attacker {
             source: [10, 0, 0, host].into(),
             destination: key.destination().ip(),
             protocol: protocol::TCP,
+            protocol_at: 9,
             header_len: 20,
             total_len: 40,
             hop_limit: 64,

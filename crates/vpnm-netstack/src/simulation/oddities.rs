@@ -184,6 +184,85 @@ fn only_the_host_itself_says_that_a_socket_is_closed() {
     }
 }
 
+/// The only packet that is sent.
+fn answer(stack: &mut Stack, now: Instant) -> Option<Vec<u8>> {
+    let packet = stack.poll_transmit(now)?.parts().concat();
+    assert!(stack.poll_transmit(now).is_none());
+    Some(packet)
+}
+
+#[test]
+fn who_speaks_what_nobody_does_is_told() {
+    let (mut stack, now) = stack();
+    for protocol in [0, 4, 47, 50, 132, 255, protocol::ICMPV6] {
+        let bytes = packet(APPLICATION, SERVER, protocol, &[7; 1_000]);
+        give(&mut stack, &bytes, now);
+        let error = answer(&mut stack, now).unwrap();
+        let ip = IpHeader::parse(&error).unwrap();
+        assert_eq!(ip.source.to_string(), SERVER);
+        assert_eq!(ip.destination.to_string(), APPLICATION);
+        assert_eq!((ip.protocol, error.len()), (protocol::ICMP, 576));
+        let message = ip.payload(&error);
+        let mut sum = Checksum::new();
+        sum.add(message);
+        assert!(sum.is_valid());
+        assert_eq!(
+            (message[0], message[1], &message[4..8]),
+            (3, 2, &[0; 4][..])
+        );
+        assert_eq!(message[8..], bytes[..548]);
+    }
+}
+
+#[test]
+fn who_speaks_what_nobody_does_is_told_where_that_stands() {
+    let (mut stack, now) = stack();
+    let [from, to] = ["2001:db8::1", "2001:db8::2"];
+    let options = |next| [&[next, 0, 1, 4, 0, 0, 0, 0][..], &[7; 2_000]].concat();
+    for (kind, payload, place) in [
+        (132, vec![7; 9], Some(6)),
+        (protocol::ICMP, vec![7; 9], Some(6)),
+        (60, options(132), Some(40)),
+        (59, vec![7; 9], None),
+        (60, options(59), None),
+    ] {
+        let bytes = packet(from, to, kind, &payload);
+        give(&mut stack, &bytes, now);
+        let error = answer(&mut stack, now);
+        assert_eq!(error.is_some(), place.is_some(), "{kind}");
+        let (Some(error), Some(place)) = (error, place) else {
+            continue;
+        };
+        let ip = IpHeader::parse(&error).unwrap();
+        let message = ip.payload(&error);
+        assert_eq!(message[..2], [4, 1]);
+        assert_eq!(message[4..8], [0, 0, 0, place]);
+        assert_eq!(error.len(), (48 + bytes.len()).min(1_280));
+        assert_eq!(message[8..], bytes[..error.len() - 48]);
+        let mut sum = Checksum::pseudo_header(ip.source, ip.destination, 58, message.len());
+        sum.add(message);
+        assert!(sum.is_valid());
+    }
+}
+
+#[test]
+fn of_a_flood_that_nobody_understands_few_are_told() {
+    let (mut stack, mut now) = stack();
+    let bytes = packet(APPLICATION, SERVER, 132, &[7; 100]);
+    let mut told = |times: usize, now| {
+        for _ in 0..times {
+            give(&mut stack, &bytes, now);
+        }
+        std::iter::from_fn(|| stack.poll_transmit(now).map(|_| ())).count()
+    };
+    assert_eq!(told(10_000, now), 50);
+    assert_eq!(told(10_000, now), 0);
+    now += Duration::from_millis(100);
+    assert_eq!(told(10_000, now), 10);
+    now += Duration::from_secs(100);
+    assert_eq!(told(10_000, now), 50);
+}
+
 #[test]
 fn errors_about_what_is_not_out_shorten_no_packets() {
     let mut script = Script::open();
@@ -276,6 +355,45 @@ fn who_takes_nothing_of_a_connection_that_is_closed_keeps_it_for_a_while() {
     assert!(kept > Duration::from_secs(30) && kept < Duration::from_secs(600));
     assert_eq!(script.stack.tcp_flows(), 0);
     assert_eq!(script.stack.pool().bytes_out(), 0);
+}
+
+#[test]
+fn the_end_of_the_stream_needs_no_room() {
+    let mut script = Script::open();
+    let fin = TcpFlags::FIN | TcpFlags::ACK;
+    let mut next = THEIRS + 1;
+    loop {
+        let answers = script.send(TcpFlags::ACK, next, 1, &[7; 257]);
+        next += 257;
+        script.expect_ack(&answers, next);
+        if answers[0].window == 0 {
+            break;
+        }
+    }
+    let answers = script.send(fin, next, 1, b"no room");
+    script.expect_ack(&answers, next);
+    for _ in 0..2 {
+        let answers = script.send(fin, next, 1, b"");
+        script.expect_ack(&answers, next + 1);
+        assert_eq!(answers[0].window, 0);
+    }
+}
+
+#[test]
+fn what_is_behind_the_end_of_the_stream_harms_nothing() {
+    let mut script = Script::open();
+    let fin = TcpFlags::FIN | TcpFlags::ACK;
+    let answers = script.send(fin, THEIRS + 1, 1, b"");
+    script.expect_ack(&answers, THEIRS + 2);
+    script.stack.tcp_send(script.id(), b"last", script.now);
+    script.stack.tcp_finish(script.id(), script.now);
+    script.stack.tcp_close(script.id(), script.now);
+    assert_eq!(script.answers()[0].flags, fin | TcpFlags::PSH);
+    let answers = script.send(TcpFlags::ACK, THEIRS + 2, 1, b"more");
+    script.expect_ack(&answers, THEIRS + 2);
+    assert_eq!(script.stack.tcp_flows(), 1, "the last is not out yet");
+    assert!(script.send(TcpFlags::ACK, THEIRS + 2, 6, b"").is_empty());
+    assert_eq!(script.stack.tcp_flows(), 0);
 }
 
 #[test]

@@ -208,6 +208,23 @@ fn an_acknowledgement_of_what_was_never_sent_is_challenged() {
 }
 
 #[test]
+fn data_that_acknowledges_what_is_before_all_is_not_taken() {
+    let mut script = Script::open();
+    let sent = script.stack.tcp_send(script.id(), &[7; 100], script.now);
+    assert!(matches!(sent, Sent::Bytes(100)));
+    script.answers();
+    assert!(script.send(ACK, THEIRS + 1, 51, b"").is_empty());
+    // Our SYN has number 0.
+    for ack in [0, 0_u32.wrapping_sub(1_000)] {
+        let answers = script.send(ACK, THEIRS + 1, ack, b"guess");
+        script.expect_ack(&answers, THEIRS + 1);
+        script.now += Duration::from_secs(1);
+    }
+    let answers = script.send(ACK, THEIRS + 1, 1, b"late");
+    script.expect_ack(&answers, THEIRS + 5);
+}
+
+#[test]
 fn keep_alives_are_answered() {
     let mut script = Script::open();
     for payload in [&b""[..], b"x"] {
@@ -300,6 +317,23 @@ fn an_application_that_retries_from_its_port_replaces_the_held_attempt() {
     assert!(matches!(gone, Some(Event::TcpGone(old, Cause::Reset)) if old == id));
     let again = script.stack.poll_event();
     assert!(matches!(again, Some(Event::TcpIncoming { .. })));
+}
+
+#[test]
+fn only_the_exact_reset_ends_a_handshake() {
+    let mut script = Script::new();
+    script.send(SYN, THEIRS, 0, b"");
+    let id = script.incoming();
+    script.stack.tcp_accept(id, script.now);
+    assert_eq!(script.answers().len(), 1);
+    // What it sent before it reset was lost, or it is somebody else's.
+    let answers = script.send(RST, THEIRS + 100, 0, b"");
+    assert_eq!(answers[0].flags, SYN | ACK);
+    assert!(script.send(RST, THEIRS + 100, 0, b"").is_empty());
+    assert!(script.send(RST, THEIRS, 0, b"").is_empty());
+    assert_eq!(script.stack.tcp_gone(id), None);
+    assert!(script.send(RST, THEIRS + 1, 0, b"").is_empty());
+    assert_eq!(script.stack.tcp_gone(id), Some(Cause::Reset));
 }
 
 #[test]

@@ -30,14 +30,9 @@ fn options(packet: &[u8]) -> TcpOptions {
     TcpOptions::parse(segment, header.header_len)
 }
 
-/// What the stack answers to a segment of the client's, whose stamp is so much later than
-/// the last of its stamps that was echoed.
-fn hear(
-    world: &mut World,
-    (seq, flags): (Seq, TcpFlags),
-    later: u32,
-    payload: &[u8],
-) -> (TcpHeader, TcpOptions) {
+/// Gives the stack a segment of the client's, whose stamp is so much later than the last of
+/// its stamps that was echoed.
+fn say(world: &mut World, (seq, flags): (Seq, TcpFlags), later: u32, payload: &[u8]) {
     let key = world.client.key().reversed();
     let header = TcpHeader {
         source: key.source().port(),
@@ -60,6 +55,16 @@ fn hear(
     world
         .stack
         .handle_packet(Ingress::plain(content), world.now);
+}
+
+/// What the stack answers to such a segment.
+fn hear(
+    world: &mut World,
+    segment: (Seq, TcpFlags),
+    later: u32,
+    payload: &[u8],
+) -> (TcpHeader, TcpOptions) {
+    say(world, segment, later, payload);
     world.stack.release_acks(world.now);
     let answer = world.stack.poll_transmit(world.now).expect("it is told");
     let answer = answer.parts().concat();
@@ -117,6 +122,19 @@ fn an_end_that_comes_again_is_answered_as_all_before_was() {
             }
         }
     }
+}
+
+#[test]
+fn a_port_is_used_again_with_a_lower_number_and_a_later_stamp() {
+    let mut world = world(true, false);
+    world.run(Duration::from_secs(5));
+    world.close();
+    let end = world.client.flow.as_ref().unwrap().sender.next();
+    let lower = (end.minus(100_000), TcpFlags::SYN);
+    let (answer, _) = hear(&mut world, lower, u32::MAX, &[]);
+    assert_eq!((answer.flags, answer.ack), (TcpFlags::ACK, end));
+    say(&mut world, lower, 1_000, &[]);
+    assert_eq!(world.stack.tcp_flows(), 1);
 }
 
 #[test]

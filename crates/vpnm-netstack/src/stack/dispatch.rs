@@ -60,6 +60,9 @@ fn deliver(stack: &mut Stack, packet: Ingress, header: &IpHeader, now: Instant) 
         offload,
     } = packet;
     content.truncate(header.total_len);
+    if !is_spoken(header) {
+        return stack.refuse_protocol(header, &content, now);
+    }
     content.advance(header.header_len);
     let transport = Transport {
         source: header.source,
@@ -72,9 +75,17 @@ fn deliver(stack: &mut Stack, packet: Ingress, header: &IpHeader, now: Instant) 
     match transport.protocol {
         protocol::TCP => tcp(stack, transport, now),
         protocol::UDP => udp(stack, transport),
-        protocol::ICMP if transport.source.is_ipv4() => icmp(stack, transport, now),
-        protocol::ICMPV6 if transport.source.is_ipv6() => icmp(stack, transport, now),
-        _ => {}
+        _ => icmp(stack, transport, now),
+    }
+}
+
+/// Whether it is known what to do with what a packet carries.
+fn is_spoken(header: &IpHeader) -> bool {
+    match header.protocol {
+        protocol::TCP | protocol::UDP => true,
+        protocol::ICMP => header.source.is_ipv4(),
+        protocol::ICMPV6 => header.source.is_ipv6(),
+        _ => false,
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Flow {
     announced_mss: u16,
     /// If both ends put them into their segments.
     pub(crate) stamps: Option<Box<Stamps>>,
+    /// Whether the peer is next to the link, as its SYN showed.
+    pub(crate) near: bool,
     /// Whether the peer takes packets longer than their length field can tell.
     pub(crate) oversize: bool,
     /// Whether the user still holds the flow.
@@ -136,6 +138,7 @@ impl Flow {
             offer,
             announced_mss: mss,
             stamps: None,
+            near: false,
             oversize: false,
             owned: true,
             gone: None,

@@ -65,9 +65,7 @@ impl Flow {
     fn on_handshake(&mut self, segment: Segment, around: &Surroundings<'_>) -> Reply {
         let header = segment.header;
         if segment.has(TcpFlags::RST) {
-            if header.seq == self.receiver.next() {
-                self.fail(Cause::Reset);
-            }
+            self.on_reset(header.seq, around);
             return Reply::Nothing;
         }
         if header.flags.opens() {
@@ -98,7 +96,9 @@ impl Flow {
         }
         let length = segment.sequence_len();
         let old = self.is_old(&segment, around);
-        if old || !self.receiver.is_acceptable(header.seq, length) {
+        let acceptable =
+            self.receiver.is_acceptable(header.seq, length) || self.is_bare_end(&segment);
+        if old || !acceptable {
             self.on_outsider(&segment, around);
             if old || header.seq != self.receiver.next() {
                 return Reply::Nothing;
@@ -132,6 +132,14 @@ impl Flow {
             && both.is_some_and(|(stamps, theirs)| stamps.is_old(theirs, around.now))
     }
 
+    /// Whether a segment is only the end of the stream, which needs no room: a closed window
+    /// does not keep it out, as with Linux, since some hosts repeat it in a loop until it is
+    /// acknowledged.
+    fn is_bare_end(&self, segment: &Segment) -> bool {
+        let bare = segment.payload.is_empty() && segment.has(TcpFlags::FIN);
+        bare && !self.receiver.is_finished() && segment.header.seq == self.receiver.next()
+    }
+
     /// A segment outside the window: an old one, a keep-alive, a probe of a closed window.
     fn on_outsider(&mut self, segment: &Segment, around: &Surroundings<'_>) {
         self.on_answer(around.now);
@@ -163,7 +171,9 @@ impl Flow {
             .is_some_and(|last| around.now.saturating_duration_since(last) < CHALLENGE_INTERVAL);
         if !recently {
             self.challenged = Some(around.now);
-            self.ack_due = true;
+            // Before the handshake is complete our SYN-ACK asks the same.
+            self.on_syn(around.now);
+            self.ack_due = self.stage == Stage::Open;
             self.exchange.hurry();
         }
     }
@@ -198,7 +208,9 @@ impl Flow {
         if segment.payload.is_empty() && !fin {
             return Reply::Nothing;
         }
-        if !self.owned && !segment.payload.is_empty() {
+        // What is behind the end of the stream is nothing (RFC 9293 section 3.10.7.4).
+        let says_more = !segment.payload.is_empty() && !self.receiver.is_finished();
+        if !self.owned && says_more {
             // Nobody is left to read it (RFC 9293 section 3.6.1).
             self.fail(Cause::Closed);
             return Reply::Abort;
@@ -215,7 +227,7 @@ impl Flow {
             .accept(segment.header.seq, segment.payload, fin, around.pool);
         match arrival {
             Arrival::Advanced => {
-                self.receiver.tune(around.now);
+                self.receiver.tune(self.near, around.now);
                 self.exchange.on_request(whole, around.now);
             }
             Arrival::Unexpected => self.exchange.hurry(),

@@ -49,6 +49,8 @@ pub(crate) struct Sender {
     window: usize,
     /// The largest `window` ever, for its silly-window avoidance.
     max_window: usize,
+    /// Places of the sequence behind our SYN that were ever acknowledged.
+    acked: usize,
     shift: u8,
     /// Sequence and acknowledgement number of the segment that set `window`.
     updated: (Seq, Seq),
@@ -90,6 +92,7 @@ impl Sender {
             next: syn,
             window: 0,
             max_window: 0,
+            acked: 0,
             shift: 0,
             updated: (Seq::default(), Seq::default()),
             mss,
@@ -234,7 +237,10 @@ impl Sender {
         plain: bool,
         (answered, now): (Option<Instant>, Instant),
     ) -> Acked {
-        if self.next.before(ack) || ack.plus(self.max_window).before(self.una) {
+        // What is before our first byte nobody can have acknowledged, however large a window
+        // was: a guess would be right more often.
+        let reach = self.max_window.min(self.acked);
+        if self.next.before(ack) || ack.plus(reach).before(self.una) {
             return Acked::Invalid;
         }
         let in_flight = self.next - self.una;
@@ -282,6 +288,7 @@ impl Sender {
             self.fin = Fin::Acknowledged;
         }
         self.una = ack;
+        self.acked = self.acked.saturating_add(count);
         let mut rack = self.rack.as_mut();
         self.flights.acknowledge(ack, |stretch| {
             if let Some(rack) = &mut rack {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use vpnm_wire::{FlowKey, Seq};
 
+use super::input::Segment;
 use crate::keyed_hash::KeyedHash;
 
 /// How long: the link's packets are not older than a moment, unlike the minutes that
@@ -22,6 +23,20 @@ pub(crate) struct Tombstone {
     pub(crate) theirs: Seq,
     /// What an answer echoes, if both ends had timestamps.
     pub(crate) echo: Option<u32>,
+}
+
+impl Tombstone {
+    /// Whether a segment is the first of a new connection: a SYN whose number (RFC 9293
+    /// section 3.10.7.4) or whose timestamp (RFC 6191 section 2) is later than the last of
+    /// the old one.
+    pub(crate) fn is_followed_by(&self, segment: &Segment) -> bool {
+        let both = self.echo.zip(segment.options.stamps);
+        let later = both.is_some_and(|(last, stamps)| {
+            // A clock that stood still then proves nothing.
+            last != 0 && Seq(last).before(Seq(stamps.value))
+        });
+        segment.header.flags.opens() && (later || self.theirs.before(segment.header.seq))
+    }
 }
 
 #[derive(Debug)]
