@@ -19,6 +19,8 @@ use tokio::io::unix::AsyncFd;
 use vpnm_netstack::{Ingress, Transmit};
 use vpnm_wire::{BufferPool, Chunk, VNET_LENGTH, VnetHeader};
 
+pub(crate) use sys::watch;
+
 /// Most bytes of virtio header: with the buffer count of merged receive buffers,
 /// which is always zero here.
 const MAX_HEADER: usize = 12;
@@ -78,7 +80,7 @@ impl Device {
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?;
         Ok(Self {
-            fd: Rc::new(sys::watch(fd)?),
+            fd: Rc::new(watch(fd)?),
             header,
             stalled: None,
         })

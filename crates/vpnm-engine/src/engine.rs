@@ -25,7 +25,7 @@ use crate::monitor::{Condition, Monitor};
 use crate::names::{Listeners, Names};
 use crate::netshell::{self, Counters};
 
-/// The data plane of one tunnel. Lives on one thread, inside a `LocalSet`.
+/// The data plane of one tunnel. Lives on one thread, inside a `LocalRuntime`.
 #[derive(Debug)]
 pub struct Engine {
     roots: Arc<RootCertStore>,

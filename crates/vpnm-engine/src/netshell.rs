@@ -1,6 +1,6 @@
 //! Drives a [`vpnm_netstack::Stack`] on a TUN descriptor and hands its flows to a [`Handler`].
 //!
-//! Everything of one queue lives on one thread, inside a tokio `LocalSet`: flow
+//! Everything of one queue lives on one thread, inside a local runtime of tokio's: flow
 //! objects are `!Send`, bytes are handed over as pooled buffers, and a write by a
 //! flow's task goes to the device at once, without a channel or another task.
 //!
@@ -8,9 +8,11 @@
 //! them run, and only then lets acknowledgements out: one per flow and batch, and
 //! none where data carried it or is about to. Without traffic nothing wakes up.
 //!
-//! System calls beyond tokio's own: `read`, `writev` on the descriptor, and once, when
-//! it is taken over, `ioctl` (`TUNGETIFF`, `TUNGETVNETHDRSZ`) and `uname`.
+//! System calls beyond tokio's own: `read`, `writev` on the descriptor, `timerfd_settime`,
+//! and once, when it is taken over, `ioctl` (`TUNGETIFF`, `TUNGETVNETHDRSZ`), `uname` and
+//! `timerfd_create`.
 
+mod clock;
 mod counters;
 mod driver;
 mod icmp;
@@ -27,6 +29,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::task::JoinSet;
 
 pub use counters::{Counters, Totals};
@@ -42,7 +45,7 @@ pub use vpnm_wire::Datagrams;
 use crate::device::Device;
 
 /// Decides what becomes of each flow. Methods are called on the queue's thread,
-/// inside its `LocalSet`; they return at once and spawn what takes time.
+/// inside its runtime; they return at once and spawn what takes time.
 pub trait Handler: 'static {
     /// A SYN arrived; the application waits until the flow is accepted or refused.
     /// Dropping `flow` refuses it with a reset.
@@ -104,9 +107,26 @@ impl Config {
     }
 }
 
+/// Flows that run before the sockets are looked at again. Tokio's own number, 61, is for
+/// tasks that do little: those of bulk flows move [half a megabyte](relay()) each, and what
+/// arrives for another flow meanwhile would wait for all of them.
+const EVENT_INTERVAL: u32 = 8;
+
+/// A runtime of this thread's for [`run`].
+///
+/// # Errors
+/// The system's, when it cannot be made.
+pub fn runtime() -> io::Result<LocalRuntime> {
+    runtime::Builder::new_current_thread()
+        .event_interval(EVENT_INTERVAL)
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())
+}
+
 /// Serves the device until it goes away; dropping the future stops it and every flow with it.
 ///
-/// Must run inside a `LocalSet` of a current-thread runtime with IO and time enabled.
+/// Must run inside a `LocalRuntime`, or a `LocalSet`, with IO and time enabled.
 /// `tun` is a TUN queue without packet information (`IFF_NO_PI`), with or without
 /// `IFF_VNET_HDR`, blocking or not.
 ///
@@ -120,7 +140,7 @@ pub async fn run<H: Handler>(tun: OwnedFd, config: Config, handler: Rc<H>) -> io
     let end = device.end();
     // A task of its own: whoever polls this may be woken for what is no packet.
     let mut driving = JoinSet::new();
-    driving.spawn_local(driver::Driver::new(device, config, handler));
+    driving.spawn_local(driver::Driver::new(device, config, handler)?);
     tokio::select! {
         biased;
         error = end => Err(error),
@@ -128,5 +148,39 @@ pub async fn run<H: Handler>(tun: OwnedFd, config: Config, handler: Rc<H>) -> io
             Ok(ended) => ended,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn who_hears_something_need_not_wait_for_many_turns_of_the_busy() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let work = async move {
+            let near = tokio::net::UnixStream::from_std(near).unwrap();
+            let heard = tokio::task::spawn_local(async move { near.readable().await });
+            let busy = tokio::task::spawn_local(async move {
+                loop {
+                    if turns.get() == 1 {
+                        far.write_all(b"x").unwrap();
+                    }
+                    turns.set(turns.get() + 1);
+                    tokio::task::yield_now().await;
+                }
+            });
+            heard.await.unwrap().unwrap();
+            busy.abort();
+        };
+        runtime().unwrap().block_on(work);
+        assert!(counted.get() <= 2 * EVENT_INTERVAL, "{}", counted.get());
     }
 }

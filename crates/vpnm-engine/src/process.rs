@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use rustix::net::{AddressFamily, sockopt};
-use tokio::task::LocalSet;
 
 use crate::control;
 use crate::engine::Engine;
+use crate::netshell;
 use crate::roots::{self, RootsError};
 use crate::sandbox::{self, Limits, SandboxError};
 
@@ -59,17 +59,12 @@ pub fn main() -> ExitCode {
 fn run() -> Result<(), ProcessError> {
     let control = take_control()?;
     let roots = roots::load()?;
-    // Built before the jail closes, so that nothing inside needs to make descriptors.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(ProcessError::Runtime)?;
+    // Built before the jail closes, in which no epoll can be made.
+    let runtime = netshell::runtime().map_err(ProcessError::Runtime)?;
     seed_randomness()?;
     let confinement = sandbox::enter(Limits::default())?;
     tracing::debug!(?confinement, "the jail is closed");
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         let engine = Rc::new(Engine::new(roots));
         tokio::select! {
             served = control::serve(control, Rc::clone(&engine)) => Ok(served?),

@@ -54,7 +54,7 @@ pub(super) fn header_length(fd: BorrowedFd<'_>) -> io::Result<usize> {
 }
 
 /// Has the runtime watch a descriptor, which it must be able to.
-pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays open and the same for as long as it lives, and the
     // AsyncFd owns it.
     let watched = unsafe { AsyncFd::register(fd) };

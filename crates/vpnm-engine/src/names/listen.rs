@@ -65,7 +65,7 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Serves each listener in a task of its own, for as long as the `LocalSet` runs.
+    /// Serves each listener in a task of its own, for as long as the runtime runs.
     pub fn serve(self, names: &Names) {
         for socket in self.datagrams {
             let names = names.clone();

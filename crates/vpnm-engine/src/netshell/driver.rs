@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
 use vpnm_netstack::{Event, Stack};
 
+use super::clock::Clock;
 use super::icmp::EchoRequest;
 use super::net::{Core, Net};
 use super::sys;
@@ -37,9 +37,7 @@ const BUSY: usize = 1_000;
 pub(super) struct Driver<H> {
     net: Rc<Net>,
     handler: Rc<H>,
-    timer: Pin<Box<Sleep>>,
-    /// Whether `timer` is set at all.
-    armed: bool,
+    clock: Clock,
     /// Packets read since unused memory was last looked for.
     recent: usize,
     /// When to look whether unused memory can be given back; not set when there is none.
@@ -48,17 +46,16 @@ pub(super) struct Driver<H> {
 }
 
 impl<H: Handler> Driver<H> {
-    pub(super) fn new(device: Device, config: Config, handler: Rc<H>) -> Self {
+    pub(super) fn new(device: Device, config: Config, handler: Rc<H>) -> io::Result<Self> {
         let stack = Stack::new(&config.stack);
-        Self {
+        Ok(Self {
             net: Net::new(stack, device, config.counters, config.share),
             handler,
-            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            armed: false,
+            clock: Clock::new()?,
             recent: 0,
             trim_at: None,
             events: Vec::new(),
-        }
+        })
     }
 
     /// The flows ran: what they did not acknowledge with data is acknowledged now.
@@ -222,23 +219,10 @@ impl<H: Handler> Driver<H> {
     }
 
     /// Lets the stack's timers run that are due; sets the clock for the next.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let Some(due) = self.next_due() else {
-                self.armed = false;
-                return;
-            };
-            // A timer that was put off is not worth the work of resetting the clock:
-            // the clock then fires early, finds nothing due and is set again.
-            let set_for = self.timer.deadline().into_std();
-            if !self.armed || set_for > due || set_for < Instant::now() {
-                self.timer.as_mut().reset(due.into());
-                self.armed = true;
-            }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.armed = false;
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while let Some(due) = self.next_due()
+            && self.clock.poll(cx, due)?.is_ready()
+        {
             let now = Instant::now();
             self.net.with(|core| {
                 core.stack.handle_timeout(now);
@@ -247,6 +231,7 @@ impl<H: Handler> Driver<H> {
             self.trim(now);
             self.dispatch();
         }
+        Ok(())
     }
 }
 
@@ -271,7 +256,7 @@ impl<H: Handler> Future for Driver<H> {
             Poll::Pending => Poll::Pending,
         };
         if outcome.is_pending() {
-            this.poll_timers(cx);
+            this.poll_timers(cx)?;
         }
         outcome
     }

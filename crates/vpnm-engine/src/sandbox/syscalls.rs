@@ -134,6 +134,16 @@ pub const ALLOWED: &[Entry] = &[
     #[cfg(not(target_arch = "x86_64"))]
     always!(SYS_epoll_pwait, "epoll_pwait", "the event loop"),
     always!(
+        SYS_timerfd_create,
+        "timerfd_create",
+        "the clock of a device's queue, once"
+    ),
+    always!(
+        SYS_timerfd_settime,
+        "timerfd_settime",
+        "when something is due next"
+    ),
+    always!(
         SYS_ppoll,
         "ppoll",
         "whether the daemon has hung up, without waiting"

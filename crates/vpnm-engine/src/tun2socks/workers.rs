@@ -8,7 +8,6 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 use super::pings::OfNobody;
 use super::{Options, Tun2Socks, waiting};
@@ -120,12 +119,12 @@ impl Work {
 
     /// Serves a queue until the device is gone.
     fn serve(self, queue: OwnedFd) -> io::Result<()> {
-        block_on(self.shell(queue))
+        netshell::runtime()?.block_on(self.shell(queue))
     }
 
     /// Serves a queue until the device is gone or another queue's thread has ended.
     fn serve_until(self, queue: OwnedFd, mut others: watch::Receiver<bool>) -> io::Result<()> {
-        block_on(async move {
+        netshell::runtime()?.block_on(async move {
             tokio::select! {
                 biased;
                 ended = self.shell(queue) => ended,
@@ -142,18 +141,6 @@ impl Work {
         handler.pings.prepare();
         netshell::run(queue, self.config, handler).await
     }
-}
-
-/// Runs `work` on this thread, with all that it spawns.
-fn block_on(work: impl Future<Output = io::Result<()>> + 'static) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    LocalSet::new().block_on(&runtime, async {
-        // What is waited for here is polled whenever anything else is.
-        let ended = tokio::task::spawn_local(work).await;
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    })
 }
 
 /// Allows this process as many descriptors as it may have; how many that are.

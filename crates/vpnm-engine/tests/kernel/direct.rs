@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::task::LocalSet;
 use vpnm_engine::netshell::{
     self, Config, Counters, DnsQuery, EchoRequest, Ended, Handler, Refusal, TcpIncoming,
     UdpIncoming,
@@ -48,10 +47,7 @@ pub(crate) fn run(tun: OwnedFd) -> io::Result<()> {
 }
 
 fn run_with(tun: OwnedFd, config: Config, handler: impl Handler + 'static) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    LocalSet::new().block_on(&runtime, netshell::run(tun, config, Rc::new(handler)))
+    netshell::runtime()?.block_on(netshell::run(tun, config, Rc::new(handler)))
 }
 
 impl Handler for Direct {
