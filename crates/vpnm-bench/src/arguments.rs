@@ -41,7 +41,7 @@ const USAGE: &str = "--quick              one round of half a second each
 --only LOAD,...      memory, bulk, records, forwarded, ping, pinned, connections,
                      datagrams, flows, many, flood
 --cells              compare what programs see instead of how fast it goes
---engines NAME,...   vpnm, direct, sing-box system, ... (all that can be had)
+--engines NAME,...   vpnm, direct, bare, sing-box system, ... (all that can be had)
 --samples FILE       go on with the samples in FILE, and leave them there
 --hev PATH           a hev-socks5-tunnel to measure beside
 --tun2proxy PATH     a tun2proxy, which is installed otherwise
@@ -108,4 +108,38 @@ fn loads(text: &OsString) -> anyhow::Result<Vec<Load>> {
         .collect::<anyhow::Result<_>>()?;
     loads.sort_by_key(|load| Load::ALL.iter().position(|one| one == load));
     Ok(loads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> anyhow::Result<Options> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn engines_and_loads_are_named() {
+        let words = [
+            "--engines",
+            "vpnm, bare,sing-box system",
+            "--only",
+            "pinned,bulk",
+        ];
+        let options = parsed(&words).unwrap();
+        assert_eq!(options.engines, ["vpnm", "bare", "sing-box system"]);
+        assert_eq!(options.loads, [Load::Bulk, Load::Pinned], "as they are run");
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for words in [
+            &["--only", "nothing"][..],
+            &["--rounds", "x"],
+            &["--only"],
+            &["bare"],
+        ] {
+            assert!(parsed(words).is_err(), "{words:?}");
+        }
+    }
 }

@@ -12,7 +12,6 @@ use anyhow::{Context as _, bail};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tokio::task::LocalSet;
 use vpnm_engine::dialer::BypassDialer;
 use vpnm_engine::dispatcher::{Dispatcher, Naming};
 use vpnm_engine::doh::Endpoint;
@@ -20,12 +19,11 @@ use vpnm_engine::exit::Exit;
 use vpnm_engine::monitor::Monitor;
 use vpnm_engine::names::Names;
 use vpnm_engine::netshell;
-use vpnm_host::tun;
 use vpnm_profile::Profile;
 use vpnm_proxy::Outbound;
 use vpnm_wire::Host;
 
-use crate::place::DEVICE;
+use crate::device;
 
 /// What this program is told to be the engine by.
 pub(crate) const WORD: &str = "carry";
@@ -44,15 +42,8 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Resu
     let server = vec![SocketAddr::new(ip, profile.server.port)];
     let roots = Arc::new(trusted(Path::new(&authority))?);
     let outbound = Outbound::new(&profile, server, Arc::new(BypassDialer::default()), roots)?;
-    let options = tun::Options {
-        owner: 0,
-        multi_queue: false,
-    };
-    let device = tun::open_named(DEVICE, options)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    LocalSet::new().block_on(&runtime, serve(device.fd, outbound))
+    let device = device::open()?;
+    netshell::runtime()?.block_on(serve(device.fd, outbound))
 }
 
 fn trusted(authority: &Path) -> anyhow::Result<RootCertStore> {

@@ -12,9 +12,11 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::arguments::Options;
+use crate::bare;
 use crate::carried;
+use crate::metric::Load;
 use crate::place::{DEVICE, PROXY, PROXY_PORT, Place};
-use crate::samples::{DIRECT, OURS};
+use crate::samples::{BARE, DIRECT, OURS};
 
 /// How long an engine may take to open its device.
 const START: Duration = Duration::from_secs(10);
@@ -29,8 +31,10 @@ pub(crate) struct Engine {
 
 #[derive(Debug)]
 enum How {
-    /// No engine: the bare link.
+    /// No engine at all.
     Direct,
+    /// This program as the least that an engine can be.
+    Bare(PathBuf),
     Ours(PathBuf),
     SingBox {
         binary: PathBuf,
@@ -63,7 +67,7 @@ pub(crate) struct Running {
     _directory: tempfile::TempDir,
 }
 
-/// All engines that can be had on this machine, ours first, then the bare link.
+/// All engines that can be had on this machine, ours first, then what is no peer.
 pub(crate) fn all(options: &Options) -> anyhow::Result<Vec<Engine>> {
     let engine = |name: &str, how| Engine {
         name: name.to_owned(),
@@ -75,6 +79,7 @@ pub(crate) fn all(options: &Options) -> anyhow::Result<Vec<Engine>> {
             How::Ours(fs::canonicalize(&options.ours).context("vpnm is not built")?),
         ),
         engine(DIRECT, How::Direct),
+        engine(BARE, How::Bare(std::env::current_exe()?)),
     ];
     match fetch::sing_box(&options.peers) {
         Ok(binary) => {
@@ -153,6 +158,11 @@ impl Engine {
         })
     }
 
+    /// Whether the engine is made to carry a load: all are, but for the least one.
+    pub(crate) fn serves(&self, load: Load) -> bool {
+        !matches!(self.how, How::Bare(_)) || bare::LOADS.contains(&load)
+    }
+
     /// Starts the engine and leads the target's address into its device.
     pub(crate) fn start(&self, place: &Place) -> anyhow::Result<Running> {
         let directory = tempfile::tempdir()?;
@@ -187,6 +197,11 @@ impl Engine {
         let configuration = directory.join("configuration");
         let command = match &self.how {
             How::Direct => return Ok(None),
+            How::Bare(program) => {
+                let mut command = place.client_command(program);
+                command.arg(bare::WORD);
+                command
+            }
             How::Ours(binary) => {
                 let mut command = place.client_command(binary);
                 command.args(["tun2socks", "--device", DEVICE, "--proxy", &proxy]);
@@ -329,4 +344,25 @@ fn hev(mtu: u32) -> serde_json::Value {
         "tunnel": {"name": DEVICE, "mtu": mtu, "ipv4": "198.18.0.1", "ipv6": "fd98::1"},
         "socks5": {"address": PROXY.to_string(), "port": PROXY_PORT, "udp": "udp"},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_is_only_asked_what_it_can() {
+        let engine = |how| Engine {
+            name: String::new(),
+            how,
+        };
+        let bare = engine(How::Bare(PathBuf::new()));
+        let served: Vec<Load> = Load::ALL
+            .into_iter()
+            .filter(|load| bare.serves(*load))
+            .collect();
+        assert_eq!(served, [Load::Ping, Load::Pinned, Load::Datagrams]);
+        let ours = engine(How::Ours(PathBuf::new()));
+        assert!(Load::ALL.into_iter().all(|load| ours.serves(load)));
+    }
 }

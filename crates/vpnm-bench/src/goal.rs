@@ -1,7 +1,7 @@
 //! What the engine is to reach, and the rows of the table that say so.
 
 use crate::metric::Metric;
-use crate::samples::{DIRECT, OURS, Samples};
+use crate::samples::{BARE, DIRECT, OURS, Samples};
 
 /// With whom a row compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,7 +267,7 @@ impl Row {
         };
         samples
             .engines(self.metric)
-            .filter(|name| ![OURS, DIRECT].contains(name) && is_asked(name))
+            .filter(|name| ![OURS, BARE, DIRECT].contains(name) && is_asked(name))
             .filter_map(|name| Some((name.to_owned(), samples.median(self.metric, name)?)))
             .reduce(|best, peer| {
                 if is_better(peer.1, best.1) {
@@ -321,6 +321,7 @@ mod tests {
         let some = [
             (Metric::UpCost, OURS, 0.2),
             (Metric::UpCost, DIRECT, 0.0),
+            (Metric::UpCost, BARE, 0.1),
             (Metric::UpCost, "a", 0.5),
             (Metric::UpCost, "b", 0.4),
         ];

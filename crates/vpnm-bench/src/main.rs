@@ -6,9 +6,11 @@
 //! a noisy machine is noisy for all; what is reported are medians and ratios.
 
 mod arguments;
+mod bare;
 mod carried;
 mod cells;
 mod delay;
+mod device;
 mod engines;
 mod goal;
 mod load;
@@ -30,9 +32,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1).peekable();
-    let outcome = match words.next_if(|word| word == carried::WORD) {
-        Some(_) => carried::run(words),
-        None => arguments::parse(words).and_then(run::run),
+    let outcome = if words.next_if(|word| word == carried::WORD).is_some() {
+        carried::run(words)
+    } else if words.next_if(|word| word == bare::WORD).is_some() {
+        bare::run()
+    } else {
+        arguments::parse(words).and_then(run::run)
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

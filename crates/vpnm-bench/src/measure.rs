@@ -100,13 +100,16 @@ impl Subject<'_> {
 }
 
 impl Measurement<'_> {
-    /// Runs a load on a fresh engine.
+    /// Runs a load on a fresh engine, if it is one for it.
     pub(crate) fn run(
         &self,
         engine: &Engine,
         load: Load,
         samples: &mut Samples,
     ) -> anyhow::Result<()> {
+        if !engine.serves(load) {
+            return Ok(());
+        }
         if load == Load::Records {
             return self.records(engine, samples);
         }

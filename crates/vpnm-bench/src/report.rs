@@ -197,7 +197,7 @@ pub(crate) fn print_cells(outcomes: &[CellOutcome], json: bool) -> anyhow::Resul
     Ok(())
 }
 
-/// What the bare link shows is said in words, the same of an engine in one.
+/// What is seen without an engine is said in words, the same of an engine in one.
 fn cell_text(outcome: &CellOutcome) -> String {
     if outcome.as_direct && outcome.engine != DIRECT {
         "yes".to_owned()

@@ -11,7 +11,7 @@ use crate::metric::Load;
 use crate::node::Node;
 use crate::place::Place;
 use crate::report;
-use crate::samples::{self, Samples};
+use crate::samples::{BARE, DIRECT, Samples};
 use crate::target::Target;
 
 /// Descriptors for sixteen thousand open flows of two sockets each, and as many at
@@ -40,11 +40,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
 fn compare(options: &Options) -> anyhow::Result<()> {
     raise_limits()?;
     let mut engines = engines::all(options)?;
-    if !options.engines.is_empty() {
-        engines.retain(|engine| {
-            engine.name == samples::DIRECT || options.engines.contains(&engine.name)
-        });
-    }
+    // What is no TCP has no conduct.
+    engines.retain(|engine| match engine.name.as_str() {
+        DIRECT => true,
+        BARE => false,
+        _ => options.engines.is_empty() || options.engines.contains(&engine.name),
+    });
     let place = Place::build()?;
     let target = Target::start(&place)?;
     let outcomes = cells::play(&place, &target, &engines)?;

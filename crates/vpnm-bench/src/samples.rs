@@ -13,8 +13,9 @@ use crate::statistics::median;
 
 /// The engine under test.
 pub(crate) const OURS: &str = "vpnm";
-/// The bare link, which is no peer.
+/// No engine at all, and the least that one can take: neither is a peer.
 pub(crate) const DIRECT: &str = "direct";
+pub(crate) const BARE: &str = "bare";
 
 /// Samples by metric and engine, and what could not be measured.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ impl Samples {
         of_metric.flat_map(|engines| engines.keys().map(String::as_str))
     }
 
-    /// Who was measured in anything, the engine under test first, the bare link last.
+    /// Who was measured in anything, the engine under test first, what is no peer last.
     pub(crate) fn all_engines(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .values
@@ -88,7 +89,8 @@ impl Samples {
             .collect();
         names.sort_by_key(|name| match *name {
             OURS => (0, *name),
-            DIRECT => (2, *name),
+            BARE => (2, *name),
+            DIRECT => (3, *name),
             _ => (1, *name),
         });
         names.dedup();
@@ -111,10 +113,13 @@ mod tests {
         let mut samples = Samples::load(&path).unwrap();
         samples.add(Metric::Up, "vpnm", 3.0);
         samples.add(Metric::Up, "vpnm", 2.0);
+        for engine in [DIRECT, BARE, "hev"] {
+            samples.add(Metric::Ping50, engine, 1.0);
+        }
         assert_eq!(samples.median(Metric::Up, "vpnm"), Some(2.0));
         assert_eq!(samples.failure(Load::Flows, "hev"), Some("stuck"));
         let failures: Vec<_> = samples.failures().collect();
         assert_eq!(failures, [(Load::Flows, "hev", "stuck")]);
-        assert_eq!(samples.all_engines(), ["vpnm"]);
+        assert_eq!(samples.all_engines(), ["vpnm", "hev", "bare", "direct"]);
     }
 }
