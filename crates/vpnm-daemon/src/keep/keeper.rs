@@ -138,6 +138,8 @@ impl Door {
                 Ok((keeper, filter))
             }
             Ok(None) => Err(Missing::Nobody),
+            // It has ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(Missing::Nobody),
             Err(_) => Err(Missing::Silent(self.behind(&connection, peer))),
         }
     }
@@ -189,5 +191,37 @@ impl Door {
 impl Asking {
     fn trusts(&self, peer: UCred) -> bool {
         peer.uid.is_root() || peer.uid.as_raw() == self.uid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn one_that_ends_while_it_is_asked_is_nobody() {
+        let path = std::env::temp_dir().join(format!("vpnm-keeper-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let door = Door {
+            address: SockAddr::unix(&path).unwrap(),
+            asking: Asking {
+                patience: Duration::from_secs(10),
+                uid: 0,
+                linux: Linux::of_environment(),
+            },
+            is_public: false,
+        };
+        let asked = thread::scope(|scope| {
+            let asked = scope.spawn(|| door.ask());
+            // Whoever asks is in the queue, and nobody will take it out of there.
+            poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
+            drop(listener);
+            asked.join().unwrap()
+        });
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(asked, Err(Missing::Nobody)), "{asked:?}");
     }
 }

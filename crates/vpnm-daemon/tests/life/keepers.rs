@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
 use serde_json::{Value, json};
-use vpnm_lab::machine::{shell, shell_as, status_field, wait_for};
+use vpnm_lab::machine::{shell, shell_as, start, status_field, wait_for};
 use vpnm_lab::session::Session;
 use vpnm_world::{Signal, User};
 
@@ -23,6 +23,10 @@ pub(crate) const CASES: &[Scene] = &[
     (
         "a keeper that dies is replaced, and one that hangs hinders nobody",
         keeper_dies_and_hangs,
+    ),
+    (
+        "a keeper that ends before it answers is replaced by the look that misses it",
+        keeper_ends_early,
     ),
     (
         "a filter that nobody keeps is told of for as long as that is so",
@@ -125,6 +129,71 @@ fn keeper_dies_and_hangs() -> Result<()> {
     wait_for_tunnel(&session)?;
     ensure!(session.keeper_pid()? != second, "one that hangs was kept");
     ensure_held(&session)?;
+    session.end()?;
+    Ok(())
+}
+
+/// Becomes the program that follows, whose first keeper never comes to listening: the kernel
+/// asks a process beside it about every listen(2) (seccomp_unotify(2)), which lets all others.
+const FIRST_HANGS: &[&str] = &[
+    "/usr/bin/python3",
+    "-c",
+    "\
+import ctypes, os, struct, sys
+listen, seccomp = {'x86_64': (50, 317), 'aarch64': (201, 277)}[os.uname().machine]
+receive, send = ctypes.c_ulong(0xc0502100), ctypes.c_ulong(0xc0182101)
+steps = (0x20, 0, 0, 0), (0x15, 0, 1, listen), (6, 0, 0, 0x7fc00000), (6, 0, 0, 0x7fff0000)
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+libc = ctypes.CDLL(None)
+calls = libc.syscall(seccomp, 1, 8, struct.pack('HxxxxxxP', len(steps), ctypes.addressof(code)))
+assert calls >= 0
+if os.fork():
+    os.execv(sys.argv[1], sys.argv[1:])
+libc.prctl(1, 9)
+has_hung = False
+while True:
+    call = ctypes.create_string_buffer(80)
+    if libc.ioctl(calls, receive, call) < 0:
+        continue
+    number, caller = struct.unpack_from('QI', call)
+    is_keeper = b'\\0keep\\0' in open(f'/proc/{caller}/cmdline', 'rb').read()
+    if has_hung or not is_keeper:
+        libc.ioctl(calls, send, struct.pack('QqiI', number, 0, 0, 1))
+    else:
+        has_hung = True
+",
+];
+
+fn keeper_ends_early() -> Result<()> {
+    /// Others touch the host, so that it is looked at.
+    const TOUCH: &str = "ip rule del pref 7618 || true";
+    const WATCH: &str = "exec /run/lab/vpnm status --watch --json > /run/told";
+    let mut session = Session::begin(None)?;
+    session.launch_daemon_by(FIRST_HANGS, &[])?;
+    session.wait_for_state(&["disconnected"])?;
+    session.connect()?;
+    let first = session.keeper_pid()?;
+    let _watch = start(session.client(), WATCH)?;
+    let told = || shell(session.client(), "touch /run/told; cat /run/told");
+    let is_told = |state: &str| {
+        let state = format!("{{\"name\":\"{state}\"");
+        wait_for(&state, PATIENCE, || {
+            Ok(told()?.contains(&state).then_some(()))
+        })
+    };
+    is_told("connected")?;
+    signal(first, Signal::KILL)?;
+    wait_for("another keeper", PATIENCE, || {
+        // It may be in the middle of its end, and looked at again.
+        shell(session.client(), TOUCH)?;
+        let keeper = session.keeper_pid().ok();
+        Ok(keeper.filter(|keeper| *keeper != first))
+    })?;
+    ensure_held(&session)?;
+    session.command(&["disconnect"])?;
+    is_told("disconnected")?;
+    let told = told()?;
+    ensure!(!told.contains("no_process"), "there was none: {told}");
     session.end()?;
     Ok(())
 }
