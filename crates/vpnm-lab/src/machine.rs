@@ -135,6 +135,15 @@ pub fn children(pid: u32) -> io::Result<Vec<u32>> {
 /// When the list of processes cannot be read.
 pub fn processes(host: &Host, argument: &str) -> io::Result<Vec<u32>> {
     let network = host.run(|| std::fs::read_link("/proc/thread-self/ns/net"))?;
+    processes_in(&network, argument)
+}
+
+/// As [`processes`], by what `/proc/PID/ns/net` of a network's processes links to.
+///
+/// # Errors
+///
+/// As [`processes`].
+pub fn processes_in(network: &Path, argument: &str) -> io::Result<Vec<u32>> {
     let is_wanted = |pid: &u32| {
         let place = std::fs::read_link(format!("/proc/{pid}/ns/net"));
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

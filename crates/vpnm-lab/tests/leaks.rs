@@ -11,14 +11,16 @@
 )]
 
 use std::num::NonZero;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vpnm_lab::harness::{self, Case, Options, Outcome, Skip};
+use vpnm_lab::machine;
 use vpnm_lab::report::{self, Compared, Line};
-use vpnm_lab::scenario::{self, Asked, NOT_RUN, Protection, Row, rows};
+use vpnm_lab::scenario::{self, Asked, NOT_RUN, Protection, Row, Step, rows};
 use vpnm_world::probe::Kind;
 
 /// What the cases found.
@@ -76,6 +78,7 @@ fn main() -> Result<ExitCode> {
         }
     }
     cases.extend(observed());
+    cases.push(broken_off());
     let passed = match harness::run(&options, &cases)? {
         Outcome::Elsewhere(code) => return Ok(code),
         Outcome::Ran { passed } => passed,
@@ -355,6 +358,39 @@ fn observed() -> Vec<Case<'static>> {
         )
     });
     bare.chain([fetched, holds]).chain(broken).collect()
+}
+
+/// The row of a DHCP client, broken off while that runs: it ends with its world.
+fn broken_off() -> Case<'static> {
+    const BREAKS: Step = Step::Client(
+        "readlink /proc/self/ns/net; kill -0 $(cat /run/dhclient.pid) || exit 2; exit 1",
+    );
+    /// What the client is started with.
+    const CLIENT: &str = "-4";
+    let run = |options: &Options| {
+        let rows = rows();
+        let mut of_dhcp = rows.iter().filter(|row| row.name.contains("DHCP server"));
+        let row = Row {
+            only: PLAIN,
+            undo: &[BREAKS],
+            turns: None,
+            ..**of_dhcp.next().context("there is no such row")?
+        };
+        let result = scenario::run(&row, asked(Protection::Product, &row, options));
+        let error = result.err().context("nothing broke it off")?;
+        if error.is::<Skip>() {
+            return Err(error);
+        }
+        let said = format!("{error:#}");
+        ensure!(said.contains("exit status: 1"), "it said {said:?}");
+        let mut words = said.split_whitespace();
+        let network = words.find(|word| word.starts_with("net:["));
+        let network = network.context("it did not say what its network is")?;
+        let left = machine::processes_in(Path::new(network), CLIENT)?;
+        ensure!(left.is_empty(), "processes are left: {left:?}");
+        Ok(())
+    };
+    Case::new("row 12, broken off, leaves no DHCP client", run).of_row(12)
 }
 
 fn row(number: u8) -> Result<Row> {

@@ -7,7 +7,7 @@ use vpnm_world::probe::Kind;
 use super::{PLAIN, RAISE_ETH0, UP};
 use crate::scenario::Step::{
     Advertise, Client, EndPrograms, Expect, OtherGateway, Probe, Programs, Router, RouterPrograms,
-    StartRouter, Wait,
+    Start, StartRouter, Wait,
 };
 use crate::scenario::{Row, Step, Turns};
 
@@ -101,25 +101,30 @@ pub(super) const ROWS: &[Row] = &[
         ],
         attack: &[
             Client("cp /etc/resolv.conf /run/resolv.saved"),
+            // In the foreground: it ends with the row, however that ends.
+            Start(
+                "mkdir -p /var/lib/dhcp && exec dhclient -4 -1 -d -v -pf /run/dhclient.pid \
+                 -lf /run/dhclient.leases eth0 2>/run/dhclient.log",
+            ),
             Client(
-                "mkdir -p /var/lib/dhcp && timeout 30 dhclient -4 -1 -v -pf /run/dhclient.pid \
-                 -lf /run/dhclient.leases eth0 2>/run/dhclient.log || \
-                 { tail -n 5 /run/dhclient.log; exit 1; }",
+                "for n in $(seq 300); do \
+                 ip route show | grep -q '^8.8.8.8 via 192.168.77.9' && exit 0; sleep 0.1; done; \
+                 tail -n 5 /run/dhclient.log; exit 1",
             ),
             Client("ip route show | grep -q '128.0.0.0/1 via 192.168.77.9'"),
             Probe,
             Expect(UP),
         ],
         undo: &[
+            EndPrograms,
             Client(
-                "kill $(cat /run/dhclient.pid); ip route flush table main; \
+                "ip route flush table main; \
                 ip addr flush dev eth0 scope global; ip addr add 192.168.77.2/24 dev eth0 && \
                 ip route add default via 192.168.77.1 proto static && \
                 ip -6 addr add 2001:db8:77::2/64 dev eth0 nodad; \
                 ip -6 route replace default via 2001:db8:77::1 proto static; \
                 cat /run/resolv.saved > /etc/resolv.conf",
             ),
-            EndPrograms,
         ],
         turns: Some(Turns {
             off: &[NOT_SPECIFIC],
