@@ -1,9 +1,11 @@
 //! A server of others, run on this machine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::authority::{Authority, Leaf};
@@ -166,10 +168,17 @@ fn listener(cell: Cell, tls: Option<(PathBuf, PathBuf)>) -> Listener {
     Listener { cell, port, tls }
 }
 
-/// A port that nothing listened on a moment ago.
+/// A port that nothing listened on a moment ago, and that nobody was given before: v2ray
+/// lets two of its listeners share one.
 pub(crate) fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 fn store(directory: &Path, name: &str, leaf: &Leaf) -> (PathBuf, PathBuf) {
