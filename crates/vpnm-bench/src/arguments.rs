@@ -38,8 +38,8 @@ pub(crate) struct Options {
 const USAGE: &str = "--quick              one round of half a second each
 --rounds N           rounds, of which the median is reported (3)
 --seconds S          how long each load runs (2)
---only LOAD,...      memory, bulk, records, forwarded, ping, pinned, connections,
-                     datagrams, flows, many, flood
+--only LOAD,...      memory, bulk, records, forwarded, ping, pinned, beside,
+                     connections, datagrams, flows, many, flood
 --cells              compare what programs see instead of how fast it goes
 --engines NAME,...   vpnm, direct, bare, sing-box system, ... (all that can be had)
 --samples FILE       go on with the samples in FILE, and leave them there

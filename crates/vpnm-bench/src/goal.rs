@@ -137,6 +137,26 @@ pub(crate) const ROWS: &[Row] = &[
         Against::Peer("hev"),
         Goal::Times(1.43),
     ),
+    Row {
+        metric: Metric::BesideUp50,
+        against: Against::Best,
+        goal: None,
+    },
+    Row {
+        metric: Metric::BesideUp99,
+        against: Against::Best,
+        goal: None,
+    },
+    Row {
+        metric: Metric::BesideDown50,
+        against: Against::Best,
+        goal: None,
+    },
+    Row {
+        metric: Metric::BesideDown99,
+        against: Against::Best,
+        goal: None,
+    },
     row(Metric::Connections, Against::Peer("hev"), Goal::Times(1.35)),
     Row {
         metric: Metric::Connection99,
@@ -144,6 +164,11 @@ pub(crate) const ROWS: &[Row] = &[
         goal: None,
     },
     row(Metric::Stuck, Against::Best, Goal::Value(0.0)),
+    Row {
+        metric: Metric::OneAtATime,
+        against: Against::Best,
+        goal: None,
+    },
     row(Metric::SmallCostUp, Against::Peer("hev"), Goal::Times(2.0)),
     row(
         Metric::SmallCostDown,

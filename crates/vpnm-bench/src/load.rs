@@ -9,7 +9,7 @@ mod idle;
 mod ping;
 
 pub(crate) use bulk::{Direction, bulk};
-pub(crate) use connections::{connections, many};
+pub(crate) use connections::{CONCURRENT, connections, many};
 pub(crate) use datagrams::{Datagrams, datagrams};
 pub(crate) use flood::flood;
 pub(crate) use flows::{new_flows, open_flows};

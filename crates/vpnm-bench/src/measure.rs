@@ -10,7 +10,8 @@ use anyhow::Context as _;
 
 use crate::engines::{Engine, Running};
 use crate::load::{
-    Datagrams, Direction, bulk, connections, datagrams, idle, new_flows, open_flows, ping,
+    CONCURRENT, Datagrams, Direction, bulk, connections, datagrams, idle, new_flows, open_flows,
+    ping,
 };
 use crate::metric::{Load, Metric};
 use crate::node::Node;
@@ -29,6 +30,8 @@ const IDLE_COUNT: f64 = 1_000.0;
 const WARM_UP: usize = 32;
 /// UDP flows that are open at once.
 const OPEN: usize = 16_000;
+/// How long bulk flows have for opening their windows, before a small one is looked at.
+const SETTLED: Duration = Duration::from_millis(500);
 /// How long an engine without work is watched.
 const WATCH: Duration = Duration::from_secs(10);
 /// How long an engine has for giving memory back.
@@ -131,6 +134,7 @@ impl Measurement<'_> {
                 let _pinned = Pinned::new(subject.running.pid())?;
                 self.ping(&mut subject, Metric::PinnedPing50, Metric::PinnedPing99)
             }
+            Load::Beside => self.beside(&mut subject),
             Load::Connections => self.connections(&mut subject),
             Load::Datagrams => self.datagrams(&mut subject),
             Load::Flows => self.flows(&mut subject),
@@ -188,11 +192,36 @@ impl Measurement<'_> {
         Ok(())
     }
 
+    /// A small flow while many others take all that there is.
+    fn beside(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
+        for (direction, p50, p99) in [
+            (Direction::Up, Metric::BesideUp50, Metric::BesideUp99),
+            (Direction::Down, Metric::BesideDown50, Metric::BesideDown99),
+        ] {
+            let latency = thread::scope(|scope| {
+                let time = self.each + SETTLED;
+                let others = scope
+                    .spawn(move || bulk(self.place, From::Client, direction, 8, time, || Ok(())));
+                thread::sleep(SETTLED);
+                let latency = ping(self.place, self.each);
+                let others = others.join();
+                others.map_err(|_| anyhow::anyhow!("a load panicked"))??;
+                latency
+            })?;
+            subject.note(p50, latency.p50 / 1e3);
+            subject.note(p99, latency.p99 / 1e3);
+        }
+        Ok(())
+    }
+
     fn connections(&self, subject: &mut Subject<'_>) -> anyhow::Result<()> {
-        let rate = connections(self.place, self.each)?;
+        let rate = connections(self.place, CONCURRENT, self.each)?;
         subject.note(Metric::Connections, rate.per_second);
         subject.note(Metric::Connection99, rate.p99);
-        subject.note(Metric::Stuck, f64::from(rate.stuck));
+        let one_at_a_time = connections(self.place, 1, self.each)?;
+        subject.note(Metric::OneAtATime, one_at_a_time.per_second);
+        let stuck = rate.stuck + one_at_a_time.stuck;
+        subject.note(Metric::Stuck, f64::from(stuck));
         Ok(())
     }
 

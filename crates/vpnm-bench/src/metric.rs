@@ -29,9 +29,14 @@ pub(crate) enum Metric {
     Ping99,
     PinnedPing50,
     PinnedPing99,
+    BesideUp50,
+    BesideUp99,
+    BesideDown50,
+    BesideDown99,
     Connections,
     Connection99,
     Stuck,
+    OneAtATime,
     SmallCostUp,
     SmallCostDown,
     LargeCostUp,
@@ -69,6 +74,7 @@ pub(crate) enum Load {
     Forwarded,
     Ping,
     Pinned,
+    Beside,
     Connections,
     Datagrams,
     Flows,
@@ -79,13 +85,14 @@ pub(crate) enum Load {
 
 impl Load {
     /// All, in the order they are run: what leaves the engine's memory as it was first.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Memory,
         Self::Bulk,
         Self::Records,
         Self::Forwarded,
         Self::Ping,
         Self::Pinned,
+        Self::Beside,
         Self::Connections,
         Self::Datagrams,
         Self::Flows,
@@ -107,6 +114,7 @@ impl fmt::Display for Load {
             Self::Forwarded => "forwarded",
             Self::Ping => "ping",
             Self::Pinned => "pinned",
+            Self::Beside => "beside",
             Self::Connections => "connections",
             Self::Datagrams => "datagrams",
             Self::Flows => "flows",
@@ -143,9 +151,14 @@ impl Metric {
             Self::Ping99 => "ping-pong p99",
             Self::PinnedPing50 => "ping-pong p50, one CPU",
             Self::PinnedPing99 => "ping-pong p99, one CPU",
+            Self::BesideUp50 => "ping-pong p50 beside 8 flows up",
+            Self::BesideUp99 => "ping-pong p99 beside 8 flows up",
+            Self::BesideDown50 => "ping-pong p50 beside 8 flows down",
+            Self::BesideDown99 => "ping-pong p99 beside 8 flows down",
             Self::Connections => "connections, 32 at a time",
             Self::Connection99 => "connection p99",
             Self::Stuck => "connections stuck",
+            Self::OneAtATime => "connections, one at a time",
             Self::SmallCostUp => "UDP 64 B up, 20 k/s: CPU",
             Self::SmallCostDown => "UDP 64 B down, 20 k/s: CPU",
             Self::LargeCostUp => "UDP 1200 B up, 20 k/s: CPU",
@@ -205,8 +218,12 @@ impl Metric {
             | Self::DelayUp99
             | Self::DelayDown50
             | Self::DelayDown99 => "us",
-            Self::Connection99 => "ms",
-            Self::Connections | Self::NewFlows | Self::WakeUps => "1/s",
+            Self::Connection99
+            | Self::BesideUp50
+            | Self::BesideUp99
+            | Self::BesideDown50
+            | Self::BesideDown99 => "ms",
+            Self::Connections | Self::OneAtATime | Self::NewFlows | Self::WakeUps => "1/s",
             Self::Stuck | Self::OpenFlows | Self::ManyServed | Self::ManyDescriptors => "",
             Self::SmallCostUp
             | Self::SmallCostDown
@@ -232,7 +249,11 @@ impl Metric {
         self.unit() == "Gbit/s"
             || matches!(
                 self,
-                Self::Connections | Self::NewFlows | Self::OpenFlows | Self::ManyServed
+                Self::Connections
+                    | Self::OneAtATime
+                    | Self::NewFlows
+                    | Self::OpenFlows
+                    | Self::ManyServed
             )
     }
 
@@ -257,7 +278,12 @@ impl Metric {
             Self::FloodMemory | Self::FloodServed => Load::Flood,
             Self::Ping50 | Self::Ping99 => Load::Ping,
             Self::PinnedPing50 | Self::PinnedPing99 => Load::Pinned,
-            Self::Connections | Self::Connection99 | Self::Stuck => Load::Connections,
+            Self::BesideUp50 | Self::BesideUp99 | Self::BesideDown50 | Self::BesideDown99 => {
+                Load::Beside
+            }
+            Self::Connections | Self::Connection99 | Self::Stuck | Self::OneAtATime => {
+                Load::Connections
+            }
             Self::SmallCostUp
             | Self::SmallCostDown
             | Self::LargeCostUp

@@ -13,8 +13,8 @@ use crate::place::Place;
 use crate::statistics::quantile;
 use crate::target::{ANSWER, address};
 
-/// How many connections run at the same time.
-const CONCURRENT: usize = 32;
+/// How many connections run at the same time, unless a load says otherwise.
+pub(crate) const CONCURRENT: usize = 32;
 /// A connection that takes longer has got stuck.
 const STUCK: Duration = Duration::from_secs(3);
 
@@ -29,21 +29,25 @@ pub(crate) struct Rate {
     pub(crate) stuck: u32,
 }
 
-/// Opens connections for as long as `time`.
-pub(crate) fn connections(place: &Place, time: Duration) -> anyhow::Result<Rate> {
+/// Opens connections for as long as `time`, so many at the same time.
+pub(crate) fn connections(
+    place: &Place,
+    concurrent: usize,
+    time: Duration,
+) -> anyhow::Result<Rate> {
     let rate = place.on_client(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        Ok(LocalSet::new().block_on(&runtime, all(time)))
+        Ok(LocalSet::new().block_on(&runtime, all(concurrent, time)))
     })?;
     rate.join()
         .map_err(|_| anyhow::anyhow!("a load panicked"))?
 }
 
-async fn all(time: Duration) -> Rate {
+async fn all(concurrent: usize, time: Duration) -> Rate {
     let end = Instant::now() + time;
-    let tasks: Vec<_> = (0..CONCURRENT)
+    let tasks: Vec<_> = (0..concurrent)
         .map(|_| spawn_local(one_after_another(end)))
         .collect();
     let (mut took, mut stuck) = (Vec::new(), 0_u32);
