@@ -21,6 +21,7 @@ mod fragment;
 mod keyed_hash;
 mod outbox;
 mod packet;
+mod path;
 #[cfg(test)]
 mod simulation;
 mod slab;

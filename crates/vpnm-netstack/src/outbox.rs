@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use vpnm_wire::{
     BufferPool, Checksum, ChecksumState, Chunk, Fragment, Head, IPV4_HEADER, IPV6_HEADER,
     IpBuilder, Segmentation, Seq, TCP_CHECKSUM, TCP_HEADER, TcpFlags, TcpHeader, TcpOptions,
     UDP_CHECKSUM, UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
+
+use crate::path::{Limit, Paths};
 
 /// Packets kept while the link takes none, and bytes of their buffers; more are lost, as on
 /// any link.
@@ -33,6 +36,7 @@ pub(crate) struct Outbox {
     /// Bytes of buffers in `queue`.
     bytes: usize,
     mtu: usize,
+    paths: Paths,
     offload: bool,
     /// Whether the link takes super-packets of UDP, which older kernels refuse.
     udp_segmentation: bool,
@@ -45,6 +49,7 @@ impl Outbox {
             queue: VecDeque::new(),
             bytes: 0,
             mtu: usize::from(mtu),
+            paths: Paths::default(),
             offload,
             udp_segmentation: offload,
             fragment_id: 0,
@@ -63,6 +68,30 @@ impl Outbox {
 
     pub(crate) fn forgo_udp_segmentation(&mut self) {
         self.udp_segmentation = false;
+    }
+
+    /// A router said that the path to a host takes no longer packets than `mtu`; 0 if it
+    /// did not say what it takes.
+    pub(crate) fn handle_too_big(&mut self, to: IpAddr, mtu: usize, now: Instant) {
+        if mtu < self.mtu {
+            self.paths.learn(to, mtu, now);
+        }
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.paths.next_expiry()
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.paths.expire(now);
+    }
+
+    /// What may be sent to a host: as much as the link takes, as a rule.
+    fn limit(&self, to: IpAddr) -> Limit {
+        self.paths.limit(to).unwrap_or(Limit {
+            mtu: self.mtu,
+            cut: false,
+        })
     }
 
     fn push(&mut self, head: Head, offload: VnetHeader, body: Chunk) {
@@ -151,7 +180,7 @@ impl Outbox {
         self.fragmented(from, to, protocol, icmp.bytes(), body);
     }
 
-    /// One datagram, fragmented if it is longer than the link takes.
+    /// One datagram, fragmented if it is longer than the link or the path takes.
     pub(crate) fn udp(
         &mut self,
         from: SocketAddr,
@@ -170,7 +199,8 @@ impl Outbox {
             length,
             checksum: sum.partial(),
         };
-        if self.offload && whole + ip_header(from) <= self.mtu {
+        let limit = self.limit(to.ip());
+        if self.offload && whole + ip_header(from) <= limit.mtu && !limit.cut {
             self.udp_partial(from, to, &header, pool.copy(payload), 0);
             return;
         }
@@ -206,7 +236,9 @@ impl Outbox {
         let segment = segment.max(1);
         let headers = ip_header(from) + UDP_HEADER;
         let most = (MAX_SUPER / segment).min(MAX_SEGMENTS);
-        if !self.udp_segmentation || segment + headers > self.mtu || most < 2 {
+        let limit = self.limit(to.ip());
+        let whole = segment + headers <= limit.mtu && !limit.cut;
+        if !self.udp_segmentation || !whole || most < 2 {
             for payload in payloads.chunks(segment) {
                 self.udp(from, to, payload, pool);
             }
@@ -296,7 +328,12 @@ impl Outbox {
             payload_len: transport.len() + body.len(),
             fragment: None,
         };
-        if ip.header_len() + ip.payload_len <= self.mtu {
+        let limit = self.limit(to);
+        if ip.header_len() + ip.payload_len <= limit.mtu {
+            // Nobody heeds what is said of the path of a message of ours.
+            if limit.cut || protocol == protocol::ICMP {
+                ip.fragment = Some(self.part(false));
+            }
             let mut head = Head::new();
             if ip.encode(&mut head) {
                 head.push(transport);
@@ -304,19 +341,24 @@ impl Outbox {
             }
             return;
         }
-        self.fragment_id = self.fragment_id.wrapping_add(1);
-        ip.fragment = Some(Fragment {
-            id: self.fragment_id,
-            offset: 0,
-            more: true,
-        });
-        self.fragments(ip, transport, &body);
+        ip.fragment = Some(self.part(true));
+        self.fragments(ip, limit.mtu, transport, &body);
     }
 
-    fn fragments(&mut self, mut ip: IpBuilder, transport: &[u8], body: &Chunk) {
+    /// The first part of a packet that may be cut; without `more`, the only one.
+    fn part(&mut self, more: bool) -> Fragment {
+        self.fragment_id = self.fragment_id.wrapping_add(1);
+        Fragment {
+            id: self.fragment_id,
+            offset: 0,
+            more,
+        }
+    }
+
+    fn fragments(&mut self, mut ip: IpBuilder, mtu: usize, transport: &[u8], body: &Chunk) {
         let pool = body.pool();
         let total = ip.payload_len;
-        let room = (self.mtu - ip.header_len()) / 8 * 8;
+        let room = (mtu - ip.header_len()) / 8 * 8;
         let mut offset = 0;
         while offset < total {
             let len = room.min(total - offset);

@@ -9,6 +9,7 @@ mod flood;
 mod link;
 mod oddities;
 mod oversize;
+mod paths;
 mod script;
 mod stamps;
 mod strangers;

@@ -85,6 +85,7 @@ impl Stack {
     /// Time passed. To be called when [`Self::poll_timeout`] is due; earlier is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.reassembly.expire(now);
+        self.outbox.expire(now);
         let (tcp, mut cx) = self.tcp_context(now);
         tcp.handle_timeout(&mut cx);
     }
@@ -122,8 +123,9 @@ impl Stack {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let tcp = self.tcp.poll_timeout();
-        let parts = self.reassembly.next_expiry().map(|at| (at, Wake::Expiry));
-        match (tcp, parts) {
+        let forgotten = [self.reassembly.next_expiry(), self.outbox.next_expiry()];
+        let forgotten = forgotten.into_iter().flatten().min();
+        match (tcp, forgotten.map(|at| (at, Wake::Expiry))) {
             (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
             (a, b) => a.or(b),
         }

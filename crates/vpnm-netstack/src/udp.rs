@@ -129,6 +129,11 @@ impl Udp {
         id
     }
 
+    /// Whether datagrams between two addresses are a flow.
+    pub(crate) fn knows(&self, key: &FlowKey) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// The application's socket is closed.
     pub(crate) fn handle_unreachable(&mut self, key: &FlowKey, events: &mut VecDeque<Event>) {
         if let Some(id) = self.table.get(key) {

@@ -7,8 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::connections::eight_megabytes;
-use crate::datagrams::{ANSWER, SILENCE, answers_ping, datagrams_come_back};
-use crate::exchange::{connect, echo, exchange_in, world};
+use crate::datagrams::{
+    ANSWER, SILENCE, answers_ping, connected, datagrams_come_back, echo_datagrams,
+};
+use crate::exchange::{connect, echo, exchange_in, pattern, world};
 use crate::world::{Namespace, SERVER, World, add_ipv6, ip};
 
 /// The other host's applications, and the host that forwards for it.
@@ -114,6 +116,29 @@ fn datagrams_of_another_host_come_back_whole() {
     let Some(guests) = guests() else { return };
     // Long ones travel as fragments on the way there and on the way back.
     datagrams_come_back(&guests.world);
+}
+
+#[test]
+fn datagrams_to_another_host_pass_a_narrower_link() {
+    let Some(guests) = guests() else { return };
+    guests.gateway.run(|| run("ip link set guest0 mtu 1300"));
+    guests.world.app.run(|| run("ip link set eth0 mtu 1300"));
+    for host in SERVER {
+        let client = connected(&guests.world, echo_datagrams(&guests.world, host));
+        let patience = Some(Duration::from_millis(100));
+        client.set_read_timeout(patience).unwrap();
+        let mut buffer = vec![0; 65_535];
+        for size in [1_400, 4_000] {
+            let data = pattern(size);
+            // The first may be lost: only by that is it known how much the link takes.
+            let came = (0..100).any(|_| {
+                client.send(&data).unwrap();
+                let count = client.recv(&mut buffer);
+                count.is_ok_and(|count| buffer[..count] == data)
+            });
+            assert!(came, "{size} bytes to {host}");
+        }
+    }
 }
 
 #[test]

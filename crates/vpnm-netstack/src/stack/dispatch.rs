@@ -261,15 +261,29 @@ fn icmp(stack: &mut Stack, transport: Transport, now: Instant) {
             }
         }
         Some(Icmp::TooBig { mtu, quoted }) => {
-            if let Some((protocol::TCP, key, seq)) = quoted_flow(quoted)
+            if let Some((protocol, key, seq)) = quoted_flow(quoted)
                 && transport.destination == key.destination().ip()
             {
                 let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
-                let (tcp, mut cx) = stack.tcp_context(now);
-                tcp.handle_too_big(&key, seq, mtu, &mut cx);
+                too_big(stack, protocol, &key, (seq, mtu), now);
             }
         }
         Some(Icmp::Unreachable { .. } | Icmp::Other) | None => {}
+    }
+}
+
+/// The path to the application of `key` takes no longer packets than `mtu`. Who has not
+/// seen a flow does not know its addresses and ports (RFC 5927 section 4.1).
+fn too_big(stack: &mut Stack, protocol: u8, key: &FlowKey, (seq, mtu): (Seq, usize), now: Instant) {
+    match protocol {
+        protocol::TCP => {
+            let (tcp, mut cx) = stack.tcp_context(now);
+            tcp.handle_too_big(key, seq, mtu, &mut cx);
+        }
+        protocol::UDP if stack.udp.knows(key) => {
+            stack.outbox.handle_too_big(key.source().ip(), mtu, now);
+        }
+        _ => {}
     }
 }
 
@@ -277,6 +291,10 @@ fn icmp(stack: &mut Stack, transport: Transport, now: Instant) {
 /// number if it is a segment.
 fn quoted_flow(quoted: &[u8]) -> Option<(u8, FlowKey, Seq)> {
     let header = IpHeader::parse_quoted(quoted).ok()?;
+    if header.fragment.is_some_and(|part| part.offset > 0) {
+        // Its ports are in another part.
+        return None;
+    }
     let [s0, s1, d0, d1, q0, q1, q2, q3] = *header.payload(quoted).first_chunk::<8>()?;
     let key = FlowKey::from_parts(
         header.source,
