@@ -22,13 +22,27 @@ pub(crate) struct Reassembly {
 
 #[derive(Debug)]
 struct Partial {
-    key: (IpAddr, IpAddr, u8, u32),
+    key: Key,
     bytes: Buffer,
     /// What has arrived: sorted, disjoint, not adjacent.
     stretches: Vec<(usize, usize)>,
     /// Known once the last part arrived.
     length: Option<usize>,
     until: Instant,
+    /// The first part as it came, headers and all, as much of it as an error quotes.
+    first: Option<(IpHeader, Chunk)>,
+}
+
+type Key = (IpAddr, IpAddr, u8, u32);
+
+fn key(header: &IpHeader, fragment: Fragment) -> Key {
+    let IpHeader {
+        source,
+        destination,
+        protocol,
+        ..
+    } = *header;
+    (source, destination, protocol, fragment.id)
 }
 
 impl Reassembly {
@@ -41,7 +55,6 @@ impl Reassembly {
         pool: &BufferPool,
         now: Instant,
     ) -> Option<Chunk> {
-        self.expire(now);
         let end = fragment.offset + content.len();
         // All parts but the last are whole units of eight bytes.
         if content.is_empty()
@@ -50,13 +63,7 @@ impl Reassembly {
         {
             return None;
         }
-        let key = (
-            header.source,
-            header.destination,
-            header.protocol,
-            fragment.id,
-        );
-        let index = self.find(key, pool, now);
+        let index = self.find(key(header, fragment), pool, now);
         let packet = self.packets.get_mut(index)?;
         if !packet.add(fragment, content) {
             // Parts that overlap are nobody's honest work (RFC 5722).
@@ -71,7 +78,21 @@ impl Reassembly {
         Some(Chunk::new(packet.bytes, 0, length))
     }
 
-    fn find(&mut self, key: (IpAddr, IpAddr, u8, u32), pool: &BufferPool, now: Instant) -> usize {
+    /// Remembers how a first part began, in case that others of its packet never come.
+    pub(crate) fn keep_first(
+        &mut self,
+        header: IpHeader,
+        fragment: Fragment,
+        first: &[u8],
+        pool: &BufferPool,
+    ) {
+        let key = key(&header, fragment);
+        if let Some(packet) = self.packets.iter_mut().find(|packet| packet.key == key) {
+            packet.first = Some((header, pool.copy(first)));
+        }
+    }
+
+    fn find(&mut self, key: Key, pool: &BufferPool, now: Instant) -> usize {
         if let Some(index) = self.packets.iter().position(|packet| packet.key == key) {
             return index;
         }
@@ -84,6 +105,7 @@ impl Reassembly {
             stretches: Vec::new(),
             length: None,
             until: now + LIFETIME,
+            first: None,
         });
         self.packets.len() - 1
     }
@@ -107,8 +129,11 @@ impl Reassembly {
         self.packets.first().map(|packet| packet.until)
     }
 
-    pub(crate) fn expire(&mut self, now: Instant) {
-        self.packets.retain(|packet| packet.until > now);
+    /// Forgets packets that were waited for in vain; the first parts of those that had one.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(IpHeader, Chunk)> {
+        let expired = self.packets.partition_point(|packet| packet.until <= now);
+        let expired = self.packets.drain(..expired);
+        expired.filter_map(|packet| packet.first).collect()
     }
 }
 

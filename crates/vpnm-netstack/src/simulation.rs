@@ -7,6 +7,7 @@ mod client;
 mod faults;
 mod flood;
 mod link;
+mod misfits;
 mod oddities;
 mod oversize;
 mod paths;

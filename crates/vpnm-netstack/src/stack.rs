@@ -84,7 +84,7 @@ impl Stack {
 
     /// Time passed. To be called when [`Self::poll_timeout`] is due; earlier is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.reassembly.expire(now);
+        self.give_up_parts(now);
         self.outbox.expire(now);
         let (tcp, mut cx) = self.tcp_context(now);
         tcp.handle_timeout(&mut cx);

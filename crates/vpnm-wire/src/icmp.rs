@@ -48,6 +48,42 @@ pub enum IcmpError {
     Prohibited,
     /// Nobody speaks the protocol.
     Protocol,
+    /// A byte of the headers is wrong.
+    Parameter,
+    /// Nobody knows an option, which forbids to go on without.
+    Option,
+    /// Parts of a packet never came.
+    Reassembly,
+}
+
+impl IcmpError {
+    /// The four bytes before what is quoted, of which the byte at `at` is wrong; they say so
+    /// where the family's error does.
+    #[must_use]
+    pub fn pointer(self, v6: bool, at: usize) -> [u8; 4] {
+        match (v6, self) {
+            (false, Self::Parameter | Self::Option) => {
+                [u8::try_from(at).unwrap_or(u8::MAX), 0, 0, 0]
+            }
+            (true, Self::Protocol | Self::Parameter | Self::Option) => {
+                u32::try_from(at).unwrap_or(u32::MAX).to_be_bytes()
+            }
+            _ => [0; 4],
+        }
+    }
+}
+
+/// Whether nobody may be told that something is wrong with the packet of this message: it is
+/// an error itself, or may be one (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)).
+#[must_use]
+pub fn is_icmp_error(v6: bool, message: &[u8]) -> bool {
+    match (v6, message.first()) {
+        (_, None) => true,
+        // The errors, and redirects.
+        (true, Some(kind)) => matches!(kind, 0..128 | 137),
+        // Those and all that is newer than timestamps and address masks: as Linux.
+        (false, Some(kind)) => matches!(kind, 3..=5 | 11 | 12 | 19..),
+    }
 }
 
 impl<'a> Icmp<'a> {
@@ -86,8 +122,7 @@ pub fn encode_echo_reply(source: IpAddr, destination: IpAddr, body: &[u8], head:
 }
 
 /// Appends the header of an error about the packet that `quoted` is the beginning of.
-/// `body` is what follows the checksum, four bytes and `quoted`; the four are unused, but of
-/// [`IcmpError::Protocol`] over IPv6 they say where in `quoted` the protocol's number stands.
+/// `body` is what follows the checksum: [`IcmpError::pointer`] and `quoted`.
 pub fn encode_error(
     source: IpAddr,
     destination: IpAddr,
@@ -101,11 +136,16 @@ pub fn encode_error(
         (false, IcmpError::Port) => [3, 3],
         (false, IcmpError::Prohibited) => [3, 13],
         (false, IcmpError::Protocol) => [3, 2],
+        (false, IcmpError::Parameter | IcmpError::Option) => [12, 0],
+        (false, IcmpError::Reassembly) => [11, 1],
         (true, IcmpError::Network) => [1, 0],
         (true, IcmpError::Prohibited) => [1, 1],
         (true, IcmpError::Host) => [1, 3],
         (true, IcmpError::Port) => [1, 4],
         (true, IcmpError::Protocol) => [4, 1],
+        (true, IcmpError::Parameter) => [4, 0],
+        (true, IcmpError::Option) => [4, 2],
+        (true, IcmpError::Reassembly) => [3, 1],
     };
     encode(source, destination, kind, body, head);
 }

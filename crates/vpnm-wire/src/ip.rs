@@ -1,9 +1,12 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers.
 
+mod options;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::checksum::Checksum;
 use crate::head::Head;
+use crate::icmp::IcmpError;
 
 /// Transport protocols by their IANA number.
 pub mod protocol {
@@ -17,20 +20,16 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
 }
 
+/// Most bytes an IPv6 packet can carry.
+const MAX_PAYLOAD: usize = 65_535;
+/// Where an IPv6 header says how many it does.
+const PAYLOAD_LENGTH_AT: usize = 4;
+
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
-
-const END_OF_OPTIONS: u8 = 0;
-const NO_OPERATION: u8 = 1;
-const LOOSE_SOURCE_ROUTE: u8 = 131;
-const STRICT_SOURCE_ROUTE: u8 = 137;
-const PAD_ONE: u8 = 0;
-const PAD_MORE: u8 = 1;
-/// IPv6 options from this number on forbid to go on to who does not know them.
-const MUST_BE_KNOWN: u8 = 0x40;
 
 /// Bytes of an IPv4 header without options.
 pub const IPV4_HEADER: usize = 20;
@@ -38,10 +37,6 @@ pub const IPV4_HEADER: usize = 20;
 pub const IPV6_HEADER: usize = 40;
 /// Bytes of an IPv6 fragment header.
 const FRAGMENT_HEADER: usize = 8;
-/// Options of one IPv6 extension header that need not be known, and bytes of padding in a
-/// row: what Linux takes, however many headers there are.
-const MAX_OPTIONS: usize = 8;
-const MAX_PADDING: usize = 7;
 /// Hop limit of packets built here: what Linux uses.
 const HOP_LIMIT: u8 = 64;
 
@@ -92,9 +87,17 @@ pub enum IpError {
     /// The header checksum is wrong.
     #[error("the header checksum is wrong")]
     Checksum,
-    /// There are too many extension headers, or one that asks to be forwarded.
+    /// There are options that forbid to go on, or that ask to send the packet on.
     #[error("the extension headers cannot be followed")]
     Extension,
+    /// It must be dropped, and its sender should be told what is wrong.
+    #[error("the byte at {at} of the headers is wrong")]
+    Parameter {
+        /// What to say.
+        problem: IcmpError,
+        /// Which byte of the packet is wrong.
+        at: usize,
+    },
     /// An IPv6 address that stands for an IPv4 one, which no wire carries.
     #[error("an address is not one of the wire")]
     Address,
@@ -106,31 +109,22 @@ impl IpHeader {
     /// # Errors
     /// [`IpError`] when it must be dropped.
     pub fn parse(packet: &[u8]) -> Result<Self, IpError> {
-        let header = Self::parse_quoted(packet)?;
-        if header.total_len > packet.len() {
-            return Err(IpError::Short);
+        match packet.first().ok_or(IpError::Short)? >> 4 {
+            4 => parse_whole_v4(packet),
+            6 => parse_whole_v6(packet),
+            _ => Err(IpError::Version),
         }
-        let checked = match header.source {
-            IpAddr::V4(_) => checksum_valid(packet),
-            IpAddr::V6(_) => true,
-        };
-        if !checked {
-            return Err(IpError::Checksum);
-        }
-        if header.source.is_ipv4() && is_source_routed(packet, header.header_len) {
-            return Err(IpError::Extension);
-        }
-        Ok(header)
     }
 
-    /// Reads the headers of a packet of which an ICMP error quotes only the beginning.
+    /// Reads the headers of a packet of which an ICMP error quotes only the beginning, or
+    /// that must be dropped for its options.
     ///
     /// # Errors
     /// [`IpError`] when it cannot be understood.
     pub fn parse_quoted(packet: &[u8]) -> Result<Self, IpError> {
         match packet.first().ok_or(IpError::Short)? >> 4 {
             4 => parse_v4(packet),
-            6 => parse_v6(packet),
+            6 => parse_v6(packet, false),
             _ => Err(IpError::Version),
         }
     }
@@ -143,62 +137,49 @@ impl IpHeader {
     }
 }
 
-/// Whether the options ask to send the packet on, as nobody honest does (RFC 7126 section
-/// 4.3), or cannot be followed.
-fn is_source_routed(packet: &[u8], header_len: usize) -> bool {
-    let mut options = packet.get(IPV4_HEADER..header_len).unwrap_or_default();
-    while let [kind, after @ ..] = options {
-        options = match (*kind, after.first()) {
-            (END_OF_OPTIONS, _) => return false,
-            (NO_OPERATION, _) => after,
-            (LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, _) => return true,
-            (_, Some(2..)) => {
-                let length = after.first().map_or(0, |length| usize::from(*length));
-                let Some(rest) = options.get(length..) else {
-                    return true;
-                };
-                rest
-            }
-            _ => return true,
-        };
-    }
-    false
-}
-
-/// Whether all options of an IPv6 extension header may be skipped by who does not know them
-/// (RFC 8200 section 4.2), and are no more and no stranger than Linux takes.
-fn may_be_skipped(mut options: &[u8]) -> bool {
-    let (mut count, mut padding) = (0, 0);
-    while let [kind, after @ ..] = options {
-        let body = match (*kind, after) {
-            (PAD_ONE, _) => None,
-            (..MUST_BE_KNOWN, [length, body @ ..]) => match body.get(..usize::from(*length)) {
-                Some(body) => Some(body),
-                None => return false,
-            },
-            _ => return false,
-        };
-        let length = 1 + body.map_or(0, |body| 1 + body.len());
-        if matches!(*kind, PAD_ONE | PAD_MORE) {
-            padding += length;
-            if padding > MAX_PADDING || body.is_some_and(|body| body.iter().any(|byte| *byte != 0))
-            {
-                return false;
-            }
-        } else {
-            padding = 0;
-            count += 1;
-        }
-        options = options.get(length..).unwrap_or_default();
-    }
-    count <= MAX_OPTIONS
-}
-
 fn checksum_valid(packet: &[u8]) -> bool {
     let words = usize::from(packet.first().copied().unwrap_or(0) & 0xf);
     let mut sum = Checksum::new();
     sum.add(packet.get(..words * 4).unwrap_or_default());
     sum.is_valid()
+}
+
+fn parse_whole_v4(packet: &[u8]) -> Result<IpHeader, IpError> {
+    let header = parse_v4(packet)?;
+    if header.total_len > packet.len() {
+        return Err(IpError::Short);
+    }
+    if !checksum_valid(packet) {
+        return Err(IpError::Checksum);
+    }
+    if header.header_len > IPV4_HEADER {
+        let options = packet.get(IPV4_HEADER..header.header_len);
+        options::check_v4(options.unwrap_or_default())?;
+    }
+    Ok(header)
+}
+
+fn parse_whole_v6(packet: &[u8]) -> Result<IpHeader, IpError> {
+    let header = parse_v6(packet, true)?;
+    if let Some(fragment) = header.fragment {
+        let length = header.total_len - header.header_len;
+        check_part(fragment, length, header.header_len)?;
+    }
+    Ok(header)
+}
+
+/// Checks that a part of `length` bytes, in front of which the headers end at `end`, can be
+/// of a packet (RFC 8200 section 4.5).
+fn check_part(fragment: Fragment, length: usize, end: usize) -> Result<(), IpError> {
+    let at = if fragment.more && !length.is_multiple_of(8) {
+        PAYLOAD_LENGTH_AT
+    } else if fragment.offset + length > MAX_PAYLOAD {
+        end - FRAGMENT_HEADER + 2
+    } else {
+        return Ok(());
+    };
+    let problem = IcmpError::Parameter;
+    Err(IpError::Parameter { problem, at })
 }
 
 fn parse_v4(packet: &[u8]) -> Result<IpHeader, IpError> {
@@ -232,7 +213,8 @@ fn parse_v4(packet: &[u8]) -> Result<IpHeader, IpError> {
     })
 }
 
-fn parse_v6(packet: &[u8]) -> Result<IpHeader, IpError> {
+/// Reads the headers; `whole` if all of the packet is there and its options are to be obeyed.
+fn parse_v6(packet: &[u8], whole: bool) -> Result<IpHeader, IpError> {
     let fixed = packet.first_chunk::<8>().ok_or(IpError::Short)?;
     let [_, _, _, _, l0, l1, next, hop_limit] = *fixed;
     let address = |at: usize| -> Result<Ipv6Addr, IpError> {
@@ -253,16 +235,21 @@ fn parse_v6(packet: &[u8]) -> Result<IpHeader, IpError> {
         hop_limit,
         fragment: None,
     };
+    let packet = match packet.get(..header.total_len) {
+        Some(packet) => packet,
+        None if whole => return Err(IpError::Short),
+        None => packet,
+    };
     // Each is eight bytes at least, so that the packet's length bounds them.
-    while follow_extension(packet, &mut header)? {}
+    while follow_extension(packet, whole, &mut header)? {}
     if header.header_len > header.total_len {
         return Err(IpError::Length);
     }
     Ok(header)
 }
 
-/// Steps over one extension header; `false` if there is none.
-fn follow_extension(packet: &[u8], header: &mut IpHeader) -> Result<bool, IpError> {
+/// Steps over one extension header, which is `obeyed` or not; `false` if there is none.
+fn follow_extension(packet: &[u8], obeyed: bool, header: &mut IpHeader) -> Result<bool, IpError> {
     // Behind the first fragment's header the rest belongs to what is reassembled,
     // extension headers included.
     if header.fragment.is_some() {
@@ -281,8 +268,11 @@ fn follow_extension(packet: &[u8], header: &mut IpHeader) -> Result<bool, IpErro
         .ok_or(IpError::Short)?;
     let [next, length, o0, segments_left, i0, i1, i2, i3] = *extension;
     let start = header.header_len;
-    if kind == HOP_BY_HOP && start != IPV6_HEADER {
-        return Err(IpError::Extension);
+    if kind == HOP_BY_HOP && start != IPV6_HEADER && obeyed {
+        return Err(IpError::Parameter {
+            problem: IcmpError::Protocol,
+            at: header.protocol_at,
+        });
     }
     (header.protocol, header.protocol_at) = (next, start);
     header.header_len += match kind {
@@ -291,13 +281,17 @@ fn follow_extension(packet: &[u8], header: &mut IpHeader) -> Result<bool, IpErro
         _ => (usize::from(length) + 1) * 8,
     };
     match kind {
-        HOP_BY_HOP | DESTINATION => {
+        HOP_BY_HOP | DESTINATION if obeyed => {
             let options = packet.get(start + 2..header.header_len);
-            if !may_be_skipped(options.ok_or(IpError::Short)?) {
-                return Err(IpError::Extension);
-            }
+            options::check_v6(options.ok_or(IpError::Short)?, start + 2)?;
         }
-        ROUTING if segments_left > 0 => return Err(IpError::Extension),
+        ROUTING if segments_left > 0 && obeyed => {
+            // No type of it is known here (RFC 8200 section 4.4).
+            return Err(IpError::Parameter {
+                problem: IcmpError::Parameter,
+                at: start + 2,
+            });
+        }
         FRAGMENT => {
             let field = u16::from_be_bytes([o0, segments_left]);
             let (more, offset) = (field & 1 != 0, usize::from(field & 0xfff8));
@@ -533,7 +527,13 @@ mod tests {
             40..40,
             [HOP_BY_HOP, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0],
         );
-        assert_eq!(IpHeader::parse(&late), Err(IpError::Extension));
+        let error = Err(IpError::Parameter {
+            problem: IcmpError::Protocol,
+            at: 40,
+        });
+        assert_eq!(IpHeader::parse(&late), error);
+        let quoted = IpHeader::parse_quoted(&late).unwrap();
+        assert_eq!((quoted.protocol, quoted.header_len), (protocol::UDP, 56));
     }
 
     /// A packet with extension headers of these kinds and options.
@@ -570,7 +570,7 @@ mod tests {
             (&[1, 1, 9], false),
         ];
         for (options, taken) in padded {
-            assert_eq!(may_be_skipped(options), taken, "{options:?}");
+            assert_eq!(options::check_v6(options, 0).is_ok(), taken, "{options:?}");
         }
     }
 
@@ -624,7 +624,9 @@ mod tests {
         packet[5] = 200;
         packet.truncate(40);
         packet.resize(240, 0);
-        assert_eq!(IpHeader::parse(&packet), Err(IpError::Extension));
+        let error = IpHeader::parse(&packet);
+        assert!(matches!(error, Err(IpError::Parameter { at: 40, .. })));
+        assert_eq!(IpHeader::parse_quoted(&packet), Err(IpError::Short));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use checksum::Checksum;
 pub use datagrams::Datagrams;
 pub use flow::FlowKey;
 pub use head::Head;
-pub use icmp::{ICMP_HEADER, Icmp, IcmpError, encode_echo_reply, encode_error};
+pub use icmp::{ICMP_HEADER, Icmp, IcmpError, encode_echo_reply, encode_error, is_icmp_error};
 pub use ip::{Fragment, IPV4_HEADER, IPV6_HEADER, IpBuilder, IpError, IpHeader, protocol};
 pub use target::{Domain, Host, HostError, Target, TargetError};
 pub use tcp::{

@@ -8,6 +8,7 @@ use vpnm_wire::{
     Segmentation, Seq, TcpHeader, UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
 
+use super::unspoken::beginning;
 use crate::event::{Echo, Event};
 use crate::packet::Ingress;
 use crate::stack::Stack;
@@ -32,13 +33,10 @@ struct Transport {
 }
 
 pub(crate) fn dispatch(stack: &mut Stack, packet: Ingress, now: Instant) {
-    let Ok(header) = IpHeader::parse(&packet.content) else {
+    let Some(header) = stack.read(&packet.content, now) else {
         return;
     };
-    if !is_host(header.source)
-        || !is_host(header.destination)
-        || header.source == header.destination
-    {
+    if !is_between_hosts(&header) {
         return;
     }
     if header.fragment.is_none() {
@@ -46,7 +44,7 @@ pub(crate) fn dispatch(stack: &mut Stack, packet: Ingress, now: Instant) {
     }
     // What follows the fragment header may be extension headers, too, but not another one.
     if let Some(whole) = reassemble(stack, packet, now)
-        && let Ok(header) = IpHeader::parse(&whole.content)
+        && let Some(header) = stack.read(&whole.content, now)
         && header.fragment.is_none()
     {
         deliver(stack, whole, &header, now);
@@ -91,15 +89,23 @@ fn is_spoken(header: &IpHeader) -> bool {
 
 /// The whole packet, once its last part arrives.
 pub(crate) fn reassemble(stack: &mut Stack, part: Ingress, now: Instant) -> Option<Ingress> {
-    let header = IpHeader::parse(&part.content).ok()?;
+    let header = stack.read(&part.content, now)?;
     let Some(fragment) = header.fragment else {
         return Some(part);
     };
+    stack.give_up_parts(now);
     let content = header.payload(&part.content);
     let pool = &stack.pool;
-    let carried = stack
+    let whole = stack
         .reassembly
-        .handle(&header, fragment, content, pool, now)?;
+        .handle(&header, fragment, content, pool, now);
+    let Some(carried) = whole else {
+        if fragment.offset == 0 {
+            let first = beginning(&header, &part.content);
+            stack.reassembly.keep_first(header, fragment, first, pool);
+        }
+        return None;
+    };
     let builder = IpBuilder {
         source: header.source,
         destination: header.destination,
@@ -128,6 +134,11 @@ fn set_hop_limit(head: &mut Head, hop_limit: u8) {
     let mut sum = Checksum::new();
     sum.add(head.bytes());
     head.patch(10, &sum.finish());
+}
+
+/// Whether a packet is of one host to another.
+pub(super) fn is_between_hosts(header: &IpHeader) -> bool {
+    is_host(header.source) && is_host(header.destination) && header.source != header.destination
 }
 
 /// Whether an address is of one host that could be elsewhere.

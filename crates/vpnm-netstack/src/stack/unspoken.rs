@@ -1,12 +1,16 @@
-//! Packets of protocols that nobody here speaks. Their senders are told, so that they need
-//! not wait for an answer (RFC 1122 section 3.2.2.1, RFC 4443 section 3.4), but not of each
-//! packet of a flood (RFC 4443 section 2.4 (f)).
+//! Packets that nobody here understands. Their senders are told, so that they need not wait
+//! for an answer (RFC 1122 section 3.2.2, RFC 4443 section 3), but not of each packet of a
+//! flood (RFC 4443 section 2.4 (f)).
 
 use std::time::{Duration, Instant};
 
-use vpnm_wire::{Chunk, ICMP_HEADER, IPV4_HEADER, IPV6_HEADER, IcmpError, IpHeader, encode_error};
+use vpnm_wire::{
+    Chunk, ICMP_HEADER, IPV4_HEADER, IPV6_HEADER, IcmpError, IpError, IpHeader, encode_error,
+    is_icmp_error, protocol,
+};
 
 use super::Stack;
+use super::dispatch::is_between_hosts;
 
 /// What says that nothing follows an IPv6 header (RFC 8200 section 4.7).
 const NO_NEXT_HEADER: u8 = 59;
@@ -37,25 +41,79 @@ impl Restraint {
 }
 
 impl Stack {
+    /// Reads the headers of a packet; who sent one that must be dropped is told if that is due.
+    pub(super) fn read(&mut self, packet: &[u8], now: Instant) -> Option<IpHeader> {
+        match IpHeader::parse(packet) {
+            Ok(header) => Some(header),
+            Err(IpError::Parameter { problem, at }) => {
+                // What stands in front of it could be read.
+                let header = IpHeader::parse_quoted(packet).ok()?;
+                let packet = packet.get(..header.total_len)?;
+                self.complain(problem, at, &header, packet, now);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Tells the sender of `packet`, whose header is given, that nobody speaks its protocol.
     pub(super) fn refuse_protocol(&mut self, header: &IpHeader, packet: &[u8], now: Instant) {
-        let v6 = header.source.is_ipv6();
-        if v6 && header.protocol == NO_NEXT_HEADER || !self.restraint.allows(now) {
+        if header.source.is_ipv4() || header.protocol != NO_NEXT_HEADER {
+            self.complain(IcmpError::Protocol, header.protocol_at, header, packet, now);
+        }
+    }
+
+    /// Forgets the packets whose parts never came, and tells their senders.
+    pub(super) fn give_up_parts(&mut self, now: Instant) {
+        for (header, first) in self.reassembly.expire(now) {
+            self.complain(IcmpError::Reassembly, 0, &header, &first, now);
+        }
+    }
+
+    /// Tells the sender of `packet`, whose header is given, that the byte `at` is wrong.
+    fn complain(
+        &mut self,
+        error: IcmpError,
+        at: usize,
+        header: &IpHeader,
+        packet: &[u8],
+        now: Instant,
+    ) {
+        if !may_be_told(header, packet) || !self.restraint.allows(now) {
             return;
         }
-        let (room, pointer) = if v6 {
-            (LONGEST_V6 - IPV6_HEADER - ICMP_HEADER, header.protocol_at)
-        } else {
-            (LONGEST_V4 - IPV4_HEADER - ICMP_HEADER, 0)
-        };
-        let quoted = packet.get(..room).unwrap_or(packet);
-        let pointer = u32::try_from(pointer).unwrap_or(0);
-        let mut body = Chunk::empty(self.pool.fitting(4 + quoted.len()));
-        body.append(&pointer.to_be_bytes());
+        let quoted = beginning(header, packet);
+        let pointer = error.pointer(header.source.is_ipv6(), at);
+        let mut body = Chunk::empty(self.pool.fitting(pointer.len() + quoted.len()));
+        body.append(&pointer);
         body.append(quoted);
         let (from, to) = (header.destination, header.source);
         self.outbox.icmp(from, to, body, |head, body| {
-            encode_error(from, to, IcmpError::Protocol, body, head);
+            encode_error(from, to, error, body, head);
         });
     }
+}
+
+/// As much of a packet as an error about it quotes.
+pub(super) fn beginning<'a>(header: &IpHeader, packet: &'a [u8]) -> &'a [u8] {
+    let room = if header.source.is_ipv6() {
+        LONGEST_V6 - IPV6_HEADER - ICMP_HEADER
+    } else {
+        LONGEST_V4 - IPV4_HEADER - ICMP_HEADER
+    };
+    packet.get(..room).unwrap_or(packet)
+}
+
+/// Whether who sent a packet may get an error: it is one host and sent it to one, it is not
+/// the later part of a packet over IPv4 (RFC 1122 section 3.2.2), and the packet is no error.
+fn may_be_told(header: &IpHeader, packet: &[u8]) -> bool {
+    let v6 = header.source.is_ipv6();
+    let message = header.protocol == if v6 { protocol::ICMPV6 } else { protocol::ICMP };
+    let later = header.fragment.is_some_and(|part| part.offset > 0);
+    let forbidden = if later {
+        !v6 || message
+    } else {
+        message && is_icmp_error(v6, header.payload(packet))
+    };
+    is_between_hosts(header) && !forbidden
 }
