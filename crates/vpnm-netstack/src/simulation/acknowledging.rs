@@ -119,6 +119,31 @@ fn the_end_of_the_stream_is_acknowledged_at_once() {
 }
 
 #[test]
+fn an_end_that_comes_twice_is_reported_as_by_linux() {
+    let fin = ACK | TcpFlags::FIN;
+    let mut script = Script::new();
+    script.sack = true;
+    script.shake_hands(THEIRS);
+    let place = |range: &(u32, u32)| (range.0 - THEIRS, range.1 - THEIRS);
+    let mut told = |flags, at, payload: &[u8], ack| {
+        let answers = script.send(flags, THEIRS + at, 1, payload);
+        script.expect_ack(&answers, THEIRS + ack);
+        script.reported.iter().map(place).collect::<Vec<_>>()
+    };
+    // What Linux 6.18 reports of the same segments: first beyond a hole, then in order.
+    assert_eq!(told(fin, 21, b"", 1), [(21, 22)]);
+    assert_eq!(told(fin, 21, b"", 1), [(21, 22), (21, 22)]);
+    assert_eq!(told(fin, 11, &[7; 10], 1), [(21, 22), (11, 22)]);
+    assert_eq!(told(fin, 11, &[7; 10], 1), [(11, 22), (11, 22)]);
+    assert_eq!(told(fin, 21, b"", 1), [(21, 22), (11, 22)]);
+    assert_eq!(told(ACK, 1, &[7; 10], 22), []);
+    assert_eq!(told(fin, 21, b"", 22), [(21, 22)]);
+    assert_eq!(told(fin, 11, &[7; 10], 22), [(11, 22)]);
+    assert_eq!(told(ACK, 11, &[7; 10], 22), [(11, 21)]);
+    assert_eq!(told(fin, 16, &[7; 5], 22), [(16, 22)]);
+}
+
+#[test]
 fn slow_answers_are_never_waited_for() {
     let mut talk = Talk::new();
     for _ in 0..10 {

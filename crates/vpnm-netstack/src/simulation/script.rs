@@ -34,6 +34,9 @@ pub(super) struct Script {
     /// Our initial sequence number, once known.
     ours: u32,
     pub(super) flow: Option<FlowId>,
+    /// Whether the peer takes selective acknowledgements, and what the last of them said.
+    pub(super) sack: bool,
+    pub(super) reported: Vec<(u32, u32)>,
 }
 
 impl Script {
@@ -51,6 +54,8 @@ impl Script {
             window: 60_000,
             ours: 0,
             flow: None,
+            sack: false,
+            reported: Vec::new(),
         }
     }
 
@@ -134,16 +139,20 @@ impl Script {
             window: self.window,
             header_len: 0,
         };
+        let options = TcpOptions {
+            sack_permitted: self.sack && flags.opens(),
+            ..TcpOptions::default()
+        };
         let ip = IpBuilder {
             source: self.key.source().ip(),
             destination: self.key.destination().ip(),
             protocol: protocol::TCP,
-            payload_len: 20 + payload.len(),
+            payload_len: 20 + options.encoded_len() + payload.len(),
             fragment: None,
         };
         let mut head = Head::new();
         ip.encode(&mut head);
-        header.encode(&TcpOptions::default(), [0, 0], &mut head);
+        header.encode(&options, [0, 0], &mut head);
         let packet = [head.bytes(), payload].concat();
         let content = self.stack.pool().copy(&packet);
         let offload = VnetHeader {
@@ -159,7 +168,12 @@ impl Script {
         while let Some(packet) = self.stack.poll_transmit(self.now) {
             let packet = packet.parts().concat();
             let ip = IpHeader::parse(&packet).unwrap();
-            answers.push(TcpHeader::parse(ip.payload(&packet)).unwrap());
+            let segment = ip.payload(&packet);
+            let header = TcpHeader::parse(segment).unwrap();
+            let options = TcpOptions::parse(segment, header.header_len);
+            let ranges = options.sack.iter().take(options.sacks);
+            self.reported = ranges.map(|range| (range.0.0, range.1.0)).collect();
+            answers.push(header);
         }
         answers
     }

@@ -148,7 +148,7 @@ impl Flow {
             self.challenge(around);
         } else {
             let seq = segment.header.seq;
-            self.receiver.on_again(seq, segment.payload.len());
+            self.receiver.on_again(seq, segment.sequence_len());
             self.ack_due = true;
             self.exchange.hurry();
         }

@@ -163,6 +163,7 @@ impl Receiver {
         pool: &BufferPool,
     ) -> Arrival {
         let end = seq.plus(bytes.len());
+        let ended = fin && self.fin == Some(end);
         if fin && end.not_after(self.edge) && self.fin.is_none() {
             self.fin = Some(end);
             self.cut_beyond(end);
@@ -184,6 +185,9 @@ impl Receiver {
         } else {
             self.insert(seq, bytes, pool);
         }
+        if ended {
+            self.on_end_again(end);
+        }
         self.close_holes(pool);
         if self.fin == Some(self.next) && !self.finished {
             self.finished = true;
@@ -197,7 +201,13 @@ impl Receiver {
         }
     }
 
-    /// What begins at `seq` may have been received before.
+    /// The FIN at `end` was received before, and perhaps what is in front of it.
+    fn on_end_again(&mut self, end: Seq) {
+        let with = self.again.filter(|(_, known)| *known == end);
+        self.again = Some((with.map_or(end, |(from, _)| from), end.plus(1)));
+    }
+
+    /// What takes `len` places from `seq` on, a FIN included, may have been received before.
     pub(crate) fn on_again(&mut self, seq: Seq, len: usize) {
         let end = seq.plus(len);
         if seq.before(self.next) && len > 0 {
@@ -532,7 +542,7 @@ mod tests {
         receiver.accept(start.plus(10), pool.copy(b"x"), false, &pool);
         assert_eq!(told(&mut receiver), [(10, 11), (30, 31)]);
         receiver.accept(start.plus(20), pool.copy(&[1; 10]), true, &pool);
-        assert_eq!(told(&mut receiver), [(20, 31), (10, 11)]);
+        assert_eq!(told(&mut receiver), [(30, 31), (20, 31), (10, 11)]);
         receiver.accept(start, pool.copy(&[1; 20]), false, &pool);
         assert!(receiver.is_finished() && told(&mut receiver).is_empty());
     }
