@@ -338,6 +338,7 @@ impl Tcp {
                     ours: flow.sender.next(),
                     theirs: flow.receiver.next(),
                     echo: flow.stamps.as_ref().map(|stamps| stamps.echo()),
+                    waits: flow.ended_first,
                 };
                 self.tombstones.set(flow.key, stone, now);
             }

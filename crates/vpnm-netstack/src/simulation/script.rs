@@ -290,18 +290,53 @@ fn a_connection_that_ended_is_remembered_for_a_moment() {
     assert_eq!(script.stack.tcp_flows(), 1);
 }
 
+/// A connection that ended in order; the peer's FIN came `first`, or ours was out before.
+fn ended(first: bool) -> Script {
+    let mut script = Script::open();
+    if first {
+        script.send(FIN | ACK, THEIRS + 1, 1, b"");
+        script.stack.tcp_finish(script.id(), script.now);
+        script.answers();
+        script.send(ACK, THEIRS + 2, 2, b"");
+    } else {
+        script.stack.tcp_finish(script.id(), script.now);
+        script.answers();
+        let answers = script.send(FIN | ACK, THEIRS + 1, 2, b"");
+        script.expect_ack(&answers, THEIRS + 2);
+    }
+    script.stack.tcp_close(script.id(), script.now);
+    assert_eq!(script.stack.tcp_flows(), 0);
+    script
+}
+
 #[test]
 fn a_port_is_used_again_with_a_lower_number() {
+    for seq in [THEIRS - 500, THEIRS + 2] {
+        let mut script = ended(false);
+        let answers = script.send(SYN, seq, 0, b"");
+        script.expect_ack(&answers, THEIRS + 2);
+        // Linux resets what it is told of, and asks again at once.
+        assert!(script.send(RST, THEIRS + 2, 0, b"").is_empty());
+        script.shake_hands(seq);
+    }
+}
+
+#[test]
+fn who_ended_first_waits_and_not_the_other() {
+    for seq in [THEIRS - 500, THEIRS, THEIRS + 2, THEIRS + 3] {
+        let mut script = ended(true);
+        script.shake_hands(seq);
+        assert_eq!(script.stack.tcp_flows(), 1, "at once");
+    }
+    // Both at once: both wait.
     let mut script = Script::open();
-    script.send(FIN | ACK, THEIRS + 1, 1, b"");
     script.stack.tcp_finish(script.id(), script.now);
     script.answers();
+    script.send(FIN | ACK, THEIRS + 1, 1, b"");
     script.send(ACK, THEIRS + 2, 2, b"");
     script.stack.tcp_close(script.id(), script.now);
     let answers = script.send(SYN, THEIRS - 500, 0, b"");
     script.expect_ack(&answers, THEIRS + 2);
-    assert!(script.send(RST, THEIRS + 2, 0, b"").is_empty());
-    script.shake_hands(THEIRS - 500);
 }
 
 #[test]

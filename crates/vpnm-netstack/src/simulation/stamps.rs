@@ -127,9 +127,14 @@ fn an_end_that_comes_again_is_answered_as_all_before_was() {
 #[test]
 fn a_port_is_used_again_with_a_lower_number_and_a_later_stamp() {
     let mut world = world(true, false);
+    // Our end comes first, so that it is for us to wait.
+    world.client.stay_open();
     world.run(Duration::from_secs(5));
+    let last = world.client.flow.as_ref().unwrap().sender.next();
+    hear(&mut world, (last, TcpFlags::FIN | TcpFlags::ACK), 10, &[]);
     world.close();
-    let end = world.client.flow.as_ref().unwrap().sender.next();
+    assert_eq!(world.stack.tcp_flows(), 0);
+    let end = last.plus(1);
     let lower = (end.minus(100_000), TcpFlags::SYN);
     let (answer, _) = hear(&mut world, lower, u32::MAX, &[]);
     assert_eq!((answer.flags, answer.ack), (TcpFlags::ACK, end));

@@ -84,6 +84,8 @@ pub(crate) struct Flow {
     patience: Duration,
     /// When the last challenge was sent (RFC 5961 section 7).
     pub(crate) challenged: Option<Instant>,
+    /// Whether our FIN was out when the peer's came.
+    pub(crate) ended_first: bool,
     timer: Option<(Wake, Instant)>,
     /// Book-keeping of the table: an alarm set for the flow, and the queues it is in.
     pub(crate) alarm: Option<Alarm>,
@@ -158,6 +160,7 @@ impl Flow {
             in_ack_queue: false,
             in_holed: false,
             linked: true,
+            ended_first: false,
         }
     }
 

@@ -222,9 +222,13 @@ impl Flow {
             return Reply::Nothing;
         }
         let whole = segment.payload.len() < self.sender.mss() && !fin;
+        let ended = self.receiver.is_finished();
         let arrival = self
             .receiver
             .accept(segment.header.seq, segment.payload, fin, around.pool);
+        if !ended && self.receiver.is_finished() {
+            self.ended_first = self.sender.has_ended();
+        }
         match arrival {
             Arrival::Advanced => {
                 self.receiver.tune(self.near, around.now);

@@ -181,6 +181,11 @@ impl Sender {
         self.fin != Fin::Open
     }
 
+    /// Whether the FIN is out.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.fin, Fin::Sent | Fin::Acknowledged)
+    }
+
     /// Whether the FIN, and so everything, was acknowledged.
     pub(crate) fn is_finished(&self) -> bool {
         self.fin == Fin::Acknowledged

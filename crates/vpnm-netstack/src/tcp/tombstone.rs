@@ -23,19 +23,22 @@ pub(crate) struct Tombstone {
     pub(crate) theirs: Seq,
     /// What an answer echoes, if both ends had timestamps.
     pub(crate) echo: Option<u32>,
+    /// Whether our FIN was out before the peer's came, so that it is for us to wait.
+    pub(crate) waits: bool,
 }
 
 impl Tombstone {
     /// Whether a segment is the first of a new connection: a SYN whose number (RFC 9293
     /// section 3.10.7.4) or whose timestamp (RFC 6191 section 2) is later than the last of
-    /// the old one.
+    /// the old one; any, if it is for the peer to wait.
     pub(crate) fn is_followed_by(&self, segment: &Segment) -> bool {
         let both = self.echo.zip(segment.options.stamps);
         let later = both.is_some_and(|(last, stamps)| {
             // A clock that stood still then proves nothing.
             last != 0 && Seq(last).before(Seq(stamps.value))
         });
-        segment.header.flags.opens() && (later || self.theirs.before(segment.header.seq))
+        let higher = self.theirs.before(segment.header.seq);
+        segment.header.flags.opens() && (!self.waits || later || higher)
     }
 }
 
@@ -112,6 +115,7 @@ mod tests {
             ours: Seq(1),
             theirs: Seq(2),
             echo: None,
+            waits: true,
         };
         stones.set(key, stone, now);
         stones.set(key, stone, now + LIFETIME / 2);
