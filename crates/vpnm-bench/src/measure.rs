@@ -20,7 +20,7 @@ use crate::place::{From, Place};
 use crate::processor::{self, Pinned};
 use crate::report;
 use crate::samples::Samples;
-use crate::target::{Order, Target};
+use crate::target::{ECHO, ECHO_ASIDE, Order, Target};
 
 /// Connections that are open at once, and closed.
 const IDLE: usize = 1_000;
@@ -186,7 +186,7 @@ impl Measurement<'_> {
     }
 
     fn ping(&self, subject: &mut Subject<'_>, p50: Metric, p99: Metric) -> anyhow::Result<()> {
-        let latency = ping(self.place, self.each)?;
+        let latency = ping(self.place, ECHO, self.each)?;
         subject.note(p50, latency.p50);
         subject.note(p99, latency.p99);
         Ok(())
@@ -203,7 +203,7 @@ impl Measurement<'_> {
                 let others = scope
                     .spawn(move || bulk(self.place, From::Client, direction, 8, time, || Ok(())));
                 thread::sleep(SETTLED);
-                let latency = ping(self.place, self.each);
+                let latency = ping(self.place, ECHO_ASIDE, self.each);
                 let others = others.join();
                 others.map_err(|_| anyhow::anyhow!("a load panicked"))??;
                 latency

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use anyhow::Context as _;
 use rustix::net::RecvFlags;
@@ -22,6 +23,9 @@ pub(crate) use datagrams::{Order, Sunk};
 
 /// Sends back what it reads.
 pub(crate) const ECHO: u16 = 7;
+/// As [`ECHO`], on a thread of its own: the bulk that it is measured beside keeps the others'
+/// busy.
+pub(crate) const ECHO_ASIDE: u16 = 2_007;
 /// Discards what it reads.
 pub(crate) const SINK: u16 = 9;
 /// Answers one byte with one byte and closes.
@@ -112,7 +116,7 @@ impl Target {
 
 /// Services over TCP.
 fn ports() -> impl Iterator<Item = u16> {
-    let loads = [ECHO, SINK, ANSWER, SOURCE];
+    let loads = [ECHO, ECHO_ASIDE, SINK, ANSWER, SOURCE];
     loads.into_iter().chain(conduct::PORTS)
 }
 
@@ -144,6 +148,7 @@ async fn accept<F: Future<Output = io::Result<()>> + 'static>(
 async fn service(stream: TcpStream, port: u16, seen: Seen) -> io::Result<()> {
     match port {
         ECHO => echo(stream).await,
+        ECHO_ASIDE => echo_aside(&stream.into_std()?),
         SINK => sink(stream).await,
         ANSWER => answer(stream).await,
         SOURCE => source(stream).await,
@@ -160,6 +165,14 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
         };
         stream.write_all(bytes).await?;
     }
+}
+
+fn echo_aside(stream: &std::net::TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    let (mut from, mut to) = (stream.try_clone()?, stream.try_clone()?);
+    // It ends when its client does, and what breaks it, breaks the client's measurement too.
+    thread::spawn(move || io::copy(&mut from, &mut to));
+    Ok(())
 }
 
 /// Discards in the kernel (`MSG_TRUNC`), so that the server costs as little as possible.

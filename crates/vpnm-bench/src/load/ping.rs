@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::place::Place;
 use crate::statistics::quantile;
-use crate::target::{ECHO, address};
+use crate::target::address;
 
 /// How long something took, in microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +29,12 @@ impl Latency {
     }
 }
 
-/// Pings for as long as `time`.
-pub(crate) fn ping(place: &Place, time: Duration) -> anyhow::Result<Latency> {
+/// Pings a service for as long as `time`.
+pub(crate) fn ping(place: &Place, port: u16, time: Duration) -> anyhow::Result<Latency> {
     let samples = place.on_client(move || {
         let limit = Duration::from_secs(5);
         let mut stream =
-            TcpStream::connect_timeout(&address(ECHO), limit).context("cannot connect")?;
+            TcpStream::connect_timeout(&address(port), limit).context("cannot connect")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(limit))?;
         let end = Instant::now() + time;
