@@ -12,6 +12,7 @@
 //! towards the proxy (`UDP_SEGMENT`) and towards the application (segmentation offload
 //! of the device).
 
+mod ahead;
 mod association;
 mod associations;
 mod connect;
@@ -107,11 +108,21 @@ impl Tun2Socks {
         }
     }
 
+    /// Has the proxy asked for what is not known of it: to be called at the start and, as it
+    /// may come later than we do, with every flow.
+    fn prepare(&self) {
+        self.pings.prepare();
+        if self.options.proxy.is_unexplored() {
+            let options = Rc::clone(&self.options);
+            tokio::task::spawn_local(async move { options.proxy.explore().await });
+        }
+    }
+
     /// The association of an application's socket, which is opened if there is none.
     fn association(self: &Rc<Self>, source: SocketAddr, sender: UdpSender) -> Rc<Association> {
         let known = self.associations.borrow().get(source);
         known.unwrap_or_else(|| {
-            self.pings.prepare();
+            self.prepare();
             self.make_room();
             let new = Rc::new(Association::new(self.room.waiting()));
             self.associations.borrow_mut().insert(source, &new);
@@ -215,7 +226,7 @@ impl Tun2Socks {
 
 impl Handler for Tun2Socks {
     fn tcp(self: &Rc<Self>, flow: TcpIncoming) {
-        self.pings.prepare();
+        self.prepare();
         tokio::task::spawn_local(connect::serve(flow, Rc::clone(&self.options)));
     }
 

@@ -89,8 +89,7 @@ impl Pings {
         }
     }
 
-    /// Has the proxy asked for nobody, unless it was: to be called at the start and, as the
-    /// proxy may come later than we do, with every flow.
+    /// Has the proxy asked for nobody, unless it was.
     pub(super) fn prepare(self: &Rc<Self>) {
         let is_known = self.of_nobody.0.initialized();
         if !self.options.ping || is_known || self.asking.replace(true) {

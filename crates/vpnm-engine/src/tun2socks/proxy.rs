@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use vpnm_proxy::socks5::{Command, Credentials, Handshake, SocksError, Step};
 use vpnm_wire::{Host, Target};
 
+use super::ahead::Ahead;
+
 /// A SOCKS 5 proxy.
 #[derive(Debug, Clone)]
 pub struct Proxy {
@@ -20,6 +22,7 @@ pub struct Proxy {
     pub credentials: Option<Credentials>,
     /// What keeps our own packets out of the device.
     pub bypass: Bypass,
+    ahead: Ahead,
 }
 
 /// What keeps the engine's own packets out of the device it serves.
@@ -42,6 +45,9 @@ pub(super) struct Connected {
     pub(super) early: Vec<u8>,
 }
 
+/// How long a proxy has for saying that it does not know a command.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Room for what the proxy says at once: the longest reply, and then some.
 const INPUT: usize = 512;
 
@@ -59,13 +65,40 @@ pub(super) enum ProxyError {
 }
 
 impl Proxy {
+    /// A proxy of which no more is known.
+    #[must_use]
+    pub fn new(address: SocketAddr, credentials: Option<Credentials>, bypass: Bypass) -> Self {
+        Self {
+            address,
+            credentials,
+            bypass,
+            ahead: Ahead::default(),
+        }
+    }
+
+    /// Whether [`Self::explore`] has something to find out.
+    pub(super) fn is_unexplored(&self) -> bool {
+        self.credentials.is_none() && self.ahead.is_unknown()
+    }
+
+    /// Finds out whether requests may go with the greeting, unless somebody else does.
+    pub(super) async fn explore(&self) {
+        if self.ahead.claim() {
+            let nobody = Target::from(SocketAddr::new(self.nowhere(), 0));
+            let handshake = Handshake::new(Command::Unassigned, nobody, None).ahead();
+            let said = deadline(PATIENCE, self.play(handshake)).await;
+            tracing::debug!(?said, "the proxy was sent a request with the greeting");
+            self.ahead.learn(&said);
+        }
+    }
+
     /// A connection through the proxy.
     pub(super) async fn connect(
         &self,
         target: Target,
         within: Duration,
     ) -> Result<Connected, ProxyError> {
-        let (connected, _) = deadline(within, self.handshake(Command::Connect, target)).await?;
+        let (connected, _) = self.ask(Command::Connect, target, within).await?;
         Ok(connected)
     }
 
@@ -74,24 +107,39 @@ impl Proxy {
         &self,
         within: Duration,
     ) -> Result<(TcpStream, SocketAddr), ProxyError> {
-        let nowhere: IpAddr = match self.address {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let target = Target::from(SocketAddr::new(nowhere, 0));
-        let (control, relay) =
-            deadline(within, self.handshake(Command::UdpAssociate, target)).await?;
+        let target = Target::from(SocketAddr::new(self.nowhere(), 0));
+        let (control, relay) = self.ask(Command::UdpAssociate, target, within).await?;
         let relay = self.relay_address(&relay)?;
         Ok((control.stream, relay))
     }
 
-    async fn handshake(
+    /// No address, of the proxy's family.
+    fn nowhere(&self) -> IpAddr {
+        match self.address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    async fn ask(
         &self,
         command: Command,
         target: Target,
+        within: Duration,
     ) -> Result<(Connected, Target), ProxyError> {
+        let handshake = Handshake::new(command, target, self.credentials.clone());
+        if !self.ahead.is_read() {
+            return deadline(within, self.play(handshake)).await;
+        }
+        let said = deadline(within, self.play(handshake.ahead())).await;
+        if matches!(said, Err(ProxyError::TimedOut | ProxyError::Io(_))) {
+            self.ahead.forget();
+        }
+        said
+    }
+
+    async fn play(&self, mut handshake: Handshake) -> Result<(Connected, Target), ProxyError> {
         let mut stream = self.dial()?;
-        let mut handshake = Handshake::new(command, target, self.credentials.clone());
         // Read in as few calls as there are pieces, not in as many as there are fields.
         let mut input = Vec::with_capacity(INPUT);
         loop {
@@ -171,11 +219,7 @@ mod tests {
     /// each when it has heard something, and then goes.
     async fn through(pieces: &'static [&'static [u8]]) -> Result<Connected, ProxyError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = Proxy {
-            address: listener.local_addr().unwrap(),
-            credentials: None,
-            bypass: Bypass::None,
-        };
+        let proxy = Proxy::new(listener.local_addr().unwrap(), None, Bypass::None);
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             for piece in pieces {
@@ -201,16 +245,57 @@ mod tests {
         assert_eq!(through(short).await.unwrap().early, b"");
     }
 
+    /// Whether a proxy was found to read requests with the greeting, and how many bytes each of
+    /// its clients said at once: the one that explores, and one that connects thereafter.
+    async fn explored(replies: [&'static [u8]; 2]) -> (bool, [usize; 2]) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::new(listener.local_addr().unwrap(), None, Bypass::None);
+        let serve = async {
+            let mut said = [0; 2];
+            for (said, reply) in said.iter_mut().zip(replies) {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                *said = stream.read(&mut [0; 64]).await.unwrap();
+                stream.write_all(reply).await.unwrap();
+            }
+            said
+        };
+        let explore = async {
+            proxy.explore().await;
+            let is_read = proxy.ahead.is_read();
+            let target = Target::from(SocketAddr::from(([192, 0, 2, 1], 80)));
+            drop(proxy.connect(target, Duration::from_secs(10)).await);
+            is_read
+        };
+        tokio::join!(explore, serve)
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_with_the_greeting_to_who_reads_it() {
+        let refused = b"\x05\x00\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00";
+        assert_eq!(explored([refused, b""]).await, (true, [13, 13]));
+        let only_the_greeting = b"\x05\x00";
+        assert_eq!(explored([only_the_greeting, b""]).await, (false, [13, 3]));
+    }
+
+    #[tokio::test]
+    async fn who_breaks_off_after_reading_both_is_asked_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::new(listener.local_addr().unwrap(), None, Bypass::None);
+        proxy.ahead.learn(&Err::<(), _>(SocksError::Command.into()));
+        let serve = async { drop(listener.accept().await) };
+        let target = Target::from(SocketAddr::from(([192, 0, 2, 1], 80)));
+        let connect = proxy.connect(target, Duration::from_secs(10));
+        assert!(proxy.ahead.is_read());
+        assert!(tokio::join!(connect, serve).0.is_err());
+        assert!(proxy.is_unexplored());
+    }
+
     #[tokio::test]
     async fn a_proxy_that_refuses_or_breaks_off_is_an_error_of_its_own() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let closed = Proxy {
-            address,
-            credentials: None,
-            bypass: Bypass::None,
-        };
+        let closed = Proxy::new(address, None, Bypass::None);
         let target = Target::from(address);
         let refused = closed.connect(target, Duration::from_secs(10)).await;
         let Err(ProxyError::Io(error)) = refused else {

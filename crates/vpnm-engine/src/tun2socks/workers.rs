@@ -138,7 +138,7 @@ impl Work {
         let (descriptors, waiting) = (self.descriptors, self.waiting);
         let handler = Tun2Socks::new(self.options, descriptors, waiting, self.of_nobody);
         let handler = Rc::new(handler);
-        handler.pings.prepare();
+        handler.prepare();
         netshell::run(queue, self.config, handler).await
     }
 }

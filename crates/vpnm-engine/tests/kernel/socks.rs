@@ -70,11 +70,7 @@ pub(crate) fn run_engine(queues: Vec<OwnedFd>) -> io::Result<()> {
 }
 
 fn options() -> Options {
-    let proxy = Proxy {
-        address: SocketAddr::from(PROXY),
-        credentials: None,
-        bypass: Bypass::None,
-    };
+    let proxy = Proxy::new(SocketAddr::from(PROXY), None, Bypass::None);
     Options {
         // Longer than any test waits: what ends earlier ended for another reason.
         handshake: Duration::from_secs(3_600),
@@ -113,7 +109,7 @@ fn proxy(mut client: TcpStream, conduct: Conduct) -> io::Result<()> {
         }
         1 => (conduct.connect)(client, target),
         3 => (conduct.associate)(client),
-        other => panic!("command {other}"),
+        _ => reply(&mut client, 7, target),
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Command {
     Connect,
     /// Relay datagrams for as long as the stream stays open; the reply names the relay.
     UdpAssociate,
+    /// Nothing: RFC 1928 assigns it to no command. Who reads it answers that it is unknown.
+    Unassigned,
 }
 
 /// A user name and a password of 1 to 255 bytes each; never printed.
@@ -95,6 +97,8 @@ pub struct Handshake {
     command: Command,
     target: Target,
     credentials: Option<Credentials>,
+    /// Whether the request goes with the greeting.
+    ahead: bool,
     state: State,
     reply: Vec<u8>,
 }
@@ -155,9 +159,21 @@ impl Handshake {
             command,
             target,
             credentials,
+            ahead: false,
             state: State::Greet,
             reply: Vec::new(),
         }
+    }
+
+    /// The same with the request sent together with the greeting, which saves a round trip.
+    /// Without credentials only: then one method is offered, and what is chosen is known.
+    ///
+    /// Not every proxy reads a request that comes this early: some take all that a first read
+    /// yields for the greeting, and the request is lost.
+    #[must_use]
+    pub fn ahead(mut self) -> Self {
+        self.ahead = self.credentials.is_none();
+        self
     }
 
     /// What to do next.
@@ -165,7 +181,11 @@ impl Handshake {
         match &self.state {
             State::Greet => {
                 self.state = State::AwaitMethod;
-                Step::Send(self.greeting())
+                let mut bytes = self.greeting();
+                if self.ahead {
+                    bytes.extend(self.request());
+                }
+                Step::Send(bytes)
             }
             State::Authenticate => {
                 self.state = State::AwaitVerdict;
@@ -215,6 +235,7 @@ impl Handshake {
         let command = match self.command {
             Command::Connect => 1,
             Command::UdpAssociate => 3,
+            Command::Unassigned => 0,
         };
         let mut out = vec![VERSION, command, 0];
         address::encode(&self.target, &mut out);
@@ -223,6 +244,7 @@ impl Handshake {
 
     fn on_method(&self, bytes: &[u8]) -> Result<State, SocksError> {
         match *bytes {
+            [VERSION, NO_AUTHENTICATION] if self.ahead => Ok(State::AwaitReply),
             [VERSION, NO_AUTHENTICATION] => Ok(State::Request),
             [VERSION, USER_AND_PASSWORD] if self.credentials.is_some() => Ok(State::Authenticate),
             [VERSION, NO_METHOD] => Err(SocksError::Method),
@@ -313,6 +335,26 @@ mod tests {
         assert_eq!(sent, b"\x05\x01\x00\x05\x01\x00\x03\x0bexample.com\x00\x50");
         assert_eq!(bound, target("127.0.0.1:8080"));
         assert_eq!(&replies[read..], b"and the target speaks first");
+    }
+
+    #[test]
+    fn a_request_goes_with_the_greeting_where_nothing_has_to_be_chosen() {
+        let ahead = |credentials| {
+            let target = target("192.0.2.1:80");
+            let mut handshake = Handshake::new(Command::Connect, target, credentials).ahead();
+            handshake.poll()
+        };
+        let both = b"\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50";
+        assert_eq!(ahead(None), Step::Send(both.to_vec()));
+        let credentials = Credentials::new("me", "secret").unwrap();
+        assert_eq!(
+            ahead(Some(credentials)),
+            Step::Send(b"\x05\x02\x00\x02".to_vec())
+        );
+        let handshake = Handshake::new(Command::Connect, target("192.0.2.1:80"), None).ahead();
+        let replies = b"\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x1f\x90";
+        let (sent, bound, _) = play(handshake, replies).unwrap();
+        assert_eq!((sent, bound), (both.to_vec(), target("127.0.0.1:8080")));
     }
 
     #[test]

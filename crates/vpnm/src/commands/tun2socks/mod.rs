@@ -212,11 +212,7 @@ fn count(queues: NonZeroU32) -> usize {
 }
 
 fn options(matches: &Matches) -> Result<Options, Problem> {
-    let proxy = Proxy {
-        bypass: bypass(matches)?,
-        ..proxy(matches)?
-    };
-    let defaults = Options::new(proxy);
+    let defaults = Options::new(proxy(matches)?);
     let mtu = number(matches, &MTU, "a number of bytes from 1280 to 65535")?;
     if mtu.is_some_and(|mtu: u16| mtu < 1280) {
         return Err(bad_value(&MTU, "IPv6 needs 1280 bytes at least"));
@@ -253,11 +249,8 @@ fn proxy(matches: &Matches) -> Result<Proxy, Problem> {
         .trim()
         .parse()
         .map_err(|error| bad_value(&PROXY, &chain(&error)))?;
-    Ok(Proxy {
-        address: resolve(&url.host, url.port)?,
-        credentials: url.credentials,
-        bypass: Bypass::None,
-    })
+    let address = resolve(&url.host, url.port)?;
+    Ok(Proxy::new(address, url.credentials, bypass(matches)?))
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Problem> {
