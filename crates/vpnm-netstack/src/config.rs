@@ -14,11 +14,13 @@ pub struct Config {
     /// packets arrive with Linux's own hop limit, get such: another link would have to cut
     /// them into packets of its MTU.
     pub oversize: bool,
-    /// Keys the initial sequence numbers (RFC 6528) and the tables' hashes.
+    /// Keys the initial sequence numbers (RFC 6528), SYN cookies and the tables' hashes.
     pub secret: [u8; 32],
     /// Most TCP flows at one time; a SYN beyond is ignored.
     pub max_tcp_flows: usize,
-    /// Most TCP flows whose handshake is not complete; a SYN beyond is ignored.
+    /// Most TCP flows whose handshake is not complete. A SYN beyond is answered and forgotten
+    /// (SYN cookies, RFC 4987); as many flows again may wait for their user's decision once
+    /// such an answer was acknowledged, and what comes for others is ignored.
     pub max_half_open: usize,
     /// Most UDP flows at one time; the one idle longest makes room.
     pub max_udp_flows: usize,

@@ -58,6 +58,8 @@ pub enum Cause {
 pub enum Event {
     /// A SYN arrived; the handshake is held until
     /// [`tcp_accept`](crate::Stack::tcp_accept) or [`tcp_refuse`](crate::Stack::tcp_refuse).
+    /// Of a SYN beyond those that may be half open the handshake is complete already; what
+    /// the application then sends waits, 16 KiB of it at most.
     TcpIncoming {
         /// The new flow.
         id: FlowId,

@@ -11,7 +11,8 @@
 //! time, congestion control, a bounded queue beyond holes.
 //!
 //! Everything is bounded: flows, half-open flows, what each of them buffers, all of
-//! them together, fragments, and what waits for a link that takes nothing.
+//! them together, fragments, and what waits for a link that takes nothing. Half-open flows
+//! beyond their bound are served without being remembered (SYN cookies).
 
 #![forbid(unsafe_code)]
 

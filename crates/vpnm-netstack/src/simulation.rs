@@ -4,6 +4,7 @@
 mod acknowledging;
 mod attacker;
 mod client;
+mod cookies;
 mod faults;
 mod flood;
 mod link;

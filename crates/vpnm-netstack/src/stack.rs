@@ -183,13 +183,14 @@ impl Stack {
 
 /// What the user does with TCP flows.
 impl Stack {
-    /// Completes a held handshake.
+    /// Completes a held handshake, or takes the flow whose handshake could not be held.
     pub fn tcp_accept(&mut self, id: FlowId, now: Instant) {
         let (tcp, mut cx) = self.tcp_context(now);
         tcp.accept(id, &mut cx);
     }
 
-    /// Refuses a held handshake and forgets the flow.
+    /// Refuses a held handshake and forgets the flow; if it could not be held, the
+    /// application gets a reset whatever the reason.
     pub fn tcp_refuse(&mut self, id: FlowId, why: Refusal, now: Instant) {
         let (tcp, mut cx) = self.tcp_context(now);
         let Some((key, syn)) = tcp.refuse(id, why, &mut cx) else {

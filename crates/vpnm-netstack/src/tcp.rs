@@ -2,9 +2,11 @@
 
 mod acknowledge;
 mod congestion;
+mod cookie;
 mod flights;
 mod flow;
 mod input;
+mod proven;
 mod prune;
 mod receive;
 mod rtt;
@@ -15,7 +17,7 @@ mod transmit;
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vpnm_wire::{
     BufferPool, Chunk, FlowKey, IPV4_HEADER, IPV6_HEADER, SMALL, Seq, TCP_HEADER, TcpFlags,
@@ -23,6 +25,7 @@ use vpnm_wire::{
 };
 
 use self::acknowledge::Exchange;
+use self::cookie::Cookies;
 use self::flow::Stage;
 pub(crate) use self::flow::{Flow, Surroundings};
 pub(crate) use self::input::{Reply, Segment};
@@ -58,6 +61,10 @@ pub(crate) struct Tcp {
     table: Table,
     tombstones: Tombstones,
     half_open: usize,
+    /// Answers SYNs when as many flows are half open as may be.
+    cookies: Cookies,
+    /// Flows whose handshake is complete before the user has decided.
+    proven: usize,
     /// Flows with data to send, each once; served in turn, one packet each.
     sending: VecDeque<FlowId>,
     /// Flows that owe an acknowledgement, each once.
@@ -92,6 +99,8 @@ impl Tcp {
             table: Table::new(hash),
             tombstones: Tombstones::new(hash),
             half_open: 0,
+            cookies: Cookies::new(&config.secret),
+            proven: 0,
             sending: VecDeque::new(),
             owing: VecDeque::new(),
             held: VecDeque::new(),
@@ -150,7 +159,7 @@ impl Tcp {
         };
         match self.table.get(&key) {
             Some(id) => self.handle_known(id, segment, cx),
-            None => self.handle_unknown(key, &segment, cx),
+            None => self.handle_unknown(key, segment, cx),
         }
     }
 
@@ -162,7 +171,7 @@ impl Tcp {
         };
         let header = segment.header;
         let key = flow.key;
-        if header.flags.opens() && flow.stage != Stage::Open {
+        if header.flags.opens() && flow.stage.is_half_open() {
             if header.seq == flow.syn || flow.stage == Stage::Accepted {
                 // Our answer, sent again, also tells who begins anew that it did: it then
                 // resets what was before with a number that only it knows.
@@ -170,16 +179,16 @@ impl Tcp {
             } else {
                 // The application gave up and tries again from the same port.
                 self.fail(id, Cause::Reset, cx);
-                self.handle_unknown(key, &segment, cx);
+                self.handle_unknown(key, segment, cx);
                 return;
             }
             self.settle(id, cx);
             return;
         }
         let length = segment.sequence_len();
-        let stage = flow.stage;
+        let half_open = flow.stage.is_half_open();
         let reply = flow.on_segment(segment, &around);
-        if stage != Stage::Open && flow.stage == Stage::Open {
+        if half_open && !flow.stage.is_half_open() {
             self.half_open -= 1;
         }
         if flow.receiver.has_holes() && !flow.in_holed {
@@ -201,62 +210,85 @@ impl Tcp {
         self.settle(id, cx);
     }
 
-    fn handle_unknown(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
+    fn handle_unknown(&mut self, key: FlowKey, segment: Segment, cx: &mut Context<'_>) {
         let header = &segment.header;
         let flags = header.flags;
-        let is_syn = flags.opens();
         if let Some(stone) = self.tombstones.get(&key, cx.now) {
-            let replaced = stone.is_followed_by(segment);
+            let replaced = stone.is_followed_by(&segment);
             // An application that begins anew with a lower number rejects our answer to
             // its SYN this way, and then tries again.
             let rejected = flags.has(TcpFlags::RST) && header.seq == stone.theirs;
             if replaced || rejected {
                 self.tombstones.remove(&key);
             } else {
-                self.answer_late(&key, segment, stone, cx);
+                self.answer_late(&key, &segment, stone, cx);
                 return;
             }
         }
-        if !is_syn {
+        if !flags.opens() {
+            if let Some(offer) = self.recall(&key, header, cx.now) {
+                self.open_proven(key, offer, segment, cx);
+                return;
+            }
             let (from, to) = (key.destination().ip(), key.source().ip());
             cx.outbox
                 .tcp_reset_for(header, segment.sequence_len(), from, to, cx.pool);
-            return;
-        }
-        if self.flows.len() >= self.config.max_tcp_flows
-            || self.half_open >= self.config.max_half_open
-        {
+        } else if self.flows.len() >= self.config.max_tcp_flows {
             // Silence: the application's host asks again in a second.
-            return;
+        } else if self.half_open >= self.config.max_half_open {
+            self.answer_and_forget(&key, &segment, cx);
+        } else {
+            self.open(key, &segment, cx);
         }
-        self.open(key, segment, cx);
     }
 
     fn open(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
         let (iss, offset) = self.initial_numbers(&key, cx.now);
-        let headers = if key.source().is_ipv4() {
-            IPV4_HEADER + TCP_HEADER
-        } else {
-            IPV6_HEADER + TCP_HEADER
-        };
-        let mss = crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers));
-        let mut flow = Flow::new(key, &segment.header, segment.options, iss, mss);
-        flow.near = segment.near;
-        flow.oversize = self.config.oversize && segment.near;
+        let mut flow = self.flow(key, segment.header.seq, segment.options, iss, segment.near);
         if !segment.near {
             flow.agree_on_stamps(offset, self.epoch.unwrap_or(cx.now), cx.now);
         }
-        flow.exchange = Exchange::like(self.prompt);
         flow.on_syn(cx.now);
+        self.half_open += 1;
+        let id = self.add(flow, cx);
+        self.settle(id, cx);
+    }
+
+    /// A flow of a peer whose SYN had the number `syn` and made this offer; `iss` is ours.
+    fn flow(&self, key: FlowKey, syn: Seq, offer: TcpOptions, iss: Seq, near: bool) -> Flow {
+        let mut flow = Flow::new(key, syn, offer, iss, self.link_segment(&key));
+        flow.near = near;
+        flow.oversize = self.config.oversize && near;
+        flow.exchange = Exchange::like(self.prompt);
+        flow
+    }
+
+    /// Puts a new flow into the table and asks the user about it.
+    fn add(&mut self, flow: Flow, cx: &mut Context<'_>) -> FlowId {
+        let key = flow.key;
         let id = self.flows.insert(flow);
         self.table.insert(key, id);
-        self.half_open += 1;
         cx.events.push_back(Event::TcpIncoming {
             id,
             source: key.source(),
             destination: key.destination(),
         });
-        self.settle(id, cx);
+        id
+    }
+
+    /// Payload of the longest segments that the link takes.
+    fn link_segment(&self, key: &FlowKey) -> u16 {
+        let headers = if key.source().is_ipv4() {
+            IPV4_HEADER + TCP_HEADER
+        } else {
+            IPV6_HEADER + TCP_HEADER
+        };
+        crate::outbox::small(usize::from(self.config.mtu).saturating_sub(headers))
+    }
+
+    /// Time since the stack was first asked for it.
+    fn age(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.epoch.get_or_insert(now))
     }
 
     /// A sequence number nobody can guess that grows by one every four microseconds (RFC
@@ -265,8 +297,7 @@ impl Tcp {
         let mut hash = DefaultHasher::new();
         self.config.secret.hash(&mut hash);
         key.hash(&mut hash);
-        let epoch = *self.epoch.get_or_insert(now);
-        let ticks = now.saturating_duration_since(epoch).as_micros() / 4;
+        let ticks = self.age(now).as_micros() / 4;
         let hash = hash.finish();
         let place = u128::from(hash).wrapping_add(ticks) & u128::from(u32::MAX);
         let offset = u32::try_from(hash >> 32).unwrap_or(0);
@@ -330,8 +361,10 @@ impl Tcp {
             if let Some(alarm) = flow.alarm.take() {
                 self.timers.cancel(alarm);
             }
-            if flow.stage != Stage::Open {
-                self.half_open -= 1;
+            match flow.stage {
+                Stage::Held | Stage::Accepted => self.half_open -= 1,
+                Stage::Proven => self.proven -= 1,
+                Stage::Open => {}
             }
             if flow.gone.is_none() {
                 let stone = Tombstone {
@@ -499,12 +532,16 @@ fn has_room_again(flow: &Flow, memory: usize, pool: &BufferPool) -> bool {
 impl Tcp {
     pub(crate) fn accept(&mut self, id: FlowId, cx: &mut Context<'_>) {
         if let Some(flow) = self.flows.get_mut(id) {
+            let proven = flow.stage == Stage::Proven;
             flow.accept(cx.now);
+            if proven && flow.stage == Stage::Open {
+                self.proven -= 1;
+            }
             self.settle(id, cx);
         }
     }
 
-    /// Refuses a held flow; the key, if it was one, for an ICMP error.
+    /// Refuses a flow; the key, if its handshake was held, for an ICMP error.
     pub(crate) fn refuse(
         &mut self,
         id: FlowId,

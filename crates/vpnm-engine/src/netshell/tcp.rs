@@ -15,7 +15,7 @@ use vpnm_wire::Chunk;
 
 use super::net::Net;
 
-/// A connection attempt whose handshake is held.
+/// A connection attempt whose handshake is held, unless very many are.
 pub struct TcpIncoming {
     /// The application's end.
     pub source: SocketAddr,
@@ -77,7 +77,8 @@ impl TcpIncoming {
         .await;
     }
 
-    /// Tells the application why it cannot connect.
+    /// Tells the application why it cannot connect; where the handshake could not be held,
+    /// it gets a reset.
     pub fn refuse(mut self, why: Refusal) {
         self.decide(why);
     }

@@ -281,7 +281,7 @@ impl Client {
         }
         assert!(header.flags.has(TcpFlags::SYN | TcpFlags::ACK));
         assert_eq!(header.ack, ISS.plus(1));
-        let mut flow = Flow::new(self.key, header, segment.options, ISS, 1_460);
+        let mut flow = Flow::new(self.key, header.seq, segment.options, ISS, 1_460);
         flow.agree_on_stamps(self.clock, self.began.unwrap_or(now), now);
         flow.open_actively(header, now);
         self.flow = Some(flow);

@@ -14,7 +14,7 @@ use crate::event::{Event, Sent, Taken};
 const MEMORY: usize = 1 << 20;
 
 /// Sends a SYN from the `number`th address; the user accepts or goes on dialling.
-fn knock(script: &mut Script, number: u32, accepts: bool) {
+pub(super) fn knock(script: &mut Script, number: u32, accepts: bool) {
     let to = script.key.destination();
     let from = Ipv4Addr::from(0x0b00_0000 + number);
     let known = script.key;

@@ -84,6 +84,11 @@ impl Script {
         (self.key, self.ours, self.flow)
     }
 
+    /// Our initial sequence number became known.
+    pub(super) fn set_ours(&mut self, ours: u32) {
+        self.ours = ours;
+    }
+
     pub(super) fn shake_hands(&mut self, theirs: u32) {
         assert!(self.send(SYN, theirs, 0, b"").is_empty(), "it is held");
         let id = self.incoming();

@@ -37,6 +37,8 @@ const MAX_ATTEMPTS: u32 = 12;
 const MAX_ORPHAN_ATTEMPTS: u32 = 8;
 /// Smallest segment believed of a peer: as Linux.
 const MIN_MSS: usize = 48;
+/// Window in bytes for a peer before the user has decided: what every flow may receive.
+pub(crate) const CONFINED: u16 = 16 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -44,8 +46,20 @@ pub(crate) enum Stage {
     Held,
     /// Our SYN-ACK is out.
     Accepted,
+    /// The handshake is complete, and the user has not decided yet.
+    Proven,
     /// The handshake is complete.
     Open,
+}
+
+impl Stage {
+    /// Whether the handshake is not complete.
+    pub(crate) fn is_half_open(self) -> bool {
+        match self {
+            Self::Held | Self::Accepted => true,
+            Self::Proven | Self::Open => false,
+        }
+    }
 }
 
 /// One connection, from its SYN on.
@@ -116,27 +130,36 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) max_payload: usize,
 }
 
+/// Most payload of a segment that a peer of this offer takes (RFC 9293 section 3.7.1).
+pub(crate) fn offered_segment(key: &FlowKey, offer: &TcpOptions) -> usize {
+    let default = if key.source().is_ipv4() { 536 } else { 1_220 };
+    let offered = offer.max_segment.filter(|size| *size > 0);
+    usize::from(offered.unwrap_or(default)).max(MIN_MSS)
+}
+
+/// The options of the answer to a SYN of this offer; `mss` is the link's.
+pub(crate) fn agreed(offer: &TcpOptions, mss: u16) -> TcpOptions {
+    TcpOptions {
+        max_segment: Some(mss),
+        window_scale: offer.window_scale.map(|_| WINDOW_SHIFT),
+        sack_permitted: offer.sack_permitted,
+        ..TcpOptions::default()
+    }
+}
+
 impl Flow {
-    /// A flow whose SYN just arrived; `mss` is the link's.
-    pub(crate) fn new(
-        key: FlowKey,
-        header: &TcpHeader,
-        offer: TcpOptions,
-        iss: Seq,
-        mss: u16,
-    ) -> Self {
-        let default = if key.source().is_ipv4() { 536 } else { 1_220 };
-        let offered = offer.max_segment.filter(|size| *size > 0);
-        let theirs = usize::from(offered.unwrap_or(default)).max(MIN_MSS);
+    /// A flow of a peer whose SYN had the number `syn`; `mss` is the link's.
+    pub(crate) fn new(key: FlowKey, syn: Seq, offer: TcpOptions, iss: Seq, mss: u16) -> Self {
+        let theirs = offered_segment(&key, &offer);
         let scaling = offer.window_scale.is_some();
         let mut sender = Sender::new(iss, theirs.min(usize::from(mss)));
         sender.agree(offer.window_scale.unwrap_or(0), offer.sack_permitted);
         Self {
             key,
             stage: Stage::Held,
-            receiver: Receiver::new(header.seq, scaling),
+            receiver: Receiver::new(syn, scaling),
             sender,
-            syn: header.seq,
+            syn,
             offer,
             announced_mss: mss,
             stamps: None,
@@ -202,13 +225,35 @@ impl Flow {
 
     /// The user wants the connection.
     pub(crate) fn accept(&mut self, now: Instant) {
-        if self.stage == Stage::Held {
-            self.stage = Stage::Accepted;
-            self.syn_due = true;
-            // Who waited for the decision must not be given up before the SYN-ACK is out,
-            // which a link without room delays.
-            self.rearm(now, true);
+        match self.stage {
+            _ if self.gone.is_some() => {}
+            Stage::Held => {
+                self.stage = Stage::Accepted;
+                self.syn_due = true;
+                // Who waited for the decision must not be given up before the SYN-ACK is
+                // out, which a link without room delays.
+                self.rearm(now, true);
+            }
+            Stage::Proven => {
+                self.stage = Stage::Open;
+                self.reader_waits = true;
+                self.receiver.set_free();
+                // The peer hears of the window.
+                self.ack_due = true;
+                self.exchange.hurry();
+            }
+            Stage::Accepted | Stage::Open => {}
         }
+    }
+
+    /// A segment of this header acknowledged a SYN-ACK that nobody remembers.
+    pub(crate) fn prove(&mut self, header: &TcpHeader, now: Instant) {
+        self.stage = Stage::Proven;
+        self.reader_waits = false;
+        self.receiver.confine(CONFINED);
+        self.sender.assume_syn_sent();
+        self.sender
+            .on_syn_acked(header.seq, header.ack, header.window, now);
     }
 
     /// The peer sent its SYN, perhaps again.
@@ -221,7 +266,7 @@ impl Flow {
                 self.rearm(now, true);
             }
             Stage::Accepted => self.syn_due = true,
-            Stage::Open => {}
+            Stage::Proven | Stage::Open => {}
         }
     }
 
@@ -252,7 +297,7 @@ impl Flow {
             return false;
         }
         match self.stage {
-            Stage::Held => false,
+            Stage::Held | Stage::Proven => false,
             Stage::Accepted => self.syn_due,
             Stage::Open => self.probe_due || self.sender.has_more() || self.sender.is_fin_due(),
         }
@@ -266,7 +311,7 @@ impl Flow {
         match self.stage {
             Stage::Held => None,
             Stage::Accepted => self.next_syn(around),
-            Stage::Open => self.next_data(around),
+            Stage::Proven | Stage::Open => self.next_data(around),
         }
     }
 
@@ -278,11 +323,8 @@ impl Flow {
         let mut header = self.header(self.sender.una(), TcpFlags::SYN | TcpFlags::ACK);
         header.window = self.receiver.announce_unscaled();
         let options = TcpOptions {
-            max_segment: Some(self.announced_mss),
-            window_scale: self.offer.window_scale.map(|_| WINDOW_SHIFT),
-            sack_permitted: self.offer.sack_permitted,
             stamps: self.next_stamps(around.now),
-            ..TcpOptions::default()
+            ..agreed(&self.offer, self.announced_mss)
         };
         self.rearm(around.now, true);
         Some(Outgoing {
@@ -367,13 +409,25 @@ impl Flow {
         match self.stage {
             Stage::Held => Some(Wake::Undecided),
             Stage::Accepted => Some(Wake::Handshake),
-            Stage::Open if self.sender.late_at().is_some() => Some(Wake::Reordering),
-            Stage::Open if self.sender.tail_wait().is_some() => Some(Wake::TailProbe),
-            Stage::Open if self.sender.is_in_flight() => Some(Wake::Retransmit),
-            Stage::Open if self.sender.is_blocked() => Some(Wake::ClosedWindow),
-            Stage::Open if self.is_complete() => None,
-            Stage::Open if self.owned => Some(Wake::KeepAlive),
-            Stage::Open => Some(Wake::Orphan),
+            Stage::Proven | Stage::Open => self.open_waits_for(),
+        }
+    }
+
+    fn open_waits_for(&self) -> Option<Wake> {
+        if self.sender.late_at().is_some() {
+            Some(Wake::Reordering)
+        } else if self.sender.tail_wait().is_some() {
+            Some(Wake::TailProbe)
+        } else if self.sender.is_in_flight() {
+            Some(Wake::Retransmit)
+        } else if self.sender.is_blocked() {
+            Some(Wake::ClosedWindow)
+        } else if self.is_complete() {
+            None
+        } else if self.owned {
+            Some(Wake::KeepAlive)
+        } else {
+            Some(Wake::Orphan)
         }
     }
 

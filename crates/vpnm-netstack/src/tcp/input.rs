@@ -51,7 +51,7 @@ impl Flow {
         match self.stage {
             Stage::Held => self.on_held(&segment),
             Stage::Accepted => self.on_handshake(segment, around),
-            Stage::Open => self.on_open(segment, around),
+            Stage::Proven | Stage::Open => self.on_open(segment, around),
         }
     }
 
@@ -173,7 +173,7 @@ impl Flow {
             self.challenged = Some(around.now);
             // Before the handshake is complete our SYN-ACK asks the same.
             self.on_syn(around.now);
-            self.ack_due = self.stage == Stage::Open;
+            self.ack_due = !self.stage.is_half_open();
             self.exchange.hurry();
         }
     }

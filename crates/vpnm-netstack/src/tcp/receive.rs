@@ -83,6 +83,11 @@ pub(crate) enum Arrival {
     Unexpected,
 }
 
+/// Bytes that a new flow may receive: without scaling as many as a header can announce.
+fn initial_limit(scaling: bool) -> usize {
+    if scaling { INITIAL_LIMIT } else { 65_535 }
+}
+
 impl Receiver {
     /// For a peer whose SYN had this sequence number.
     pub(crate) fn new(syn: Seq, scaling: bool) -> Self {
@@ -90,7 +95,7 @@ impl Receiver {
         Self {
             next,
             edge: next,
-            limit: if scaling { INITIAL_LIMIT } else { 65_535 },
+            limit: initial_limit(scaling),
             shift: if scaling { WINDOW_SHIFT } else { 0 },
             chunks: VecDeque::new(),
             queued: 0,
@@ -387,6 +392,17 @@ impl Receiver {
         let window = u16::try_from(self.limit).unwrap_or(u16::MAX);
         self.edge = self.edge.max(self.next.plus(usize::from(window)));
         window
+    }
+
+    /// A SYN-ACK announced this window, and no more is received until [`Self::set_free`].
+    pub(crate) fn confine(&mut self, window: u16) {
+        self.limit = usize::from(window);
+        self.announce_unscaled();
+    }
+
+    /// The window may open as that of any new flow.
+    pub(crate) fn set_free(&mut self) {
+        self.limit = initial_limit(self.shift > 0);
     }
 
     /// What was received twice (RFC 2883), then the ranges received beyond a hole, the

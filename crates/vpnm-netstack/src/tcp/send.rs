@@ -220,8 +220,13 @@ impl Sender {
 
     /// Our SYN was sent: it takes one place of the sequence.
     pub(crate) fn on_syn_sent(&mut self, now: Instant) {
-        self.next = self.una.plus(1);
+        self.assume_syn_sent();
         self.rtt.on_sent(self.next, now);
+    }
+
+    /// Our SYN was sent; when, nobody remembers.
+    pub(crate) fn assume_syn_sent(&mut self) {
+        self.next = self.una.plus(1);
     }
 
     /// Our SYN was acknowledged, with the segment whose fields are given.

@@ -12,9 +12,10 @@ use vpnm_wire::{
     TcpOptions, VnetHeader, protocol,
 };
 
-/// Most flows of each kind, and how many of them may be half open.
+/// Most flows of each kind, and how many of them may be half open: all peers' at once, or
+/// one, so that others are answered without being remembered.
 const FLOWS: usize = 8;
-const HALF_OPEN: usize = 4;
+const HALF_OPEN: [usize; 2] = [PEERS, 1];
 /// Bytes of buffers for all.
 const MEMORY: usize = 1 << 20;
 /// Ports that the peers' segments come from.
@@ -46,7 +47,7 @@ pub(crate) fn play(script: &[u8]) {
     let mut config = Config::new(1_500, [3; 32]);
     config.offload = first & 1 == 1;
     config.max_tcp_flows = FLOWS;
-    config.max_half_open = HALF_OPEN;
+    config.max_half_open = HALF_OPEN[usize::from(first >> 1 & 1)];
     config.max_udp_flows = FLOWS;
     config.memory = MEMORY;
     let mut player = Player {
