@@ -224,6 +224,11 @@ pub(crate) const ROWS: &[Row] = &[
     row(Metric::ManyDescriptors, Against::Best, Goal::Value(0.0)),
     row(Metric::FloodMemory, Against::Best, Goal::Value(64.0)),
     row(Metric::FloodServed, Against::Best, Goal::Value(8.0)),
+    Row {
+        metric: Metric::FloodConnections,
+        against: Against::Best,
+        goal: None,
+    },
 ];
 
 /// How a row came out.

@@ -64,6 +64,7 @@ pub(crate) enum Metric {
     ManyDescriptors,
     FloodMemory,
     FloodServed,
+    FloodConnections,
 }
 
 /// A group of metrics that one load yields; what `--only` names.
@@ -186,6 +187,7 @@ impl Metric {
             Self::ManyDescriptors => "descriptors left of 100 000",
             Self::FloodMemory => "memory under 1 000 000 SYNs",
             Self::FloodServed => "wait for service after them",
+            Self::FloodConnections => "connections, 8 at a time, beside 100 000 SYNs/s",
         }
     }
 
@@ -223,7 +225,11 @@ impl Metric {
             | Self::BesideUp99
             | Self::BesideDown50
             | Self::BesideDown99 => "ms",
-            Self::Connections | Self::OneAtATime | Self::NewFlows | Self::WakeUps => "1/s",
+            Self::Connections
+            | Self::OneAtATime
+            | Self::NewFlows
+            | Self::WakeUps
+            | Self::FloodConnections => "1/s",
             Self::Stuck | Self::OpenFlows | Self::ManyServed | Self::ManyDescriptors => "",
             Self::SmallCostUp
             | Self::SmallCostDown
@@ -251,6 +257,7 @@ impl Metric {
                 self,
                 Self::Connections
                     | Self::OneAtATime
+                    | Self::FloodConnections
                     | Self::NewFlows
                     | Self::OpenFlows
                     | Self::ManyServed
@@ -275,7 +282,7 @@ impl Metric {
             | Self::VmessUpCost => Load::Records,
             Self::UpForwarded | Self::UpLossy => Load::Forwarded,
             Self::ManyServed | Self::ManyAfter | Self::ManyDescriptors => Load::Many,
-            Self::FloodMemory | Self::FloodServed => Load::Flood,
+            Self::FloodMemory | Self::FloodServed | Self::FloodConnections => Load::Flood,
             Self::Ping50 | Self::Ping99 => Load::Ping,
             Self::PinnedPing50 | Self::PinnedPing99 => Load::Pinned,
             Self::BesideUp50 | Self::BesideUp99 | Self::BesideDown50 | Self::BesideDown99 => {

@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::connections::{Rate, connections};
 use crate::place::{Place, TARGET};
 use crate::target::{ECHO, address};
 
@@ -16,6 +18,8 @@ const RAW: i32 = 255;
 const TCP: u8 = 6;
 /// Bytes of an IPv4 or a TCP header without options.
 const HEADER: u16 = 20;
+/// How long a flood lasts before service is looked at: whatever can be full by it, is.
+const BEFORE: Duration = Duration::from_millis(500);
 /// How often a connection is tried after the flood.
 const ATTEMPTS: usize = 10;
 
@@ -50,6 +54,29 @@ pub(crate) fn flood(
         .map_err(|_| anyhow::anyhow!("a load panicked"))?
         .context("nobody is served after the flood")?;
     Ok(begin.elapsed().as_secs_f64())
+}
+
+/// What becomes of `concurrent` connections at a time beside 100 000 SYNs a second.
+pub(crate) fn flooded(place: &Place, concurrent: usize, time: Duration) -> anyhow::Result<Rate> {
+    /// SYNs a millisecond.
+    const BURST: u32 = 100;
+    let end = Instant::now() + BEFORE + time;
+    let others = place.on_client(move || {
+        let (mut number, mut due) = (0, Instant::now());
+        while due < end {
+            send(number..number + BURST)?;
+            number += BURST;
+            due += Duration::from_millis(1);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        Ok(())
+    })?;
+    thread::sleep(BEFORE);
+    let rate = connections(place, concurrent, time)?;
+    others
+        .join()
+        .map_err(|_| anyhow::anyhow!("a load panicked"))??;
+    Ok(rate)
 }
 
 fn exchange() -> anyhow::Result<()> {

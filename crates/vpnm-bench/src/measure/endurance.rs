@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{GIVE_BACK, Measurement, Subject, WARM_UP};
-use crate::load::{flood, idle, many};
+use crate::load::{flood, flooded, idle, many};
 use crate::metric::Metric;
 use crate::processor;
 
@@ -12,6 +12,8 @@ use crate::processor;
 const CONNECTIONS: u32 = 100_000;
 /// Who needs longer for them is not waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Connections at a time, beside such attempts.
+const CLIENTS: usize = 8;
 /// Attempts from addresses nobody has.
 const SYNS: u32 = 1_000_000;
 
@@ -44,6 +46,8 @@ impl Measurement<'_> {
         })?;
         subject.note(Metric::FloodMemory, most / 1024.0);
         subject.note(Metric::FloodServed, served);
+        let beside = flooded(self.place, CLIENTS, self.each)?;
+        subject.note(Metric::FloodConnections, beside.per_second);
         Ok(())
     }
 }
