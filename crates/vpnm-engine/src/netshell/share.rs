@@ -76,14 +76,16 @@ impl Share {
             }
             Some(Affinity::Part(_)) => {
                 let whole = stack.reassemble(packet, now)?;
-                let Some(affinity @ Affinity::Whole(_)) = Affinity::of(whole.content()) else {
-                    return None;
-                };
-                if affinity.queue(self.count) == self.own {
-                    return Some(whole);
+                match Affinity::of(whole.content()) {
+                    // No whole is a part of another.
+                    Some(Affinity::Part(_)) => None,
+                    Some(affinity) if affinity.queue(self.count) != self.own => {
+                        self.hand_over(affinity, &whole);
+                        None
+                    }
+                    // Whoever sees what no queue owns tells its sender.
+                    Some(Affinity::Whole(_)) | None => Some(whole),
                 }
-                self.hand_over(affinity, &whole);
-                None
             }
             Some(Affinity::Whole(_)) | None => Some(packet),
         }
@@ -173,6 +175,19 @@ mod tests {
         }
     }
 
+    fn packet(protocol: u8, fragment: Option<Fragment>, payload: &[u8]) -> Vec<u8> {
+        let builder = IpBuilder {
+            source: [10, 0, 0, 2].into(),
+            destination: [192, 0, 2, 1].into(),
+            protocol,
+            payload_len: payload.len(),
+            fragment,
+        };
+        let mut head = Head::new();
+        assert!(builder.encode(&mut head));
+        [head.bytes(), payload].concat()
+    }
+
     fn datagram(port: u16, fragment: Option<Fragment>, content: &[u8]) -> Vec<u8> {
         let mut payload = Vec::new();
         if fragment.is_none_or(|part| part.offset == 0) {
@@ -180,16 +195,7 @@ mod tests {
             payload.extend([0, 80, 0, 24, 0, 0]);
         }
         payload.extend(content);
-        let builder = IpBuilder {
-            source: [10, 0, 0, 2].into(),
-            destination: [192, 0, 2, 1].into(),
-            protocol: protocol::UDP,
-            payload_len: payload.len(),
-            fragment,
-        };
-        let mut head = Head::new();
-        assert!(builder.encode(&mut head));
-        [head.bytes(), &payload].concat()
+        packet(protocol::UDP, fragment, &payload)
     }
 
     struct Queue {
@@ -279,6 +285,28 @@ mod tests {
             kept += usize::from(queues[(at / 4) % 4].sort(&last));
             // From where they came to where they meet, and from there to the flow.
             for _ in 0..3 {
+                for queue in &mut queues {
+                    kept += queue.sort_handed(&cx);
+                }
+            }
+            assert_eq!(kept, 1, "{id}");
+        }
+    }
+
+    #[test]
+    fn one_queue_keeps_the_whole_that_belongs_to_none() {
+        let mut queues = queues(4);
+        let cx = Context::from_waker(Waker::noop());
+        for id in 0..50 {
+            // Of SCTP: its sender is to be told that nobody speaks it.
+            let part = |offset, more| {
+                let part = Fragment { id, offset, more };
+                packet(132, Some(part), &[7; 8])
+            };
+            let at = usize::try_from(id).unwrap();
+            let mut kept = usize::from(queues[at % 4].sort(&part(0, true)));
+            kept += usize::from(queues[(at / 4) % 4].sort(&part(8, false)));
+            for _ in 0..2 {
                 for queue in &mut queues {
                     kept += queue.sort_handed(&cx);
                 }
