@@ -12,6 +12,16 @@ const LIFETIME: Duration = Duration::from_mins(10);
 const LEAST_V4: usize = 552;
 const LEAST_V6: usize = 1_280;
 
+/// The MTU of the path to a host of which a router said that it is `mtu`, 0 if it did not say
+/// what it is; `None` if that means nothing.
+pub(crate) fn believed_mtu(to: IpAddr, mtu: usize) -> Option<usize> {
+    match to {
+        IpAddr::V4(_) => Some(mtu.max(LEAST_V4)),
+        // Not even a guess (RFC 8201 section 4).
+        IpAddr::V6(_) => (mtu >= LEAST_V6).then_some(mtu),
+    }
+}
+
 /// What a path takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit {
@@ -44,18 +54,17 @@ impl Paths {
     /// A router said that the path to a host takes no longer packets than `mtu`, which is
     /// less than the link's; 0 if it did not say what it takes.
     pub(crate) fn learn(&mut self, to: IpAddr, mtu: usize, now: Instant) {
-        if to.is_ipv6() && mtu < LEAST_V6 {
-            // Not even a guess (RFC 8201 section 4).
+        let Some(believed) = believed_mtu(to, mtu) else {
             return;
-        }
+        };
         let known = self.limit(to);
         if known.is_some_and(|known| known.mtu < mtu) {
             // It speaks of a packet from before.
             return;
         }
         let limit = Limit {
-            mtu: mtu.max(LEAST_V4),
-            cut: mtu < LEAST_V4 || known.is_some_and(|known| known.cut),
+            mtu: believed,
+            cut: mtu < believed || known.is_some_and(|known| known.cut),
         };
         self.expire(now);
         self.0.retain(|path| path.to != to);

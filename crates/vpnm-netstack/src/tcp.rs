@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::event::{Cause, Event, FlowId, Refusal, Sent, Taken};
 use crate::keyed_hash::KeyedHash;
 use crate::outbox::Outbox;
+use crate::path::believed_mtu;
 use crate::slab::Slab;
 use crate::table::Table;
 use crate::timer::Timers;
@@ -318,12 +319,14 @@ impl Tcp {
         let Some(flow) = self.flows.get_mut(id) else {
             return;
         };
-        let v4 = key.source().is_ipv4();
-        let (headers, least) = if v4 { (40, 552) } else { (60, 1_280) };
+        let headers = if key.source().is_ipv4() { 40 } else { 60 };
+        let Some(mtu) = believed_mtu(key.source().ip(), mtu) else {
+            return;
+        };
         // Only who sees our packets knows their numbers (RFC 5927 section 4.1).
         let known = flow.sender.una().not_after(seq) && seq.before(flow.sender.next());
         if known && flow.stage == Stage::Open {
-            flow.limit_segment(mtu.max(least) - headers);
+            flow.limit_segment(mtu - headers);
             flow.rearm(cx.now, true);
             self.settle(id, cx);
         }

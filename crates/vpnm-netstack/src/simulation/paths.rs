@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use vpnm_wire::{
-    Checksum, ChecksumState, Head, IpBuilder, IpHeader, UDP_HEADER, UdpHeader, VnetHeader, protocol,
+    Checksum, ChecksumState, FlowKey, Head, IpBuilder, IpHeader, UDP_HEADER, UdpHeader, VnetHeader,
+    protocol,
 };
 
+use super::script::{Script, THEIRS};
 use crate::config::Config;
 use crate::event::Event;
 use crate::packet::Ingress;
@@ -235,6 +237,34 @@ fn only_what_is_said_of_a_flow_is_believed() {
         }
         paths.too_big(1_400, &quoted(server, application));
         assert_eq!(paths.send(1_400).len(), 2);
+    }
+}
+
+#[test]
+fn no_path_of_ipv6_is_narrower_than_every_link() {
+    for (mtu, shorter) in [(0, false), (1_279, false), (1_280, true), (1_400, true)] {
+        let mut script = Script::new();
+        let [application, server, router] = HOSTS[1].map(|host| host.parse().unwrap());
+        let ends = [SocketAddr::new(application, 5), SocketAddr::new(server, 7)];
+        script.key = FlowKey::new(ends[0], ends[1]);
+        script.max_segment = Some(1_440);
+        script.shake_hands(THEIRS);
+        script.stack.tcp_send(script.id(), &[7; 1_440], script.now);
+        let sent = script.answers();
+        assert_eq!(sent.len(), 1);
+        let segment = [&[0, 7, 0, 5], &sent[0].seq.0.to_be_bytes()[..], &[0; 12]].concat();
+        let quoted = packet(ends[1], ends[0], protocol::TCP, &segment);
+        let message = [&[2, 0, 0, 0], &u32::to_be_bytes(mtu)[..], &quoted].concat();
+        let router = SocketAddr::new(router, 0);
+        let error = packet(router, ends[1], protocol::ICMPV6, &message);
+        let offload = VnetHeader {
+            checksum: ChecksumState::Verified,
+            ..VnetHeader::default()
+        };
+        let content = script.stack.pool().copy(&error);
+        let error = Ingress::offloaded(content, offload);
+        script.stack.handle_packet(error, script.now);
+        assert_eq!(!script.answers().is_empty(), shorter, "{mtu}");
     }
 }
 

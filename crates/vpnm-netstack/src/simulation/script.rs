@@ -34,6 +34,8 @@ pub(super) struct Script {
     /// Our initial sequence number, once known.
     ours: u32,
     pub(super) flow: Option<FlowId>,
+    /// The longest segments that the peer takes, if it says so.
+    pub(super) max_segment: Option<u16>,
     /// Whether the peer takes selective acknowledgements, and what the last of them said.
     pub(super) sack: bool,
     pub(super) reported: Vec<(u32, u32)>,
@@ -54,6 +56,7 @@ impl Script {
             window: 60_000,
             ours: 0,
             flow: None,
+            max_segment: None,
             sack: false,
             reported: Vec::new(),
         }
@@ -146,6 +149,7 @@ impl Script {
         };
         let options = TcpOptions {
             sack_permitted: self.sack && flags.opens(),
+            max_segment: self.max_segment.filter(|_| flags.opens()),
             ..TcpOptions::default()
         };
         let ip = IpBuilder {
