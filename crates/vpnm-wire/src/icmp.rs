@@ -54,6 +54,8 @@ pub enum IcmpError {
     Option,
     /// Parts of a packet never came.
     Reassembly,
+    /// The first part of a packet lacks some of its headers; there is no such error over IPv4.
+    Incomplete,
 }
 
 impl IcmpError {
@@ -136,7 +138,7 @@ pub fn encode_error(
         (false, IcmpError::Port) => [3, 3],
         (false, IcmpError::Prohibited) => [3, 13],
         (false, IcmpError::Protocol) => [3, 2],
-        (false, IcmpError::Parameter | IcmpError::Option) => [12, 0],
+        (false, IcmpError::Parameter | IcmpError::Option | IcmpError::Incomplete) => [12, 0],
         (false, IcmpError::Reassembly) => [11, 1],
         (true, IcmpError::Network) => [1, 0],
         (true, IcmpError::Prohibited) => [1, 1],
@@ -146,6 +148,7 @@ pub fn encode_error(
         (true, IcmpError::Parameter) => [4, 0],
         (true, IcmpError::Option) => [4, 2],
         (true, IcmpError::Reassembly) => [3, 1],
+        (true, IcmpError::Incomplete) => [4, 3],
     };
     encode(source, destination, kind, body, head);
 }

@@ -1,6 +1,7 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers.
 
 mod options;
+mod part;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -135,6 +136,21 @@ impl IpHeader {
         let end = self.total_len.min(packet.len());
         packet.get(self.header_len..end).unwrap_or_default()
     }
+
+    /// These headers and those that the first part of an IPv6 packet has behind its fragment
+    /// header, which are followed only once the packet is whole; `None` if they end too early.
+    #[must_use]
+    pub fn innermost(&self, packet: &[u8]) -> Option<Self> {
+        let packet = packet.get(..self.total_len).unwrap_or(packet);
+        let mut inner = Self {
+            fragment: None,
+            ..*self
+        };
+        if self.source.is_ipv6() {
+            while follow_extension(packet, false, &mut inner).ok()? {}
+        }
+        Some(inner)
+    }
 }
 
 fn checksum_valid(packet: &[u8]) -> bool {
@@ -161,25 +177,8 @@ fn parse_whole_v4(packet: &[u8]) -> Result<IpHeader, IpError> {
 
 fn parse_whole_v6(packet: &[u8]) -> Result<IpHeader, IpError> {
     let header = parse_v6(packet, true)?;
-    if let Some(fragment) = header.fragment {
-        let length = header.total_len - header.header_len;
-        check_part(fragment, length, header.header_len)?;
-    }
+    part::check(&header, packet)?;
     Ok(header)
-}
-
-/// Checks that a part of `length` bytes, in front of which the headers end at `end`, can be
-/// of a packet (RFC 8200 section 4.5).
-fn check_part(fragment: Fragment, length: usize, end: usize) -> Result<(), IpError> {
-    let at = if fragment.more && !length.is_multiple_of(8) {
-        PAYLOAD_LENGTH_AT
-    } else if fragment.offset + length > MAX_PAYLOAD {
-        end - FRAGMENT_HEADER + 2
-    } else {
-        return Ok(());
-    };
-    let problem = IcmpError::Parameter;
-    Err(IpError::Parameter { problem, at })
 }
 
 fn parse_v4(packet: &[u8]) -> Result<IpHeader, IpError> {

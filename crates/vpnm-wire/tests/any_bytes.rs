@@ -34,6 +34,10 @@ mod tests {
         }
         if let Ok(header) = IpHeader::parse_quoted(bytes) {
             assert!(header.payload(bytes).len() <= bytes.len());
+            if let Some(inner) = header.innermost(bytes) {
+                assert!(inner.header_len >= header.header_len);
+                assert!(inner.payload(bytes).len() <= header.payload(bytes).len());
+            }
             let part = matches!(Affinity::of(bytes), Some(Affinity::Part(_)));
             assert_eq!(part, header.fragment.is_some());
         } else {

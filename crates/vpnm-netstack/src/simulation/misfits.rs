@@ -222,6 +222,7 @@ fn parts_of_impossible_packets_are_pointed_at() {
         (65_528, 8, at(42)),
         (65_520, 16, at(42)),
         (65_528 | MORE_V6, 8, at(42)),
+        (65_528 | MORE_V6, 15, at(42)),
         (65_520, 15, None),
     ] {
         let packet = part(protocol::UDP, field, &vec![9; len]);
@@ -232,6 +233,67 @@ fn parts_of_impossible_packets_are_pointed_at() {
     for (field, len) in [(MORE_V4, 63), (MORE_V4 | 1, 15), (8_191, 8)] {
         let packet = v4(V4, protocol::UDP, field, &[], &vec![9; len]);
         assert_eq!(world.give(&packet), None, "{field} {len}");
+    }
+}
+
+#[test]
+fn first_parts_without_all_headers_are_none() {
+    let incomplete = Some((4, 3, [0; 4]));
+    let options = |next, data: &[u8]| extension(next, [1, 4, 0, 0, 0, 0], data);
+    for (protocol, data, told) in [
+        (protocol::UDP, vec![9; 8], None),
+        (protocol::UDP, vec![], incomplete),
+        (protocol::TCP, vec![9; 24], None),
+        (protocol::TCP, vec![9; 16], incomplete),
+        (132, vec![9; 8], None),
+        (132, vec![], incomplete),
+        (59, vec![], None),
+        (protocol::ICMPV6, vec![128; 8], None),
+        (protocol::ICMPV6, vec![128; 7], incomplete),
+        (protocol::ICMPV6, vec![1; 7], None),
+        (DESTINATION, options(protocol::UDP, &[9; 8]), None),
+        (DESTINATION, options(protocol::UDP, &[9; 7]), incomplete),
+        // Linux waits for the others (RFC 7112 section 5 says to discard it).
+        (DESTINATION, options(DESTINATION, &[]), incomplete),
+        (DESTINATION, vec![17, 1, 1, 4, 0, 0, 0, 0], incomplete),
+    ] {
+        let mut world = World::new();
+        let first = part(protocol, MORE_V6, &data);
+        assert_eq!(world.give(&first), told, "{protocol} {data:?}");
+        let waits = world.stack.poll_timeout().is_some();
+        assert_eq!(
+            waits,
+            told.is_none() && data.len() % 8 == 0 && !data.is_empty()
+        );
+    }
+    // Later parts have none.
+    let mut world = World::new();
+    assert_eq!(world.give(&part(protocol::TCP, 8 | MORE_V6, &[9; 8])), None);
+    assert!(world.stack.poll_timeout().is_some());
+}
+
+#[test]
+fn nobody_is_told_of_parts_of_errors_behind_other_headers() {
+    for (kind, told) in [(128, Some((3, 1, [0; 4]))), (1, None), (137, None)] {
+        let mut world = World::new();
+        let data = extension(protocol::ICMPV6, [1, 4, 0, 0, 0, 0], &[kind; 16]);
+        let first = part(DESTINATION, MORE_V6, &data);
+        assert_eq!(world.give(&first), None);
+        assert_eq!(world.wait(&first).0, told, "{kind}");
+    }
+    let mut world = World::new();
+    let impossible = part(DESTINATION, 65_528, &[9; 8]);
+    assert_eq!(world.give(&impossible), None, "it may be of one");
+}
+
+#[test]
+fn parts_of_what_is_not_between_hosts_are_not_kept() {
+    for from in [[127, 0, 0, 1], [224, 0, 0, 1], [0; 4], V4[1]] {
+        let mut world = World::new();
+        let bytes = v4([from, V4[1]], protocol::UDP, MORE_V4, &[], &[9; 16]);
+        let bytes = Ingress::plain(world.stack.pool().copy(&bytes));
+        assert!(world.stack.reassemble(bytes, world.now).is_none());
+        assert!(world.stack.poll_timeout().is_none(), "{from:?}");
     }
 }
 

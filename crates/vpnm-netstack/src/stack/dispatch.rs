@@ -93,6 +93,10 @@ pub(crate) fn reassemble(stack: &mut Stack, part: Ingress, now: Instant) -> Opti
     let Some(fragment) = header.fragment else {
         return Some(part);
     };
+    // Who asks for the whole first has not asked this yet.
+    if !is_between_hosts(&header) {
+        return None;
+    }
     stack.give_up_parts(now);
     let content = header.payload(&part.content);
     let pool = &stack.pool;

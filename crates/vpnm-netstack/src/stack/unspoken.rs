@@ -14,6 +14,9 @@ use super::dispatch::is_between_hosts;
 
 /// What says that nothing follows an IPv6 header (RFC 8200 section 4.7).
 const NO_NEXT_HEADER: u8 = 59;
+/// What an IPv6 fragment header names if the packet is a message, or may be one behind other
+/// headers.
+const MAY_LEAD_TO_MESSAGES: [u8; 5] = [0, 43, 51, 60, protocol::ICMPV6];
 /// The longest errors, which every link takes (RFC 1812 section 4.3.2.3, RFC 4443 section
 /// 3.4).
 const LONGEST_V4: usize = 576;
@@ -107,13 +110,21 @@ pub(super) fn beginning<'a>(header: &IpHeader, packet: &'a [u8]) -> &'a [u8] {
 /// Whether who sent a packet may get an error: it is one host and sent it to one, it is not
 /// the later part of a packet over IPv4 (RFC 1122 section 3.2.2), and the packet is no error.
 fn may_be_told(header: &IpHeader, packet: &[u8]) -> bool {
-    let v6 = header.source.is_ipv6();
-    let message = header.protocol == if v6 { protocol::ICMPV6 } else { protocol::ICMP };
     let later = header.fragment.is_some_and(|part| part.offset > 0);
     let forbidden = if later {
-        !v6 || message
+        header.source.is_ipv4() || MAY_LEAD_TO_MESSAGES.contains(&header.protocol)
     } else {
-        message && is_icmp_error(v6, header.payload(packet))
+        is_error(header, packet)
     };
     is_between_hosts(header) && !forbidden
+}
+
+/// Whether a packet, or what it is the first part of, is an error as far as can be seen.
+fn is_error(header: &IpHeader, packet: &[u8]) -> bool {
+    let v6 = header.source.is_ipv6();
+    let Some(header) = header.innermost(packet) else {
+        return false;
+    };
+    let message = header.protocol == if v6 { protocol::ICMPV6 } else { protocol::ICMP };
+    message && is_icmp_error(v6, header.payload(packet))
 }
