@@ -119,7 +119,8 @@ impl Stack {
         tcp.poll_transmit(&cx)
     }
 
-    /// When to call [`Self::handle_timeout`], and why; never without flows.
+    /// When to call [`Self::handle_timeout`], and why. Without flows that is only until
+    /// what is remembered of packets that came is forgotten: ten minutes at most.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let tcp = self.tcp.poll_timeout();

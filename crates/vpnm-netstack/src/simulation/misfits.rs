@@ -365,4 +365,20 @@ fn of_a_flood_of_wrong_packets_few_are_told() {
     }
     let told = std::iter::from_fn(|| world.stack.poll_transmit(world.now).map(|_| ())).count();
     assert_eq!(told, 50);
+    // Others are told beside it, though not of a flood of theirs either.
+    let mut told = 0;
+    for host in 3..=203 {
+        let other = v4([[10, 0, 0, host], V4[1]], protocol::UDP, 0, &WRONG, &[9; 8]);
+        for packet in [&other, &packet] {
+            let content = world.stack.pool().copy(packet);
+            let now = world.now;
+            world.stack.handle_packet(Ingress::plain(content), now);
+        }
+        told += std::iter::from_fn(|| world.stack.poll_transmit(world.now).map(|_| ())).count();
+    }
+    assert_eq!(told, 50);
+    world.now += Duration::from_millis(10);
+    assert!(world.give(&packet).is_none());
+    let other = v4([[10, 0, 0, 3], V4[1]], protocol::UDP, 0, &WRONG, &[9; 8]);
+    assert!(world.give(&other).is_some());
 }

@@ -2,6 +2,7 @@
 //! for an answer (RFC 1122 section 3.2.2, RFC 4443 section 3), but not of each packet of a
 //! flood (RFC 4443 section 2.4 (f)).
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use vpnm_wire::{
@@ -24,20 +25,26 @@ const LONGEST_V6: usize = 1_280;
 /// Time between two errors, when so many were told at once.
 const INTERVAL: Duration = Duration::from_millis(10);
 const BURST: u32 = 50;
+/// As many more are for others than who was told last, so that they are told beside a flood.
+const RESERVE: u32 = 50;
 
 /// Tells whether one more error may be told.
 #[derive(Debug, Default)]
 pub(super) struct Restraint {
     /// When all that were told would have been, each after its interval.
     due: Option<Instant>,
+    /// Who was told last.
+    last: Option<IpAddr>,
 }
 
 impl Restraint {
-    fn allows(&mut self, now: Instant) -> bool {
+    fn allows(&mut self, to: IpAddr, now: Instant) -> bool {
         let due = self.due.map_or(now, |due| due.max(now));
-        let allowed = due < now + INTERVAL * BURST;
+        let reserve = if self.last == Some(to) { 0 } else { RESERVE };
+        let allowed = due < now + INTERVAL * (BURST + reserve);
         if allowed {
             self.due = Some(due + INTERVAL);
+            self.last = Some(to);
         }
         allowed
     }
@@ -82,7 +89,7 @@ impl Stack {
         packet: &[u8],
         now: Instant,
     ) {
-        if !may_be_told(header, packet) || !self.restraint.allows(now) {
+        if !may_be_told(header, packet) || !self.restraint.allows(header.source, now) {
             return;
         }
         let quoted = beginning(header, packet);
