@@ -187,6 +187,17 @@ impl Tcp {
             return;
         }
         let length = segment.sequence_len();
+        if flow.stage.is_half_open() && header.ack != flow.sender.next() {
+            let age = self
+                .epoch
+                .map(|epoch| cx.now.saturating_duration_since(epoch));
+            let may_wait = self.proven < self.config.max_half_open;
+            flow.heed_forgotten(&header, &self.cookies, may_wait, (age, cx.now));
+            if flow.stage == Stage::Proven {
+                self.half_open -= 1;
+                self.proven += 1;
+            }
+        }
         let half_open = flow.stage.is_half_open();
         let reply = flow.on_segment(segment, &around);
         if half_open && !flow.stage.is_half_open() {
@@ -682,7 +693,7 @@ impl Tcp {
         let unread = flow.receiver.has_data();
         if flow.is_complete() && flow.gone.is_none() && !unread {
             self.settle(id, cx);
-        } else if !flow.sender.is_finishing() || unread {
+        } else if !flow.sender.is_finishing() || unread || flow.stage == Stage::Proven {
             self.abort(id, cx);
         } else {
             flow.rearm(cx.now, false);

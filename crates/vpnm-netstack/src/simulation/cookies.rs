@@ -476,3 +476,110 @@ fn nothing_is_due_for_who_was_answered_and_forgotten() {
     assert_eq!(script.stack.tcp.alarms(), HALF_OPEN);
     assert_eq!(script.stack.pool().bytes_out(), 0);
 }
+
+/// The peer's SYN was answered and forgotten, came again and found a place; whether the user
+/// `accepts` before the peer acknowledges the first answer.
+fn ask_twice(script: &mut Script, accepts: bool) -> FlowId {
+    let first = ask(script);
+    // Those that are half open are given up.
+    script.now += Duration::from_secs(4);
+    script.stack.handle_timeout(script.now);
+    while let Some(event) = script.stack.poll_event() {
+        if let Event::TcpGone(id, _) = event {
+            script.stack.tcp_close(id, script.now);
+        }
+    }
+    assert_eq!(script.stack.tcp_flows(), 0);
+    assert!(script.send(SYN, THEIRS, 0, b"").is_empty(), "it is held");
+    let id = script.incoming();
+    if accepts {
+        script.stack.tcp_accept(id, script.now);
+        let second = script.answers();
+        assert_eq!(second[0].flags, SYN | ACK);
+        assert_ne!(second[0].seq, first.seq);
+    }
+    id
+}
+
+#[test]
+fn the_first_answer_counts_though_the_syn_came_again() {
+    for accepts in [false, true] {
+        let mut script = crowded();
+        let id = ask_twice(&mut script, accepts);
+        let answers = script.send(ACK, THEIRS + 1, 1, b"hello");
+        script.expect_ack(&answers, THEIRS + 6);
+        script.stack.tcp_accept(id, script.now);
+        script.answers();
+        assert!(
+            matches!(script.stack.tcp_take(id), Taken::Data(data) if data.starts_with(b"hello"))
+        );
+        script.stack.tcp_send(id, b"answer", script.now);
+        assert_eq!(script.answers().len(), 1);
+        assert!(script.send(ACK, THEIRS + 6, 7, b"").is_empty());
+        assert!(
+            script
+                .stack
+                .poll_timeout()
+                .is_some_and(|(at, _)| at > script.now)
+        );
+        script.stack.tcp_close(id, script.now);
+        script.answers();
+        assert_eq!(script.stack.tcp_flows(), 0);
+        // Every place is free: as many as before are held, and no more.
+        for number in 0..10 {
+            knock(&mut script, number, false);
+        }
+        assert_eq!(script.stack.tcp_flows(), HALF_OPEN);
+        let ports = (2_000..).take(HALF_OPEN);
+        for port in ports {
+            move_to(&mut script, port);
+            prove(&mut script);
+        }
+    }
+}
+
+#[test]
+fn a_guess_beside_a_half_open_connection_moves_nothing() {
+    for accepts in [false, true] {
+        let mut script = crowded();
+        let id = ask_twice(&mut script, accepts);
+        for guess in 2..1_000 {
+            let answers = script.send(ACK, THEIRS + 1, guess * 77_777, b"guess");
+            assert_eq!(answers.len(), usize::from(accepts));
+        }
+        assert!(script.send(RST | ACK, THEIRS + 2, 1, b"").len() <= 1);
+        assert_eq!(script.stack.tcp_gone(id), None);
+        assert!(matches!(script.stack.tcp_take(id), Taken::Nothing));
+        assert!(script.send(ACK, THEIRS + 1, 1, b"right").len() == 1);
+    }
+}
+
+#[test]
+fn what_the_user_says_before_it_decides_waits() {
+    let mut script = crowded();
+    let id = prove(&mut script);
+    script.stack.tcp_send(id, b"early", script.now);
+    script.stack.tcp_finish(id, script.now);
+    let answers = script.send(ACK | FIN, THEIRS + 1, 1, b"all");
+    script.expect_ack(&answers, THEIRS + 5);
+    script.stack.tcp_accept(id, script.now);
+    let answers = script.answers();
+    assert_eq!(answers.len(), 1);
+    assert!(answers[0].flags.has(FIN));
+    assert!(script.send(ACK, THEIRS + 5, 7, b"").is_empty());
+    assert!(matches!(script.stack.tcp_take(id), Taken::Data(_)));
+    script.stack.tcp_close(id, script.now);
+    assert_eq!(script.stack.tcp_flows(), HALF_OPEN);
+    while script.stack.poll_event().is_some() {}
+    // Its place was given back once.
+    for port in (2_000..).take(HALF_OPEN) {
+        move_to(&mut script, port);
+        prove(&mut script);
+    }
+    // Who lets go without having decided resets, whatever it said.
+    let id = script.id();
+    script.stack.tcp_finish(id, script.now);
+    script.stack.tcp_close(id, script.now);
+    assert_eq!(script.answers()[0].flags, RST | ACK);
+    assert_eq!(script.stack.tcp_flows(), 2 * HALF_OPEN - 1);
+}

@@ -73,7 +73,8 @@ pub(crate) struct Flow {
     pub(crate) syn: Seq,
     /// What the peer's SYN offered.
     offer: TcpOptions,
-    announced_mss: u16,
+    /// Payload of the longest segments that the link takes.
+    pub(crate) announced_mss: u16,
     /// If both ends put them into their segments.
     pub(crate) stamps: Option<Box<Stamps>>,
     /// Whether the peer is next to the link, as its SYN showed.
@@ -297,7 +298,8 @@ impl Flow {
             return false;
         }
         match self.stage {
-            Stage::Held | Stage::Proven => false,
+            Stage::Held => false,
+            Stage::Proven => self.probe_due,
             Stage::Accepted => self.syn_due,
             Stage::Open => self.probe_due || self.sender.has_more() || self.sender.is_fin_due(),
         }
@@ -352,7 +354,11 @@ impl Flow {
         let max = around.max_payload.saturating_sub(options.encoded_len());
         let resent = self.sender.resent();
         let probe = std::mem::take(&mut self.probe_due);
-        let span = self.sender.next_span(max.max(1), around.now);
+        // What the user says before it has decided waits for that.
+        let span = match self.stage {
+            Stage::Open => self.sender.next_span(max.max(1), around.now),
+            Stage::Held | Stage::Accepted | Stage::Proven => None,
+        };
         let header = match span {
             Some(span) => {
                 let mut flags = TcpFlags::ACK;

@@ -5,11 +5,12 @@
 //! connections keep their places meanwhile: each one that made room for another SYN of a
 //! flood would have its user dial for nobody once more.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vpnm_wire::{FlowKey, TcpFlags, TcpHeader, TcpOptions};
 
-use super::flow::{CONFINED, agreed};
+use super::cookie::Cookies;
+use super::flow::{CONFINED, Flow, Stage, agreed};
 use super::{Context, Segment, Tcp};
 
 impl Tcp {
@@ -48,8 +49,7 @@ impl Tcp {
         header: &TcpHeader,
         now: Instant,
     ) -> Option<TcpOptions> {
-        let flags = header.flags & (TcpFlags::SYN | TcpFlags::RST | TcpFlags::ACK);
-        if flags != TcpFlags::ACK {
+        if !acknowledges(header) {
             return None;
         }
         let mss = self.link_segment(key);
@@ -79,4 +79,40 @@ impl Tcp {
         let id = self.add(flow, cx);
         self.handle_known(id, segment, cx);
     }
+}
+
+impl Flow {
+    /// A SYN that was answered and forgotten came again and found a place, and only then the
+    /// peer acknowledges the first answer, as `header` may: it has taken that for ours, and
+    /// would be reset over any other. If the user has not decided and it `may_wait`, the
+    /// handshake is complete by this. The times are the stack's age, if it has one, and now.
+    pub(super) fn heed_forgotten(
+        &mut self,
+        header: &TcpHeader,
+        cookies: &Cookies,
+        may_wait: bool,
+        (age, now): (Option<Duration>, Instant),
+    ) {
+        let Some(age) = age.filter(|_| acknowledges(header)) else {
+            return;
+        };
+        let (cookie, mss) = (header.ack.minus(1), self.announced_mss);
+        let offer = cookies.check(&self.key, self.syn, cookie, mss, age);
+        if offer.is_none() || self.stage == Stage::Held && !may_wait {
+            return;
+        }
+        // That answer agreed to no timestamps.
+        self.stamps = None;
+        self.sender.renumber(cookie);
+        if self.stage == Stage::Held {
+            self.prove(header, now);
+            self.rearm(now, true);
+        }
+    }
+}
+
+/// Whether a segment can be the acknowledgement of a SYN-ACK.
+fn acknowledges(header: &TcpHeader) -> bool {
+    let flags = TcpFlags::SYN | TcpFlags::RST | TcpFlags::ACK;
+    header.flags & flags == TcpFlags::ACK
 }

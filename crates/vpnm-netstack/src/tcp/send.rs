@@ -229,6 +229,13 @@ impl Sender {
         self.next = self.una.plus(1);
     }
 
+    /// Our SYN had another number than was believed; when it was sent, nobody remembers.
+    pub(crate) fn renumber(&mut self, syn: Seq) {
+        self.una = syn;
+        self.assume_syn_sent();
+        self.rtt.on_retransmitted();
+    }
+
     /// Our SYN was acknowledged, with the segment whose fields are given.
     pub(crate) fn on_syn_acked(&mut self, seq: Seq, ack: Seq, window: u16, now: Instant) {
         self.una = self.next;
