@@ -19,8 +19,9 @@ pub struct Config {
     /// Most TCP flows at one time; a SYN beyond is ignored.
     pub max_tcp_flows: usize,
     /// Most TCP flows whose handshake is not complete. A SYN beyond is answered and forgotten
-    /// (SYN cookies, RFC 4987); as many flows again may wait for their user's decision once
-    /// such an answer was acknowledged, and what comes for others is ignored.
+    /// (SYN cookies, RFC 4987), up to 300 000 a second; as many flows again may wait for their
+    /// user's decision once such an answer was acknowledged, and what comes for others is
+    /// ignored.
     pub max_half_open: usize,
     /// Most UDP flows at one time; the one idle longest makes room.
     pub max_udp_flows: usize,

@@ -11,6 +11,7 @@ mod prune;
 mod receive;
 mod rtt;
 mod send;
+mod spending;
 mod stamps;
 mod tombstone;
 mod transmit;
@@ -29,6 +30,7 @@ use self::cookie::Cookies;
 use self::flow::Stage;
 pub(crate) use self::flow::{Flow, Surroundings};
 pub(crate) use self::input::{Reply, Segment};
+use self::spending::Allowance;
 use self::stamps::Stamps;
 use self::tombstone::{Tombstone, Tombstones};
 use crate::config::Config;
@@ -64,6 +66,8 @@ pub(crate) struct Tcp {
     half_open: usize,
     /// Answers SYNs when as many flows are half open as may be.
     cookies: Cookies,
+    /// How many of them.
+    answers: Allowance,
     /// Flows whose handshake is complete before the user has decided.
     proven: usize,
     /// Flows with data to send, each once; served in turn, one packet each.
@@ -101,6 +105,7 @@ impl Tcp {
             tombstones: Tombstones::new(hash),
             half_open: 0,
             cookies: Cookies::new(&config.secret),
+            answers: Allowance::default(),
             proven: 0,
             sending: VecDeque::new(),
             owing: VecDeque::new(),

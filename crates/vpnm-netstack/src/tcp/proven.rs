@@ -1,9 +1,9 @@
 //! Connections beyond those that may be half open (RFC 4987 section 3.6).
 //!
-//! Their SYNs are answered and forgotten; who acknowledges the answer has proven to be where
-//! he says. As the user could not be asked before, his refusal is a reset. Half-open
-//! connections keep their places meanwhile: each one that made room for another SYN of a
-//! flood would have its user dial for nobody once more.
+//! Their SYNs are answered and forgotten, up to a rate; who acknowledges the answer has
+//! proven to be where he says. As the user could not be asked before, his refusal is a reset.
+//! Half-open connections keep their places meanwhile: each one that made room for another SYN
+//! of a flood would have its user dial for nobody once more.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ impl Tcp {
     ) {
         let mss = self.link_segment(key);
         let age = self.age(cx.now);
+        if !self.answers.spend(age) {
+            // Silence: the application's host asks again in a second.
+            return;
+        }
         let syn = segment.header.seq;
         let Some(cookie) = self.cookies.give(key, syn, &segment.options, mss, age) else {
             // Silence: a host of such segments asks again in a second.
