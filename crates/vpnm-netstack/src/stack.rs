@@ -1,6 +1,7 @@
 //! The stack's face.
 
 mod dispatch;
+mod hosts;
 mod unspoken;
 
 use std::collections::VecDeque;

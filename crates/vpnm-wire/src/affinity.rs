@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use crate::icmp::Icmp;
-use crate::ip::{IpHeader, protocol};
+use crate::ip::IpHeader;
+use crate::protocol;
 
 /// Multiplies each word into the state: 2^64 divided by the golden ratio.
 ///

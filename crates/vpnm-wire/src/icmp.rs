@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::checksum::Checksum;
 use crate::head::Head;
-use crate::ip::protocol;
+use crate::protocol;
 
 /// Bytes of an ICMP header: type, code, checksum and four bytes of the type's own.
 pub const ICMP_HEADER: usize = 8;

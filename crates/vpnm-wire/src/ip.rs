@@ -8,18 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::checksum::Checksum;
 use crate::head::Head;
 use crate::icmp::IcmpError;
-
-/// Transport protocols by their IANA number.
-pub mod protocol {
-    /// ICMP for IPv4.
-    pub const ICMP: u8 = 1;
-    /// TCP.
-    pub const TCP: u8 = 6;
-    /// UDP.
-    pub const UDP: u8 = 17;
-    /// `ICMPv6`.
-    pub const ICMPV6: u8 = 58;
-}
+use crate::protocol;
 
 /// Most bytes an IPv6 packet can carry.
 const MAX_PAYLOAD: usize = 65_535;

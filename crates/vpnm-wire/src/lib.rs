@@ -14,6 +14,7 @@ mod flow;
 mod head;
 mod icmp;
 mod ip;
+pub mod protocol;
 mod target;
 mod tcp;
 mod udp;
@@ -26,7 +27,7 @@ pub use datagrams::Datagrams;
 pub use flow::FlowKey;
 pub use head::Head;
 pub use icmp::{ICMP_HEADER, Icmp, IcmpError, encode_echo_reply, encode_error, is_icmp_error};
-pub use ip::{Fragment, IPV4_HEADER, IPV6_HEADER, IpBuilder, IpError, IpHeader, protocol};
+pub use ip::{Fragment, IPV4_HEADER, IPV6_HEADER, IpBuilder, IpError, IpHeader};
 pub use target::{Domain, Host, HostError, Target, TargetError};
 pub use tcp::{
     MAX_SACK, Seq, TCP_CHECKSUM, TCP_HEADER, TCP_STAMPS, TcpFlags, TcpHeader, TcpOptions, TcpStamps,

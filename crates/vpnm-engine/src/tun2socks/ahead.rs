@@ -5,18 +5,24 @@
 //! the request would be lost. So a proxy is asked once, by a request for no command at all:
 //! who has read that says so.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-
-use vpnm_proxy::socks5::SocksError;
-
-use super::proxy::ProxyError;
 
 const UNKNOWN: u8 = 0;
 const ASKED: u8 = 1;
 const UNREAD: u8 = 2;
 const READ: u8 = 3;
+
+/// What came of asking a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It read the request.
+    Read,
+    /// It did not.
+    Unread,
+    /// It was not there.
+    Absent,
+}
 
 /// What is known of a proxy, by all who use it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -43,36 +49,19 @@ impl Ahead {
     }
 
     /// What came of asking.
-    pub(super) fn learn<T>(&self, said: &Result<T, ProxyError>) {
-        self.0.store(verdict(said), Ordering::Relaxed);
+    pub(super) fn learn(&self, verdict: Verdict) {
+        let known = match verdict {
+            Verdict::Read => READ,
+            Verdict::Unread => UNREAD,
+            Verdict::Absent => UNKNOWN,
+        };
+        self.0.store(known, Ordering::Relaxed);
     }
 
     /// Another proxy may have taken the place of the one that was asked.
     pub(super) fn forget(&self) {
-        self.0.store(UNKNOWN, Ordering::Relaxed);
+        self.learn(Verdict::Absent);
     }
-}
-
-fn verdict<T>(said: &Result<T, ProxyError>) -> u8 {
-    match said {
-        Err(ProxyError::Socks(error)) if is_before_the_reply(*error) => UNREAD,
-        // The reply, whatever it says, is one to the request.
-        Ok(_) | Err(ProxyError::Socks(_)) => READ,
-        Err(ProxyError::Io(error)) if !has_ended(error) => UNKNOWN,
-        Err(_) => UNREAD,
-    }
-}
-
-fn is_before_the_reply(error: SocksError) -> bool {
-    matches!(error, SocksError::Version | SocksError::Method)
-}
-
-/// Whether a proxy was there, and closed the connection.
-fn has_ended(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    )
 }
 
 #[cfg(test)]
@@ -80,29 +69,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_answers_the_request_has_read_it() {
-        let of = |error| verdict(&Err::<(), _>(error));
-        for error in [SocksError::Command, SocksError::General] {
-            assert_eq!(of(error.into()), READ, "{error}");
-        }
-        for error in [SocksError::Version, SocksError::Method] {
-            assert_eq!(of(error.into()), UNREAD, "{error}");
-        }
-        assert_eq!(of(ProxyError::TimedOut), UNREAD);
-        let io = |kind: io::ErrorKind| of(ProxyError::Io(kind.into()));
-        assert_eq!(io(io::ErrorKind::UnexpectedEof), UNREAD);
-        assert_eq!(io(io::ErrorKind::ConnectionReset), UNREAD);
-        assert_eq!(io(io::ErrorKind::ConnectionRefused), UNKNOWN, "not there");
-    }
-
-    #[test]
     fn one_of_many_asks() {
         let ahead = Ahead::default();
         let other = ahead.clone();
         assert!(ahead.is_unknown() && ahead.claim() && !other.claim());
-        ahead.learn(&Err::<(), _>(SocksError::Command.into()));
+        ahead.learn(Verdict::Read);
         assert!(other.is_read() && !other.claim());
         other.forget();
-        assert!(ahead.is_unknown() && !ahead.is_read());
+        assert!(ahead.is_unknown() && !ahead.is_read() && ahead.claim());
+        ahead.learn(Verdict::Unread);
+        assert!(!other.is_unknown() && !other.is_read());
     }
 }

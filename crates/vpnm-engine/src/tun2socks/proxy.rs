@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use vpnm_proxy::socks5::{Command, Credentials, Handshake, SocksError, Step};
 use vpnm_wire::{Host, Target};
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Verdict};
 
 /// A SOCKS 5 proxy.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl Proxy {
             let handshake = Handshake::new(Command::Unassigned, nobody, None).ahead();
             let said = deadline(PATIENCE, self.play(handshake)).await;
             tracing::debug!(?said, "the proxy was sent a request with the greeting");
-            self.ahead.learn(&said);
+            self.ahead.learn(verdict(&said));
         }
     }
 
@@ -200,6 +200,29 @@ impl Bypass {
     }
 }
 
+/// What it says of a proxy, how a request that was sent with the greeting came out.
+fn verdict<T>(said: &Result<T, ProxyError>) -> Verdict {
+    match said {
+        Err(ProxyError::Socks(error)) if is_before_the_reply(*error) => Verdict::Unread,
+        // The reply, whatever it says, is one to the request.
+        Ok(_) | Err(ProxyError::Socks(_)) => Verdict::Read,
+        Err(ProxyError::Io(error)) if !has_ended(error) => Verdict::Absent,
+        Err(_) => Verdict::Unread,
+    }
+}
+
+fn is_before_the_reply(error: SocksError) -> bool {
+    matches!(error, SocksError::Version | SocksError::Method)
+}
+
+/// Whether a proxy was there, and closed the connection.
+fn has_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
 async fn deadline<T>(
     within: Duration,
     work: impl Future<Output = Result<T, ProxyError>>,
@@ -269,6 +292,26 @@ mod tests {
         tokio::join!(explore, serve)
     }
 
+    #[test]
+    fn only_who_answers_the_request_has_read_it() {
+        let of = |error| verdict(&Err::<(), _>(error));
+        for error in [SocksError::Command, SocksError::General] {
+            assert_eq!(of(error.into()), Verdict::Read, "{error}");
+        }
+        for error in [SocksError::Version, SocksError::Method] {
+            assert_eq!(of(error.into()), Verdict::Unread, "{error}");
+        }
+        assert_eq!(of(ProxyError::TimedOut), Verdict::Unread);
+        let io = |kind: io::ErrorKind| of(ProxyError::Io(kind.into()));
+        assert_eq!(io(io::ErrorKind::UnexpectedEof), Verdict::Unread);
+        assert_eq!(io(io::ErrorKind::ConnectionReset), Verdict::Unread);
+        assert_eq!(
+            io(io::ErrorKind::ConnectionRefused),
+            Verdict::Absent,
+            "not there"
+        );
+    }
+
     #[tokio::test]
     async fn a_request_goes_with_the_greeting_to_who_reads_it() {
         let refused = b"\x05\x00\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00";
@@ -281,7 +324,7 @@ mod tests {
     async fn who_breaks_off_after_reading_both_is_asked_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Proxy::new(listener.local_addr().unwrap(), None, Bypass::None);
-        proxy.ahead.learn(&Err::<(), _>(SocksError::Command.into()));
+        proxy.ahead.learn(Verdict::Read);
         let serve = async { drop(listener.accept().await) };
         let target = Target::from(SocketAddr::from(([192, 0, 2, 1], 80)));
         let connect = proxy.connect(target, Duration::from_secs(10));

@@ -8,6 +8,7 @@ use vpnm_wire::{
     Segmentation, Seq, TcpHeader, UDP_HEADER, UdpHeader, VnetHeader, protocol,
 };
 
+use super::hosts::is_between_hosts;
 use super::unspoken::beginning;
 use crate::event::{Echo, Event};
 use crate::packet::Ingress;
@@ -138,26 +139,6 @@ fn set_hop_limit(head: &mut Head, hop_limit: u8) {
     let mut sum = Checksum::new();
     sum.add(head.bytes());
     head.patch(10, &sum.finish());
-}
-
-/// Whether a packet is of one host to another.
-pub(super) fn is_between_hosts(header: &IpHeader) -> bool {
-    is_host(header.source) && is_host(header.destination) && header.source != header.destination
-}
-
-/// Whether an address is of one host that could be elsewhere.
-fn is_host(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            !address.is_unspecified()
-                && !address.is_multicast()
-                && !address.is_broadcast()
-                && !address.is_loopback()
-        }
-        IpAddr::V6(address) => {
-            !address.is_unspecified() && !address.is_multicast() && !address.is_loopback()
-        }
-    }
 }
 
 impl Transport {

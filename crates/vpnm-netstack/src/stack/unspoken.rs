@@ -11,7 +11,7 @@ use vpnm_wire::{
 };
 
 use super::Stack;
-use super::dispatch::is_between_hosts;
+use super::hosts::is_between_hosts;
 
 /// What says that nothing follows an IPv6 header (RFC 8200 section 4.7).
 const NO_NEXT_HEADER: u8 = 59;

@@ -76,8 +76,8 @@ fn misfit(option: &[u8]) -> Option<usize> {
     match (*kind, rest) {
         (RECORD_ROUTE | LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, [])
         | (TIMESTAMP | ROUTER_ALERT, [] | [_]) => Some(1),
-        (RECORD_ROUTE | LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, [..4, ..])
-        | (TIMESTAMP, [..5, ..]) => Some(2),
+        (RECORD_ROUTE | LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, [(..4), ..])
+        | (TIMESTAMP, [(..5), ..]) => Some(2),
         (RECORD_ROUTE, [next, ..]) => lacks_room(*next, 4).then_some(2),
         (TIMESTAMP, [next, flags, ..]) if next > length => (flags >> 4 == OVERFLOWN).then_some(3),
         (TIMESTAMP, [next, flags, ..]) => {
