@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::net::RecvFlags;
@@ -139,7 +140,12 @@ async fn accept<F: Future<Output = io::Result<()>> + 'static>(
     serve: impl Fn(TcpStream) -> F,
 ) -> io::Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let Ok((stream, _)) = listener.accept().await else {
+            // An engine that opens more than there are descriptors for must not end the
+            // measurements of the others.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         stream.set_nodelay(true)?;
         spawn_local(serve(stream));
     }
