@@ -8,11 +8,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// IPv4 addresses are kept in their IPv6-mapped form, which no wire carries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlowKey {
-    source: u128,
-    destination: u128,
+    source: Wide,
+    destination: Wide,
     source_port: u16,
     destination_port: u16,
 }
+
+/// The halves of an address of 128 bits, whose alignment would pad every key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Wide(u64, u64);
 
 impl FlowKey {
     /// The flow from `source` to `destination`.
@@ -35,8 +39,8 @@ impl FlowKey {
         destination_port: u16,
     ) -> Self {
         Self {
-            source: wide(source),
-            destination: wide(destination),
+            source: Wide::of(source),
+            destination: Wide::of(destination),
             source_port,
             destination_port,
         }
@@ -45,13 +49,13 @@ impl FlowKey {
     /// Who sends.
     #[must_use]
     pub fn source(&self) -> SocketAddr {
-        SocketAddr::new(narrow(self.source), self.source_port)
+        SocketAddr::new(self.source.narrow(), self.source_port)
     }
 
     /// To whom.
     #[must_use]
     pub fn destination(&self) -> SocketAddr {
-        SocketAddr::new(narrow(self.destination), self.destination_port)
+        SocketAddr::new(self.destination.narrow(), self.destination_port)
     }
 
     /// The same flow seen from the other side.
@@ -66,15 +70,23 @@ impl FlowKey {
     }
 }
 
-fn wide(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+impl Wide {
+    fn of(address: IpAddr) -> Self {
+        let octets = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        let half = |at: usize| {
+            let half = octets.get(at..).and_then(|half| half.first_chunk());
+            half.map_or(0, |half| u64::from_be_bytes(*half))
+        };
+        Self(half(0), half(8))
     }
-}
 
-fn narrow(address: u128) -> IpAddr {
-    Ipv6Addr::from_bits(address).to_canonical()
+    fn narrow(self) -> IpAddr {
+        let bits = u128::from(self.0) << 64 | u128::from(self.1);
+        Ipv6Addr::from_bits(bits).to_canonical()
+    }
 }
 
 impl fmt::Debug for FlowKey {
