@@ -244,7 +244,7 @@ impl Tcp {
         }
         if !flags.opens() {
             if let Some(offer) = self.recall(&key, header, cx.now) {
-                self.open_proven(key, offer, segment, cx);
+                self.open_proven(key, &offer, segment, cx);
                 return;
             }
             let (from, to) = (key.destination().ip(), key.source().ip());
@@ -261,9 +261,10 @@ impl Tcp {
 
     fn open(&mut self, key: FlowKey, segment: &Segment, cx: &mut Context<'_>) {
         let (iss, offset) = self.initial_numbers(&key, cx.now);
-        let mut flow = self.flow(key, segment.header.seq, segment.options, iss, segment.near);
-        if !segment.near {
-            flow.agree_on_stamps(offset, self.epoch.unwrap_or(cx.now), cx.now);
+        let offer = &segment.options;
+        let mut flow = self.flow(key, segment.header.seq, offer, iss, segment.near);
+        if let Some(theirs) = offer.stamps.filter(|_| !segment.near) {
+            flow.agree_on_stamps(theirs, offset, self.epoch.unwrap_or(cx.now), cx.now);
         }
         flow.on_syn(cx.now);
         self.half_open += 1;
@@ -272,7 +273,7 @@ impl Tcp {
     }
 
     /// A flow of a peer whose SYN had the number `syn` and made this offer; `iss` is ours.
-    fn flow(&self, key: FlowKey, syn: Seq, offer: TcpOptions, iss: Seq, near: bool) -> Flow {
+    fn flow(&self, key: FlowKey, syn: Seq, offer: &TcpOptions, iss: Seq, near: bool) -> Flow {
         let mut flow = Flow::new(key, syn, offer, iss, self.link_segment(&key));
         flow.near = near;
         flow.oversize = self.config.oversize && near;

@@ -281,8 +281,11 @@ impl Client {
         }
         assert!(header.flags.has(TcpFlags::SYN | TcpFlags::ACK));
         assert_eq!(header.ack, ISS.plus(1));
-        let mut flow = Flow::new(self.key, header.seq, segment.options, ISS, 1_460);
-        flow.agree_on_stamps(self.clock, self.began.unwrap_or(now), now);
+        let offer = &segment.options;
+        let mut flow = Flow::new(self.key, header.seq, offer, ISS, 1_460);
+        if let Some(theirs) = offer.stamps {
+            flow.agree_on_stamps(theirs, self.clock, self.began.unwrap_or(now), now);
+        }
         flow.open_actively(header, now);
         self.flow = Some(flow);
     }

@@ -71,8 +71,7 @@ pub(crate) struct Flow {
     pub(crate) sender: Sender,
     /// Sequence number of the peer's SYN.
     pub(crate) syn: Seq,
-    /// What the peer's SYN offered.
-    offer: TcpOptions,
+    terms: Terms,
     /// Payload of the longest segments that the link takes.
     pub(crate) announced_mss: u16,
     /// If both ends put them into their segments.
@@ -138,30 +137,46 @@ pub(crate) fn offered_segment(key: &FlowKey, offer: &TcpOptions) -> usize {
     usize::from(offered.unwrap_or(default)).max(MIN_MSS)
 }
 
-/// The options of the answer to a SYN of this offer; `mss` is the link's.
-pub(crate) fn agreed(offer: &TcpOptions, mss: u16) -> TcpOptions {
-    TcpOptions {
-        max_segment: Some(mss),
-        window_scale: offer.window_scale.map(|_| WINDOW_SHIFT),
-        sack_permitted: offer.sack_permitted,
-        ..TcpOptions::default()
+/// What the answer to a SYN takes up of its offer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    scaling: bool,
+    selective: bool,
+}
+
+impl Terms {
+    pub(crate) fn of(offer: &TcpOptions) -> Self {
+        Self {
+            scaling: offer.window_scale.is_some(),
+            selective: offer.sack_permitted,
+        }
+    }
+
+    /// The options of the answer; `mss` is the link's.
+    pub(crate) fn options(self, mss: u16) -> TcpOptions {
+        TcpOptions {
+            max_segment: Some(mss),
+            window_scale: self.scaling.then_some(WINDOW_SHIFT),
+            sack_permitted: self.selective,
+            ..TcpOptions::default()
+        }
     }
 }
 
 impl Flow {
     /// A flow of a peer whose SYN had the number `syn`; `mss` is the link's.
-    pub(crate) fn new(key: FlowKey, syn: Seq, offer: TcpOptions, iss: Seq, mss: u16) -> Self {
-        let theirs = offered_segment(&key, &offer);
-        let scaling = offer.window_scale.is_some();
+    pub(crate) fn new(key: FlowKey, syn: Seq, offer: &TcpOptions, iss: Seq, mss: u16) -> Self {
+        let theirs = offered_segment(&key, offer);
+        let terms = Terms::of(offer);
         let mut sender = Sender::new(iss, theirs.min(usize::from(mss)));
         sender.agree(offer.window_scale.unwrap_or(0), offer.sack_permitted);
         Self {
             key,
             stage: Stage::Held,
-            receiver: Receiver::new(syn, scaling),
+            receiver: Receiver::new(syn, terms.scaling),
             sender,
             syn,
-            offer,
+            terms,
             announced_mss: mss,
             stamps: None,
             near: false,
@@ -188,14 +203,18 @@ impl Flow {
         }
     }
 
-    /// Puts timestamps into all segments if the peer offered to; ours count milliseconds
-    /// since `epoch`, from `offset` on.
-    pub(crate) fn agree_on_stamps(&mut self, offset: u32, epoch: Instant, now: Instant) {
-        if let Some(theirs) = self.offer.stamps {
-            let stamps = Stamps::new(self.syn, theirs.value, offset, epoch, now);
-            self.stamps = Some(Box::new(stamps));
-            self.sender.shorten_mss(TCP_STAMPS);
-        }
+    /// Puts timestamps into all segments, as the peer offered; ours count milliseconds since
+    /// `epoch`, from `offset` on.
+    pub(crate) fn agree_on_stamps(
+        &mut self,
+        theirs: TcpStamps,
+        offset: u32,
+        epoch: Instant,
+        now: Instant,
+    ) {
+        let stamps = Stamps::new(self.syn, theirs.value, offset, epoch, now);
+        self.stamps = Some(Box::new(stamps));
+        self.sender.shorten_mss(TCP_STAMPS);
     }
 
     /// Bytes of options that every segment has.
@@ -326,7 +345,7 @@ impl Flow {
         header.window = self.receiver.announce_unscaled();
         let options = TcpOptions {
             stamps: self.next_stamps(around.now),
-            ..agreed(&self.offer, self.announced_mss)
+            ..self.terms.options(self.announced_mss)
         };
         self.rearm(around.now, true);
         Some(Outgoing {
@@ -347,7 +366,7 @@ impl Flow {
             stamps: self.next_stamps(around.now),
             ..TcpOptions::default()
         };
-        if self.offer.sack_permitted {
+        if self.terms.selective {
             let alone = !self.sender.has_more();
             self.receiver.report(alone, &mut options);
         }
@@ -530,5 +549,15 @@ impl Flow {
         let taken = self.receiver.take();
         self.reader_waits = taken.is_none();
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_flow_waits_in_little_room() {
+        assert!(size_of::<Flow>() <= 688, "{}", size_of::<Flow>());
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use vpnm_wire::{FlowKey, TcpFlags, TcpHeader, TcpOptions};
 
 use super::cookie::Cookies;
-use super::flow::{CONFINED, Flow, Stage, agreed};
+use super::flow::{CONFINED, Flow, Stage, Terms};
 use super::{Context, Segment, Tcp};
 
 impl Tcp {
@@ -42,7 +42,7 @@ impl Tcp {
             header_len: 0,
         };
         let ends = (key.destination().ip(), key.source().ip());
-        let options = agreed(&segment.options, mss);
+        let options = Terms::of(&segment.options).options(mss);
         cx.outbox.tcp(&header, &options, ends, cx.pool);
     }
 
@@ -66,7 +66,7 @@ impl Tcp {
     pub(super) fn open_proven(
         &mut self,
         key: FlowKey,
-        offer: TcpOptions,
+        offer: &TcpOptions,
         segment: Segment,
         cx: &mut Context<'_>,
     ) {
