@@ -33,17 +33,19 @@ pub struct TcpIncoming {
 /// resets it, as `SO_LINGER 0` would. A reset by the application is
 /// [`io::ErrorKind::ConnectionReset`] on both sides.
 pub struct TcpFlow {
-    source: SocketAddr,
-    destination: SocketAddr,
     pub(super) net: Rc<Net>,
     pub(super) id: FlowId,
     /// Received bytes being read.
     pub(super) current: Option<Chunk>,
     /// Received bytes behind those, taken to be written together with them.
-    pub(super) behind: VecDeque<Chunk>,
+    behind: Option<Box<Behind>>,
     /// Whether the last read from the other side filled a buffer: more is there at once.
     pub(super) eager: bool,
 }
+
+/// What few flows have at a time.
+#[derive(Default)]
+struct Behind(VecDeque<Chunk>);
 
 impl TcpIncoming {
     /// Lets the handshake complete.
@@ -52,12 +54,10 @@ impl TcpIncoming {
         self.decided = true;
         self.net.act(|stack, now| stack.tcp_accept(self.id, now));
         TcpFlow {
-            source: self.source,
-            destination: self.destination,
             net: Rc::clone(&self.net),
             id: self.id,
             current: None,
-            behind: VecDeque::new(),
+            behind: None,
             eager: false,
         }
     }
@@ -100,18 +100,6 @@ impl Drop for TcpIncoming {
 }
 
 impl TcpFlow {
-    /// The application's end.
-    #[must_use]
-    pub fn source(&self) -> SocketAddr {
-        self.source
-    }
-
-    /// Where the application wants to go.
-    #[must_use]
-    pub fn destination(&self) -> SocketAddr {
-        self.destination
-    }
-
     /// Bytes the flow will take without delay, at least one.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         self.net.with(|core| match core.stack.tcp_room(self.id) {
@@ -140,7 +128,7 @@ impl TcpFlow {
         if self.current.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             return Poll::Ready(Ok(true));
         }
-        self.current = self.behind.pop_front();
+        self.current = self.pop_behind();
         if self.current.is_some() {
             return Poll::Ready(Ok(true));
         }
@@ -158,6 +146,37 @@ impl TcpFlow {
         })
     }
 
+    fn pop_behind(&mut self) -> Option<Chunk> {
+        self.behind.as_mut()?.0.pop_front()
+    }
+
+    /// Takes packets that wait behind the current one, until `most` are taken in all.
+    pub(super) fn gather(&mut self, most: usize) {
+        let Self {
+            net, id, behind, ..
+        } = self;
+        net.with(|core| {
+            while 1 + behind.as_ref().map_or(0, |behind| behind.0.len()) < most
+                && let Taken::Data(chunk) = core.stack.tcp_take(*id)
+            {
+                behind.get_or_insert_default().0.push_back(chunk);
+            }
+        });
+    }
+
+    /// What is taken, the current packet first.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &Chunk> {
+        let behind = self.behind.iter().flat_map(|behind| &behind.0);
+        self.current.iter().chain(behind)
+    }
+
+    /// Whether packets behind the current one are taken.
+    pub(super) fn has_gathered(&self) -> bool {
+        self.behind
+            .as_ref()
+            .is_some_and(|behind| !behind.0.is_empty())
+    }
+
     /// The first `count` bytes taken are done with.
     pub(super) fn release(&mut self, count: usize) {
         let mut left = count;
@@ -168,11 +187,11 @@ impl TcpFlow {
             if !current.is_empty() {
                 break;
             }
-            self.current = self.behind.pop_front();
+            self.current = self.pop_behind();
         }
         if self.current.is_none() {
             // An idle flow keeps no memory.
-            self.behind = VecDeque::new();
+            self.behind = None;
         }
         let tell = self
             .net
@@ -286,6 +305,6 @@ impl fmt::Debug for TcpIncoming {
 
 impl fmt::Debug for TcpFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TcpFlow({} to {})", self.source, self.destination)
+        write!(f, "TcpFlow({:?})", self.id)
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use vpnm_netstack::{Sent, Taken};
+use vpnm_netstack::Sent;
 use vpnm_wire::Chunk;
 
 use super::tcp::{TcpFlow, gone};
@@ -99,17 +99,16 @@ impl TcpFlow {
             return Poll::Ready(Ok(0));
         }
         if to.is_write_vectored() {
-            self.gather();
+            self.gather(GATHER);
         }
-        let written = if self.behind.is_empty() {
-            to.poll_write(cx, self.current.as_deref().unwrap_or_default())
-        } else {
+        let written = if self.has_gathered() {
             let mut slices = [IoSlice::new(&[]); GATHER];
-            let chunks = self.current.iter().chain(&self.behind);
-            for (slice, chunk) in slices.iter_mut().zip(chunks) {
+            for (slice, chunk) in slices.iter_mut().zip(self.taken()) {
                 *slice = IoSlice::new(chunk);
             }
             to.poll_write_vectored(cx, &slices)
+        } else {
+            to.poll_write(cx, self.current.as_deref().unwrap_or_default())
         };
         let count = ready!(written).map_err(TransferError::Stream)?;
         if count == 0 {
@@ -118,16 +117,5 @@ impl TcpFlow {
         }
         self.release(count);
         Poll::Ready(Ok(count))
-    }
-
-    /// Takes the packets that wait behind the current one.
-    fn gather(&mut self) {
-        self.net.with(|core| {
-            while self.behind.len() + 1 < GATHER
-                && let Taken::Data(chunk) = core.stack.tcp_take(self.id)
-            {
-                self.behind.push_back(chunk);
-            }
-        });
     }
 }

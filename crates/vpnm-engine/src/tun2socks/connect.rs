@@ -91,6 +91,7 @@ mod tests {
 
     #[test]
     fn an_idle_flow_waits_in_little_room() {
-        assert!(size(serve) <= size_of::<TcpFlow>() + 128, "{}", size(serve));
+        // With what the runtime adds, a task of 256 bytes, of which the next size is 384.
+        assert!(size(serve) <= 144, "{}", size(serve));
     }
 }
