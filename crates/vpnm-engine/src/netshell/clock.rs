@@ -19,6 +19,11 @@ use tokio::io::unix::AsyncFd;
 
 use crate::device::watch;
 
+/// An alarm that would ring for nothing this soon is put off. Measured with a request and
+/// its answer on one processor: an alarm that rings costs one in three hundred 20 µs, to
+/// set it anew costs half of one.
+const SOON: Duration = Duration::from_millis(1);
+
 /// An alarm that rings once.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -40,15 +45,18 @@ impl Clock {
         })
     }
 
-    /// Ready if it is `due` or later; otherwise wakes at `due`, or earlier: an alarm that
-    /// was put off is not worth the work of setting the clock again.
+    /// Ready if it is `due` or later; otherwise wakes at `due`, or earlier: setting the clock
+    /// again is worth the work only for an alarm that would ring too late, or soon.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<io::Result<()>> {
         loop {
             let now = Instant::now();
             if due <= now {
                 return Poll::Ready(Ok(()));
             }
-            if self.set_for.is_none_or(|set_for| due < set_for) {
+            if self
+                .set_for
+                .is_none_or(|set_for| misleads(set_for, due, now))
+            {
                 self.set(due - now)?;
                 self.set_for = Some(due);
             }
@@ -71,5 +79,30 @@ impl Clock {
         };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &alarm)?;
         Ok(())
+    }
+}
+
+/// Whether an alarm set for that time is wrong for what is due then.
+fn misleads(set_for: Instant, due: Instant, now: Instant) -> bool {
+    let in_vain = set_for < due && set_for <= now + SOON;
+    due < set_for || in_vain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_is_set_anew_only_where_it_must_be() {
+        let now = Instant::now();
+        let ms = |count| now + Duration::from_millis(count);
+        assert!(misleads(ms(5), ms(4), now), "too late");
+        assert!(!misleads(ms(5), ms(5), now), "right");
+        assert!(
+            !misleads(ms(3), ms(5), now),
+            "early, but it may be put off still"
+        );
+        assert!(misleads(ms(1), ms(5), now), "about to ring in vain");
+        assert!(!misleads(ms(1), ms(1), now), "about to ring");
     }
 }
