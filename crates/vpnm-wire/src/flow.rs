@@ -111,4 +111,9 @@ mod tests {
             assert_eq!(key.reversed(), FlowKey::new(b, a));
         }
     }
+
+    #[test]
+    fn a_key_is_hardly_longer_than_what_it_says() {
+        assert_eq!(size_of::<FlowKey>(), 40);
+    }
 }
