@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use crate::datagrams::datagrams_come_back;
 use crate::direct;
 use crate::exchange::{connect, echo, exchange, exchange_in, pattern, world, world_of, world_with};
@@ -30,6 +32,31 @@ pub(crate) fn eight_megabytes(address: SocketAddr) -> bool {
 #[test]
 fn eight_megabytes_come_back_as_they_went() {
     exchange(echo, eight_megabytes, |equal| assert!(equal));
+}
+
+/// Packets wait for the server together, and each time it takes but a part of them.
+#[test]
+fn what_a_narrow_server_takes_in_parts_comes_as_it_went() {
+    exchange(
+        |mut stream| {
+            SockRef::from(&stream)
+                .set_recv_buffer_size(200_000)
+                .unwrap();
+            let mut request = Vec::new();
+            stream.read_to_end(&mut request).unwrap();
+            let equal = request == pattern(8 << 20);
+            stream.write_all(&[u8::from(equal)]).unwrap();
+        },
+        |address| {
+            let mut stream = connect(address);
+            stream.write_all(&pattern(8 << 20)).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let mut equal = [0];
+            stream.read_exact(&mut equal).unwrap();
+            equal
+        },
+        |equal| assert_eq!(equal, [1]),
+    );
 }
 
 #[test]
