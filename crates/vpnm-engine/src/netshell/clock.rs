@@ -20,8 +20,8 @@ use tokio::io::unix::AsyncFd;
 use crate::device::watch;
 
 /// An alarm that would ring for nothing this soon is put off. Measured with a request and
-/// its answer on one processor: an alarm that rings costs one in three hundred 20 µs, to
-/// set it anew costs half of one.
+/// its answer on one processor: one in 200 took 36 µs where alarms rang in vain, and 25
+/// where they were put off.
 const SOON: Duration = Duration::from_millis(1);
 
 /// An alarm that rings once.
