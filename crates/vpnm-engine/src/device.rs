@@ -113,9 +113,7 @@ impl Device {
     /// Whether super-packets of TCP over IPv4 may be longer than their length field can tell.
     #[must_use]
     pub fn takes_oversize(&self) -> bool {
-        let release = rustix::system::uname();
-        let release = release.release().to_string_lossy();
-        self.has_offload() && version(&release).is_some_and(|running| running >= OVERSIZE_SINCE)
+        self.has_offload() && runs_on_linux(OVERSIZE_SINCE)
     }
 
     /// Whether the kernel had no room for a packet, which is kept; then nothing may be
@@ -209,6 +207,12 @@ impl Device {
             }
         }
     }
+}
+
+/// Whether the kernel is of this version (major and minor) or later.
+pub(crate) fn runs_on_linux(since: (u32, u32)) -> bool {
+    let system = rustix::system::uname();
+    version(&system.release().to_string_lossy()).is_some_and(|running| running >= since)
 }
 
 /// Major and minor version of a kernel's release.

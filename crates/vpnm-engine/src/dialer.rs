@@ -14,6 +14,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpSocket, UdpSocket};
 use vpnm_proxy::{BoxStream, DialFuture, Dialer};
 
+use crate::local_port;
+
 /// Unacknowledged data older than this breaks the connection: the path is dead.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,7 @@ impl BypassDialer {
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         socket.set_nodelay(true)?;
+        local_port::take_any(&socket);
         let patience = u32::try_from(GIVE_UP_AFTER.as_millis()).unwrap_or(u32::MAX);
         sockopt::set_tcp_user_timeout(&socket, patience)?;
         let stream = socket.connect(to).await?;

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod exit;
 mod fault;
 pub mod health;
+mod local_port;
 pub mod monitor;
 pub mod names;
 pub mod netshell;

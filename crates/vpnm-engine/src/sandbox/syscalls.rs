@@ -109,7 +109,7 @@ pub const ALLOWED: &[Entry] = &[
     always!(
         SYS_setsockopt,
         "setsockopt",
-        "TCP_NODELAY, TCP_USER_TIMEOUT, SO_LINGER"
+        "TCP_NODELAY, TCP_USER_TIMEOUT, SO_LINGER, IP_LOCAL_PORT_RANGE"
     ),
     always!(
         SYS_getsockopt,

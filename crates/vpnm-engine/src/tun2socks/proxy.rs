@@ -12,6 +12,7 @@ use vpnm_proxy::socks5::{Command, Credentials, Handshake, SocksError, Step};
 use vpnm_wire::{Host, Target};
 
 use super::ahead::{Ahead, Verdict};
+use crate::local_port;
 
 /// A SOCKS 5 proxy.
 #[derive(Debug, Clone)]
@@ -169,6 +170,7 @@ impl Proxy {
         let socket = Socket::new(Domain::for_address(self.address), kind, None)?;
         self.bypass.mark(&SockRef::from(&socket))?;
         socket.set_tcp_nodelay(true)?;
+        local_port::take_any(&socket);
         match socket.connect(&self.address.into()) {
             Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
             Ok(()) | Err(_) => TcpStream::from_std(socket.into()),
